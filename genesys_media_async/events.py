@@ -1,0 +1,145 @@
+"""
+One frozen class per thing that can happen, for sinks to see.
+
+No event carries a token, a secret or a pre-signed URL. An event may carry a file id; a metric's label may not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import ClassVar
+
+JsonScalar = str | int | float | bool | None
+
+
+class Outcome(StrEnum):
+    """How an attempt, or a whole retrieval, ended; the words of the audit trail."""
+
+    SUCCESS = "success"
+    AUTH_FAILURE = "auth_failure"
+    PAYLOAD_INVALID = "payload_invalid"
+    GENERATION_FAILED = "generation_failed"
+    VALIDATION_FAILED = "validation_failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened `at` that many seconds since 1970 UTC."""
+
+    name: ClassVar[str] = "event"
+
+    at: float
+
+    def as_dict(self) -> dict[str, JsonScalar]:
+        """Return the event as one flat JSON object: its name, its time in ISO 8601, then its own members."""
+        flat: dict[str, JsonScalar] = {
+            "event": self.name,
+            "time": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds"),
+        }
+        flat.update((each.name, getattr(self, each.name)) for each in fields(self) if each.name != "at")
+        return flat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptAudited(Event):
+    """
+    The audit record: one for every attempt, and one for a request that was refused before it was sent.
+
+    `latency` is in seconds and 0 where nothing was sent; `attempt` counts from 1, and is 0 likewise. `status` is the
+    HTTP status, if there was a reply; `code` is the error's.
+    """
+
+    name: ClassVar[str] = "attempt_audited"
+
+    action: str
+    file_id: str
+    outcome: Outcome
+    status: int | None
+    latency: float
+    user_agent: str
+    attempt: int
+    code: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalFinished(Event):
+    """One id is done: the event that metrics are made of. `latency` and `expires_in` are in seconds."""
+
+    name: ClassVar[str] = "retrieval_finished"
+
+    file_id: str
+    outcome: Outcome
+    latency: float
+    attempts: int
+    valid: bool
+    content_type: str | None = None
+    expires_in: int | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled(Event):
+    """An attempt failed and will be repeated in `delay` seconds; sent when the wait begins."""
+
+    name: ClassVar[str] = "retry_scheduled"
+
+    file_id: str
+    attempt: int
+    delay: float
+    code: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRefreshed(Event):
+    """A token was granted for `life` seconds; asking took `latency` seconds."""
+
+    name: ClassVar[str] = "token_refreshed"
+
+    life: float
+    latency: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRefreshFailed(Event):
+    """No token was granted; nobody asks again for `pause` seconds."""
+
+    name: ClassVar[str] = "token_refresh_failed"
+
+    code: str
+    pause: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaPaused(Event):
+    """A 429 arrived: nobody sends with this token for `seconds`."""
+
+    name: ClassVar[str] = "quota_paused"
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookDelivered(Event):
+    """The receiver accepted the event about `file_id`."""
+
+    name: ClassVar[str] = "webhook_delivered"
+
+    file_id: str
+    webhook_id: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookUndelivered(Event):
+    """The event about `file_id` was given up, for `reason`."""
+
+    name: ClassVar[str] = "webhook_undelivered"
+
+    file_id: str
+    webhook_id: str
+    attempts: int
+    reason: str

@@ -1,0 +1,225 @@
+"""
+The values one id turns into: `MediaRequest` → `DownloadUrl` → `MediaResult`.
+
+JSON is checked where it enters and leaves, with pydantic; inside, everything is a frozen value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .errors import GenesysMediaError, InvalidRequest, quotable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+LONGEST_LIFE = 86_400
+DEFAULT_LIFE = 3_600
+LONGEST_FILE_ID = 128
+LONGEST_ACCESS_LEVEL = 64
+
+# An allow-list, not an escape: ".." survives percent-encoding, and HTTP clients resolve it onto another endpoint.
+_FILE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_ACCESS_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
+
+
+class DownloadUrlPayload(BaseModel):
+    """The JSON body that asks for one URL."""
+
+    model_config = ConfigDict(frozen=True)
+
+    fileId: str  # noqa: N815
+    expiresIn: int  # noqa: N815
+    accessLevel: str | None = None  # noqa: N815
+
+
+class DownloadUrlReply(BaseModel):
+    """
+    The JSON body that answers it; unknown members are ignored, wrong types are not.
+
+    `expiresIn` is in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
+
+    url: str = Field(min_length=1)
+    expiresIn: int = Field(gt=0)  # noqa: N815
+    fileName: str | None = None  # noqa: N815
+    contentType: str | None = None  # noqa: N815
+    accessLevel: str | None = None  # noqa: N815
+
+
+class ErrorBody(BaseModel):
+    """
+    Genesys's error body, as far as it is used; every member may be missing.
+
+    Follows `ErrorBody` of the platform API: https://developer.genesys.cloud/platform/api/
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str | None = None
+    message: str | None = None
+    contextId: str | None = None  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRequest:
+    """
+    One id and what is asked for it: a URL that lives `expires_in` seconds, with an access level if one is needed.
+
+    Raises `InvalidRequest` for what must not be sent: an id may have 1 to 128 of the characters `A-Z a-z 0-9 . _ -`
+    and not begin with a dot; `expires_in` is a whole number from 1 to 86,400.
+    """
+
+    file_id: str
+    expires_in: int = DEFAULT_LIFE
+    access_level: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_file_id(self.file_id)
+        check_life(self.expires_in)
+        if self.access_level is not None:
+            check_access_level(self.access_level)
+
+    def payload(self) -> bytes:
+        """Return the JSON body to send."""
+        payload = DownloadUrlPayload(fileId=self.file_id, expiresIn=self.expires_in, accessLevel=self.access_level)
+        return payload.model_dump_json(exclude_none=True).encode()
+
+
+def _check_file_id(file_id: object) -> None:
+    if not isinstance(file_id, str):
+        raise InvalidRequest(
+            f"A file id is text, not {type(file_id).__name__}.",
+            code="invalid_file_id",
+            advice="Pass the id as a string.",
+        )
+    if not file_id:
+        raise InvalidRequest("The file id is empty.", code="invalid_file_id", advice="Remove it from the input.")
+    if len(file_id) > LONGEST_FILE_ID:
+        raise InvalidRequest(
+            f"The file id has {len(file_id)} characters; {LONGEST_FILE_ID} are allowed.",
+            code="invalid_file_id",
+            advice="Check that the input holds one id a line.",
+        )
+    if not _FILE_ID.fullmatch(file_id):
+        raise InvalidRequest(
+            f"The file id {quotable(ascii(file_id), 80)} has a character that no id has.",
+            code="invalid_file_id",
+            advice="Only A-Z a-z 0-9 . _ - are allowed, and no dot first.",
+        )
+
+
+def check_life(expires_in: object) -> int:
+    """Return `expires_in`, or raise `InvalidRequest` unless it is a whole number of seconds from 1 to 86,400."""
+    if type(expires_in) is not int or not 1 <= expires_in <= LONGEST_LIFE:
+        raise InvalidRequest(
+            f"expires_in is {quotable(repr(expires_in), 40)}.",
+            code="invalid_expires_in",
+            advice=f"It has to be a whole number of seconds from 1 to {LONGEST_LIFE} (one day).",
+        )
+    return expires_in
+
+
+def check_access_level(access_level: object) -> str:
+    """Return `access_level`, or raise `InvalidRequest` unless it is a plain word of at most 64 characters."""
+    if (
+        not isinstance(access_level, str)
+        or len(access_level) > LONGEST_ACCESS_LEVEL
+        or not _ACCESS_LEVEL.fullmatch(access_level)
+    ):
+        raise InvalidRequest(
+            f"access_level is {quotable(repr(access_level), 80)}.",
+            code="invalid_access_level",
+            advice=f"It has to be a word of at most {LONGEST_ACCESS_LEVEL} of A-Z a-z 0-9 . _ : -.",
+        )
+    return access_level
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadUrl:
+    """
+    A pre-signed URL and what is known of it.
+
+    Whoever has `url` can download the medium: it is a secret, and no `repr` shows it. `expires_at` is counted from
+    when the request was sent, so that it is never later than the truth. `expires_in` is the life in seconds that
+    Genesys granted.
+    """
+
+    url: str = field(repr=False)
+    expires_at: datetime
+    expires_in: int
+    file_name: str | None = None
+    content_type: str | None = None
+    access_level: str | None = None
+
+    @classmethod
+    def from_reply(cls, body: bytes, *, sent_at: float) -> Self:
+        """
+        Read the JSON body of a reply to a request sent at `sent_at` (seconds since 1970, UTC).
+
+        Raises pydantic's `ValidationError` if the shape is not `DownloadUrlReply`'s.
+        """
+        reply = DownloadUrlReply.model_validate_json(body)
+        return cls(
+            url=reply.url,
+            expires_at=datetime.fromtimestamp(sent_at + reply.expiresIn, UTC),
+            expires_in=reply.expiresIn,
+            file_name=reply.fileName,
+            content_type=reply.contentType,
+            access_level=reply.accessLevel,
+        )
+
+    @property
+    def host(self) -> str | None:
+        """The host name the URL points to, which is no secret; None if there is none."""
+        try:
+            return urlsplit(self.url).hostname
+        except ValueError:
+            return None
+
+    def remaining(self, wall: float) -> float:
+        """Return the seconds of life left at `wall` (seconds since 1970); negative once it is dead."""
+        return self.expires_at.timestamp() - wall
+
+
+@dataclass(frozen=True, slots=True)
+class MediaResult:
+    """
+    What became of one id: exactly one of `url` and `error` is set.
+
+    `file_id` is the input as given. `latency` is the seconds from sending the deciding request to the end of its
+    reply, without any waiting before it; 0 if nothing was sent. `attempts` counts the requests sent.
+    """
+
+    file_id: str
+    url: DownloadUrl | None = None
+    error: GenesysMediaError | None = None
+    attempts: int = 0
+    latency: float = 0.0
+    correlation_id: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a URL."""
+        return self.url is not None
+
+    def unwrap(self) -> DownloadUrl:
+        """Return the URL, or raise the error."""
+        if self.url is not None:
+            return self.url
+        raise self.error or RuntimeError(f"{self!r} has neither URL nor error")
+
+
+def correlation_id(headers: Mapping[str, str]) -> str | None:
+    """Return what Genesys's support identifies a request by, from reply headers with lower-case names."""
+    value = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id")
+    return quotable(value, 64) if value else None

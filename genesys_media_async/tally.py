@@ -1,0 +1,58 @@
+"""What a run has done so far: counts that machinery adds to, and the snapshot a user reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """Live counts; `in_flight` counts requests, the others but `sent` and `retries` count ids."""
+
+    succeeded: int = 0
+    failed: int = 0
+    in_flight: int = 0
+    sent: int = 0
+    retries: int = 0
+
+    def add(self, other: Tally) -> None:
+        """Add another run's counts to these."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """
+    How far a run is.
+
+    `in_flight` are the requests on their way, `waiting_for_quota` the workers that have an id but no permit,
+    `requests` what was sent and `retries` the share of it that repeated something. `elapsed` is in seconds and `rate`
+    in ids a second since the start.
+    """
+
+    done: int
+    succeeded: int
+    failed: int
+    in_flight: int
+    waiting_for_quota: int
+    requests: int
+    retries: int
+    elapsed: float
+    rate: float
+
+    @classmethod
+    def of(cls, tally: Tally, *, waiting_for_quota: int, elapsed: float) -> Statistics:
+        """Take the snapshot of a tally that has been counting for `elapsed` seconds."""
+        done = tally.succeeded + tally.failed
+        return cls(
+            done=done,
+            succeeded=tally.succeeded,
+            failed=tally.failed,
+            in_flight=tally.in_flight,
+            waiting_for_quota=waiting_for_quota,
+            requests=tally.sent,
+            retries=tally.retries,
+            elapsed=elapsed,
+            rate=done / elapsed if elapsed > 0 else 0.0,
+        )

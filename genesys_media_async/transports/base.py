@@ -1,0 +1,52 @@
+"""The seam: what the package asks of whatever carries a request, and the errors it must speak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST_REPLY = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request, whole; headers and body may hold secrets and are not shown."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A reply, whole; header names are lower-case. The body may hold secrets and is not shown."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Transport(Protocol):
+    """
+    Carries one request at a time for each caller, and many callers' at once.
+
+    It follows no redirect, sends no credentials of its own and repeats nothing: retrying is decided elsewhere, where
+    the quota is paid.
+    """
+
+    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+        """
+        Send a request and return the complete reply within `timeout` seconds.
+
+        Raises `ConnectFailed` where nothing was sent, `ExchangeTimeout`, `TransportError` for any other failure to
+        get a complete reply, and `InvalidReply` for one that is compressed or has more than `longest_reply` bytes.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close what the transport opened."""
+        ...

@@ -1,0 +1,126 @@
+"""A request travels by httpx: by a client of the user's, by any httpx transport, or by a client of our own."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, assert_never
+
+import anyio
+import httpx
+
+from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
+from .base import LONGEST_REPLY, HttpReply, HttpRequest
+
+if TYPE_CHECKING:
+    from ..settings import Settings
+
+# Closing a connection that is in trouble must not take longer than an exchange may.
+CLOSE_PATIENCE = 2.0
+
+
+class HttpxTransport:
+    """
+    Carries requests through httpx.
+
+    A client keeps everything its owner set: proxies, certificates, event hooks, default headers, time-outs. Only its
+    `auth` and its redirects are left out, since a bearer token must not go elsewhere. An `httpx.AsyncBaseTransport` is
+    called directly, without a client around it. What was handed in is never closed.
+    """
+
+    def __init__(self, carrier: httpx.AsyncClient | httpx.AsyncBaseTransport, *, owned: bool = False) -> None:
+        self._carrier = carrier
+        self._owned = owned
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> HttpxTransport:
+        """Make a client of our own: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
+        client = httpx.AsyncClient(
+            verify=tls_context(),
+            proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+            # The exchange as a whole has a deadline; httpx's own only bound the gaps between two bytes.
+            timeout=None,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
+        )
+        return cls(client, owned=True)
+
+    def __repr__(self) -> str:
+        return f"<HttpxTransport by {type(self._carrier).__name__}>"
+
+    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+        """Send a request and return the complete reply; see `Transport.exchange`."""
+        with anyio.move_on_after(timeout):
+            try:
+                return await self._exchange(request, longest_reply)
+            except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+                # "from None": httpx's exceptions carry the request, and some quote header values.
+                raise _translated(error) from None
+        raise ExchangeTimeout(f"No complete reply within {timeout:g} s.")
+
+    async def _exchange(self, request: HttpRequest, longest_reply: int) -> HttpReply:
+        response = await self._send(request)
+        try:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            body = await _read(response, headers, longest_reply)
+        finally:
+            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+                await response.aclose()
+        return HttpReply(response.status_code, headers, body)
+
+    async def _send(self, request: HttpRequest) -> httpx.Response:
+        match self._carrier:
+            case httpx.AsyncClient() as client:
+                outgoing = client.build_request(
+                    request.method, request.url, headers=dict(request.headers), content=request.body
+                )
+                return await client.send(outgoing, stream=True, auth=None, follow_redirects=False)
+            case httpx.AsyncBaseTransport() as transport:
+                outgoing = httpx.Request(
+                    request.method, request.url, headers=dict(request.headers), content=request.body
+                )
+                return await transport.handle_async_request(outgoing)
+            case _:
+                assert_never(self._carrier)
+
+    async def aclose(self) -> None:
+        """Close the client, if it is our own."""
+        if self._owned:
+            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+                await self._carrier.aclose()
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return httpx's own context (certifi's roots, or `SSL_CERT_FILE`'s), with nothing below TLS 1.2."""
+    context = httpx.create_ssl_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def _read(response: httpx.Response, headers: dict[str, str], longest_reply: int) -> bytes:
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise InvalidReply(
+            f"The reply is compressed ({quotable(encoding, 40)}) although that was ruled out.",
+            code="reply_compressed",
+            status=response.status_code,
+        )
+    body = bytearray()
+    # Raw, since the decoded stream would inflate before it could be measured.
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > longest_reply:
+            raise InvalidReply(
+                f"The reply has more than {longest_reply} bytes.", code="reply_too_large", status=response.status_code
+            )
+    return bytes(body)
+
+
+def _translated(error: Exception) -> GenesysMediaError:
+    match error:
+        case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
+            return ConnectFailed(f"No connection: {quotable(str(error)) or type(error).__name__}.")
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return ConnectFailed("No connection in the time the HTTP client allows.")
+        case httpx.TimeoutException():
+            return ExchangeTimeout("No reply in the time the HTTP client allows.")
+        case _:
+            return TransportError(f"The connection broke before the reply was complete ({type(error).__name__}).")

@@ -1,0 +1,119 @@
+"""
+May this URL be handed out? A pure check against a `ValidationRule`; each refusal has a reason for programs.
+
+    content_type_missing    the reply names none, and the rule does not take everything
+    content_type_refused    it is none of the rule's
+    life_too_long           Genesys granted more seconds than the rule, or the request, allows
+    access_level_mismatch   the required access level is not the one granted
+    url_too_long            more characters than the rule allows
+    url_malformed           no absolute URL with a host, or with characters that no URL has
+    url_not_https           another scheme than https
+    url_user_info           a user name or password before the host
+    host_refused            the host is not on the rule's list
+    check_refused           a check of the user's own said no
+    check_failed            a check of the user's own raised
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .errors import UrlRefused, quotable
+from .settings import is_loopback
+
+if TYPE_CHECKING:
+    from .models import DownloadUrl, MediaRequest
+    from .settings import ValidationRule
+
+# RFC 3986 leaves only these; anything else makes programs disagree about where the URL points.
+_URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
+
+
+def check(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
+    """Return why `url` must not be handed out as the answer to `request`, or None if it may. Never raises."""
+    return (
+        _content_type(url, rule)
+        or _life(url, request, rule)
+        or _access_level(url, request, rule)
+        or _form(url, rule)
+        or _own_checks(url, request, rule)
+    )
+
+
+def matches(content_type: str, pattern: str) -> bool:
+    """Whether a content type, with or without parameters, is one that a pattern such as `audio/*` stands for."""
+    kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
+    wanted_kind, _, wanted_subtype = pattern.lower().partition("/")
+    return bool(kind and subtype) and wanted_kind in {"*", kind} and wanted_subtype in {"*", subtype}
+
+
+def _content_type(url: DownloadUrl, rule: ValidationRule) -> UrlRefused | None:
+    if url.content_type is None or not url.content_type.strip():
+        if "*/*" in rule.content_types:
+            return None
+        return UrlRefused("The reply names no content type.", code="content_type_missing")
+    if any(matches(url.content_type, pattern) for pattern in rule.content_types):
+        return None
+    return UrlRefused(
+        f"The content type is {quotable(url.content_type, 80)}; allowed: {', '.join(rule.content_types) or 'none'}.",
+        code="content_type_refused",
+    )
+
+
+def _life(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
+    longest = request.expires_in if rule.longest_life is None else rule.longest_life
+    if url.expires_in <= longest:
+        return None
+    return UrlRefused(f"The URL lives {url.expires_in} s; allowed: {longest} s.", code="life_too_long")
+
+
+def _access_level(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
+    granted = request.access_level if url.access_level is None else url.access_level
+    if rule.required_access is None or granted == rule.required_access:
+        return None
+    named = "none" if granted is None else quotable(granted, 80)
+    return UrlRefused(
+        f"The access level is {named}; required: {quotable(rule.required_access, 80)}.", code="access_level_mismatch"
+    )
+
+
+def _form(url: DownloadUrl, rule: ValidationRule) -> UrlRefused | None:
+    if len(url.url) > rule.longest_url:
+        return UrlRefused(f"The URL has {len(url.url)} characters; allowed: {rule.longest_url}.", code="url_too_long")
+    try:
+        parts = urlsplit(url.url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+        parts = None
+    if parts is None or not host or not parts.scheme or not _URL_CHARACTERS.fullmatch(url.url):
+        return UrlRefused("The URL is not an absolute URL with a host.", code="url_malformed")
+    if parts.scheme != "https" and not (rule.loopback_http and parts.scheme == "http" and is_loopback(host)):
+        return UrlRefused(f"The URL's scheme is {quotable(parts.scheme, 20)}, not https.", code="url_not_https")
+    if parts.username is not None or parts.password is not None:
+        return UrlRefused("The URL has a user name or password before the host.", code="url_user_info")
+    if rule.hosts is not None and not any(_host_matches(host, pattern) for pattern in rule.hosts):
+        return UrlRefused(
+            f"The URL points to {quotable(host, 80)}; allowed: {', '.join(rule.hosts) or 'none'}.", code="host_refused"
+        )
+    return None
+
+
+def _host_matches(host: str, pattern: str) -> bool:
+    if pattern.startswith("*."):
+        return host.endswith(pattern[1:]) and len(host) >= len(pattern)
+    return host == pattern
+
+
+def _own_checks(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
+    for own_check in rule.checks:
+        name = quotable(getattr(own_check, "__name__", type(own_check).__name__), 80)
+        try:
+            reason = own_check(url, request)
+        except Exception as error:  # noqa: BLE001 - a faulty check refuses one URL; it does not end the run
+            return UrlRefused(f"The check {name} raised {type(error).__name__}.", code="check_failed")
+        if reason is not None:
+            return UrlRefused(f"The check {name} refused it: {quotable(reason)}.", code="check_refused")
+    return None
