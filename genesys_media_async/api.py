@@ -140,6 +140,8 @@ class Api:
             while True:
                 try:
                     value = await self._attempt(call, progress, tally, ends)
+                except EvidenceLost:
+                    raise
                 except GenesysMediaError as error:
                     progress.error = error
                     if not await self._prepare_retry(call, progress, error, ends, budget, tally):

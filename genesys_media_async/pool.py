@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from anyio.abc import TaskGroup
-    from anyio.streams.memory import MemoryObjectSendStream
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,18 +63,19 @@ class Pool(Generic[Item, Result]):
         self._reading: anyio.CancelScope | None = None
         self._stopped = False
         self._failure: BaseException | None = None
-        self._task_group = anyio.create_task_group()
-        self._send, self._receive = anyio.create_memory_object_stream[Result](concurrency)
+        self._task_group: TaskGroup
+        self._receive: MemoryObjectReceiveStream[Result]
 
     def __repr__(self) -> str:
         return f"<Pool of {self._concurrency}{', stopped' if self._stopped else ''}>"
 
     async def __aenter__(self) -> Self:
         self._source = aiter(self._items) if isinstance(self._items, AsyncIterable) else iter(self._items)
-        await self._task_group.__aenter__()
-        for _ in range(self._concurrency):
-            self._task_group.start_soon(self._run_worker, self._send.clone())
-        self._send.close()
+        self._task_group = await anyio.create_task_group().__aenter__()
+        send, self._receive = anyio.create_memory_object_stream[Result](self._concurrency)
+        with send:
+            for _ in range(self._concurrency):
+                self._task_group.start_soon(self._run_worker, send.clone())
         return self
 
     async def __aexit__(

@@ -24,6 +24,7 @@ from .transports import HttpReply, HttpRequest, Transport
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
+    from pathlib import Path
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream
@@ -73,6 +74,7 @@ class Webhooks:
         rng: random.Random,
         emit: Callable[[Event], None],
     ) -> None:
+        _check_writable(target.undelivered_file)
         self._target = target
         self._transport = transport
         self._user_agent = user_agent
@@ -84,7 +86,6 @@ class Webhooks:
         self._ended = anyio.Event()
         self.delivered = 0
         self.undelivered = 0
-        self._check_undelivered_file()
 
     def __repr__(self) -> str:
         host = urlsplit(self._target.url.get_secret_value()).hostname
@@ -217,14 +218,15 @@ class Webhooks:
             except OSError as error:
                 LOGGER.error("the undelivered webhook for %s could not be kept: %s", delivery.file_id, error)  # noqa: TRY400
 
-    def _check_undelivered_file(self) -> None:
-        if self._target.undelivered_file is not None:
-            try:
-                self._target.undelivered_file.open("ab").close()
-            except OSError as error:
-                raise SettingsError(
-                    f"undelivered_file: {error}.", advice="Name a file that can be written, or leave it out."
-                ) from None
+
+def _check_writable(path: Path | None) -> None:
+    if path is not None:
+        try:
+            path.open("ab").close()
+        except OSError as error:
+            raise SettingsError(
+                f"undelivered_file: {error}.", advice="Name a file that can be written, or leave it out."
+            ) from None
 
 
 def _json(value: dict[str, JsonScalar]) -> bytes:

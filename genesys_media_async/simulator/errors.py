@@ -1,0 +1,95 @@
+"""
+Genesys Cloud's error replies: the codes, messages and body that its specification gives.
+
+Codes and messages are those of the public API's specification (`x-inin-error-codes`); `contextId` repeats the
+correlation id. Whether `contextId`, `details` and `errors` are in every real error is not certain.
+"""
+
+from __future__ import annotations
+
+from .messages import BODY_LIMIT, Headers, Kind, Reply, json_bytes
+
+JSON_TYPE = (b"Content-Type", b"application/json")
+
+_MESSAGES: dict[str, tuple[int, str]] = {
+    "bad.request": (400, "The request could not be understood by the server due to malformed syntax."),
+    "invalid.value": (400, "Value [%s] is not valid for field type [%s]. Allowable values are: %s"),
+    "authentication.required": (401, "No authentication bearer token specified in authorization header."),
+    "bad.credentials": (401, "Invalid login credentials."),
+    "credentials.expired": (401, "The supplied credentials are expired and cannot be used."),
+    "missing.permissions": (
+        403,
+        "Unable to perform the requested action. You are missing the following permission(s): %s",
+    ),
+    "not.found": (404, "The requested resource was not found."),
+    "method.not.allowed": (405, "The method is not allowed for the requested resource."),
+    "client.timeout": (
+        408,
+        "The client did not produce a request within the server timeout limit. This can be caused by a slow network"
+        " connection and/or large payloads.",
+    ),
+    "request.entity.too.large": (413, f"The request is over the size limit. Maximum bytes: {BODY_LIMIT}"),
+    "unsupported.media.type": (
+        415,
+        "Unsupported Media Type - Unsupported or incorrect media type, such as an incorrect Content-Type value in the"
+        " header.",
+    ),
+    "too.many.requests.retry.after": (
+        429,
+        "Rate limit exceeded the maximum. Retry the request in [%s] seconds",
+    ),
+    "internal.server.error": (
+        500,
+        "The server encountered an unexpected condition which prevented it from fulfilling the request.",
+    ),
+    "service.unavailable": (
+        503,
+        "Service Unavailable - The server is currently unavailable (because it is overloaded or down for maintenance).",
+    ),
+    "request.timeout": (504, "The request timed out."),
+}
+
+_BAD_GATEWAY = b"""<html>
+<head><title>502 Bad Gateway</title></head>
+<body>
+<center><h1>502 Bad Gateway</h1></center>
+</body>
+</html>
+"""
+
+
+def error_reply(
+    code: str,
+    correlation_id: str,
+    *parameters: object,
+    kind: Kind = Kind.API,
+    headers: Headers = (),
+) -> Reply:
+    """Return the error reply of a Genesys code; the parameters fill the places in its message, in order."""
+    status, template = _MESSAGES[code]
+    body: dict[str, object] = {
+        "message": template % parameters if parameters else template,
+        "code": code,
+        "status": status,
+        "contextId": correlation_id,
+        "details": [],
+        "errors": [],
+    }
+    return Reply(status, (JSON_TYPE, correlation_header(correlation_id), *headers), json_bytes(body), kind)
+
+
+def too_many_requests(correlation_id: str, seconds: int, *, kind: Kind = Kind.API, headers: Headers = ()) -> Reply:
+    """Return the 429 of a used-up quota, with the seconds to wait in its header and its message."""
+    waiting = (b"Retry-After", b"%d" % seconds)
+    return error_reply("too.many.requests.retry.after", correlation_id, seconds, kind=kind, headers=(waiting, *headers))
+
+
+def bad_gateway(correlation_id: str, *, kind: Kind = Kind.API, headers: Headers = ()) -> Reply:
+    """Return the 502 of a gateway in between, which answers in HTML and is in no specification."""
+    html = (b"Content-Type", b"text/html")
+    return Reply(502, (html, correlation_header(correlation_id), *headers), _BAD_GATEWAY, kind)
+
+
+def correlation_header(correlation_id: str) -> tuple[bytes, bytes]:
+    """Return the header that names a request in Genesys's logs."""
+    return (b"ININ-Correlation-Id", correlation_id.encode())

@@ -1,0 +1,121 @@
+"""
+The object store behind the pre-signed URLs: the bytes of a file, or an S3-style XML refusal.
+
+A store authorises by the URL alone. A bearer token sent along is a second mechanism and refused, which is how a client
+that forwards its token to a foreign host is found out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from .errors import correlation_header
+from .messages import Headers, Kind, Reply, Request, decode_segment
+from .signing import (
+    MEDIA_PREFIX,
+    Verdict,
+    content_type_of,
+    file_name_of,
+    media_path,
+)
+
+if TYPE_CHECKING:
+    from .settings import SimulatorSettings
+    from .signing import Signer
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+class MediaStorage:
+    """Answers GET and HEAD on signed media URLs, whole or one byte range of it."""
+
+    def __init__(self, settings: SimulatorSettings, signer: Signer) -> None:
+        self._settings = settings
+        self._signer = signer
+
+    def __repr__(self) -> str:
+        return f"<MediaStorage of {self._settings.media_bytes} byte files>"
+
+    def answer(self, request: Request, path: str, query: str, wall: float, correlation_id: str) -> Reply:
+        """Return the file's bytes, or why not."""
+        if request.method not in ("GET", "HEAD"):
+            refusal = _xml_error(405, "MethodNotAllowed", "The method is not allowed", correlation_id)
+            return _with_headers(refusal, (b"Allow", b"GET, HEAD"))
+        names = [decode_segment(segment) for segment in path.removeprefix(MEDIA_PREFIX).split("/")]
+        if len(names) != 2 or names[0] is None or names[1] is None:
+            return _xml_error(404, "NoSuchKey", "The specified key does not exist.", correlation_id)
+        file_id, file_name = names[0], names[1]
+        if "authorization" in request.headers:
+            message = "Only one auth mechanism allowed"
+            return _xml_error(403, "InvalidArgument", message, correlation_id)
+        verdict = self._signer.judge(media_path(file_id, file_name), query, wall)
+        if verdict is not Verdict.GOOD:
+            return _refused(verdict, correlation_id)
+        return self._serve(request, file_id, correlation_id)
+
+    def _serve(self, request: Request, file_id: str, correlation_id: str) -> Reply:
+        content = media_bytes(file_id, self._settings.media_bytes)
+        size = len(content)
+        content_type = content_type_of(file_id, self._settings.content_types)
+        headers: Headers = (
+            (b"Content-Type", content_type.encode()),
+            (b"Accept-Ranges", b"bytes"),
+            correlation_header(correlation_id),
+        )
+        wanted = _byte_range(request.headers.get("range", ""), size)
+        if wanted is None:
+            return Reply(200, headers, content, Kind.MEDIA, file_id, good=True)
+        if not wanted:
+            refusal = _xml_error(416, "InvalidRange", "The requested range is not satisfiable", correlation_id)
+            return _with_headers(refusal, (b"Content-Range", b"bytes */%d" % size))
+        place = (b"Content-Range", b"bytes %d-%d/%d" % (wanted.start, wanted.stop - 1, size))
+        part = content[wanted.start : wanted.stop]
+        return Reply(206, (*headers, place), part, Kind.MEDIA, file_id, good=True)
+
+
+def media_bytes(file_id: str, size: int) -> bytes:
+    """Return a file's content: the same for an id every time, and different from every other id's."""
+    return hashlib.shake_128(file_id.encode()).digest(size)
+
+
+def signed_target(signer: Signer, file_id: str, content_type: str, expires_at: int) -> tuple[str, str]:
+    """Return a file's name, and path and query of its signed URL."""
+    file_name = file_name_of(file_id, content_type)
+    return file_name, signer.sign(media_path(file_id, file_name), expires_at)
+
+
+def _byte_range(header: str, size: int) -> range | None:
+    """Return the bytes wanted; None for all of them, an empty range for what is beyond the end."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or match.group(0) == "bytes=-":
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(0, size - int(last)), size)
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(int(last) + 1 if last else size, size))
+
+
+def _refused(verdict: Verdict, correlation_id: str) -> Reply:
+    if verdict is Verdict.EXPIRED:
+        return _xml_error(403, "AccessDenied", "Request has expired", correlation_id)
+    if verdict is Verdict.UNSIGNED:
+        return _xml_error(403, "AccessDenied", "Access Denied", correlation_id)
+    message = "The request signature we calculated does not match the signature you provided."
+    return _xml_error(403, "SignatureDoesNotMatch", message, correlation_id)
+
+
+def _xml_error(status: int, code: str, message: str, correlation_id: str) -> Reply:
+    body = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{correlation_id}</RequestId></Error>"
+    )
+    headers = ((b"Content-Type", b"application/xml"), correlation_header(correlation_id))
+    return Reply(status, headers, body.encode(), Kind.MEDIA)
+
+
+def _with_headers(reply: Reply, *headers: tuple[bytes, bytes]) -> Reply:
+    return Reply(reply.status, (*reply.headers, *headers), reply.body, reply.kind)

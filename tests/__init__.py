@@ -1,0 +1,1 @@
+"""Sentences about what the package does; most of them over real sockets, against its own simulator."""
