@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, assert_never
 
 import anyio
@@ -103,15 +104,28 @@ async def _read(response: httpx.Response, headers: dict[str, str], longest_reply
             code="reply_compressed",
             status=response.status_code,
         )
-    body = bytearray()
+    if response.is_stream_consumed:
+        # A mock's response was read when it was made, and cannot be streamed.
+        return _bounded(response.content, response, longest_reply)
+    body = b""
     # Raw, since the decoded stream would inflate before it could be measured.
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > longest_reply:
-            raise InvalidReply(
-                f"The reply has more than {longest_reply} bytes.", code="reply_too_large", status=response.status_code
-            )
-    return bytes(body)
+    chunks = response.aiter_raw()
+    try:
+        async for chunk in chunks:
+            body = _bounded(body + chunk, response, longest_reply)
+    finally:
+        # A generator that is merely dropped is ended by the event loop, later, in a task of its own.
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()
+    return body
+
+
+def _bounded(body: bytes, response: httpx.Response, longest_reply: int) -> bytes:
+    if len(body) > longest_reply:
+        raise InvalidReply(
+            f"The reply has more than {longest_reply} bytes.", code="reply_too_large", status=response.status_code
+        )
+    return body
 
 
 def _translated(error: Exception) -> GenesysMediaError:
