@@ -45,4 +45,6 @@ class JsonLinesSink:
 
 
 def _line(event: Event) -> bytes:
-    return json.dumps(event.as_dict(), ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    text = json.dumps(event.as_dict(), ensure_ascii=False, separators=(",", ":"))
+    # An id that was refused may hold half a surrogate pair, which UTF-8 cannot encode and JSON can escape.
+    return text.encode(errors="backslashreplace") + b"\n"

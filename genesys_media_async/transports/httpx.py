@@ -38,6 +38,8 @@ class HttpxTransport:
         client = httpx.AsyncClient(
             verify=tls_context(),
             proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+            # No proxy can reach this machine on our behalf.
+            mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
             # The exchange as a whole has a deadline; httpx's own only bound the gaps between two bytes.
             timeout=None,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),

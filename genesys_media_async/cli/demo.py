@@ -1,0 +1,69 @@
+"""`genesys-media demo`: a whole run against a simulated Genesys Cloud in this process, without credentials."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import httpx
+
+from ..retriever import MediaRetriever
+from ..settings import QuotaLimit, Settings
+from .ids import read_ids
+from .lines import encoder
+from .output import Output, Target, open_target
+from .progress import ProgressKind, progress_for
+from .retrieve import conclude
+from .run import Names, Run
+
+if TYPE_CHECKING:
+    from ..simulator import Simulator
+    from .report import Ended
+
+# Genesys allows 300 requests in 60 s; the demo's minute has 1.5 s.
+LIMIT: Final = 300
+WINDOW: Final = 1.5
+LATENCY: Final = (0.035, 0.25)
+
+
+def demo(items: int, output: str, progress: ProgressKind) -> int:
+    """Retrieve so many made-up ids into a file, and return the exit code. Raises `CommandFailed`."""
+    target = open_target(output)
+    ended = anyio.run(_run, items, target, progress)
+    return conclude(ended, progress)
+
+
+async def _run(items: int, target: Target, progress: ProgressKind) -> Ended:
+    from ..simulator import Quota, Simulator, SimulatorSettings
+
+    quota = Quota(limit=LIMIT, seconds=WINDOW)
+    async with Simulator(SimulatorSettings(quota=quota, latency=LATENCY, count_file_ids=False)) as simulator:
+        settings = _settings_for(simulator)
+        # Our own connections, since a proxy named in the environment cannot reach this machine.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency)
+        async with httpx.AsyncHTTPTransport(limits=limits) as transport:
+            ended = await Run(
+                MediaRetriever(settings, transport=transport),
+                read_ids([f"recording-{number:06}" for number in range(1, items + 1)], None),
+                Output(target, *encoder("jsonl")),
+                progress_for(progress),
+                total=items,
+                quiet=progress == "none",
+                names=Names(),
+            ).to_its_end()
+        counts = simulator.counts
+    said = f"The simulator counted {counts.api_requests:,} requests and refused {counts.refused_429:,} of them with 429"
+    return replace(ended, remarks=(said, "Next: genesys-media retrieve --help"))
+
+
+def _settings_for(simulator: Simulator) -> Settings:
+    client = simulator.settings.clients[0]
+    return Settings.from_env(
+        {},
+        client_id=client.client_id,
+        client_secret=client.client_secret,
+        base_url=simulator.base_url,
+        login_url=simulator.login_url,
+        quota=QuotaLimit(limit=LIMIT, seconds=WINDOW),
+    )

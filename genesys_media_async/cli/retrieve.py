@@ -1,0 +1,220 @@
+"""`genesys-media retrieve`: check everything that can be checked, open the files, then run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from pydantic import SecretStr
+
+from ..errors import SettingsError
+from ..retriever import MediaRetriever
+from ..settings import ENVIRONMENT, Settings, ValidationRule, WebhookTarget
+from ..sinks import JsonLinesSink
+from .exit_codes import CommandFailed, ExitCode
+from .ids import Input, open_input, read_ids
+from .lines import Format, encoder
+from .output import Output, Target, open_target
+from .progress import ProgressKind, progress_for
+from .report import Ended, json_summary, summary
+from .run import NO_IDS, Names, Run
+from .streams import Complaints, complain, is_terminal, reason, say, silence
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """
+    What `retrieve` was asked for, as it was typed.
+
+    `options` are settings by their names; those left out are not in it. `webhook`, `content_types` and `hosts` make the
+    settings that have no variable of their own.
+    """
+
+    ids: Sequence[str]
+    input: str | None
+    output: str | None
+    format: Format
+    progress: ProgressKind
+    options: Mapping[str, str]
+    audit: str | None
+    webhook: str | None
+    undelivered: str | None
+    content_types: Sequence[str]
+    hosts: Sequence[str]
+
+
+def retrieve(order: Order) -> int:
+    """Carry the order out, and return the exit code. Raises `CommandFailed` before anything is sent."""
+    settings = settings_for(order)
+    source = _input_of(order)
+    try:
+        total = _total(order, source)
+        _check_undelivered(order)
+        target = open_target(order.output)
+        _check_that_files_differ(order, source, target)
+        audit = _audit_of(order)
+        ended = anyio.run(_run, order, settings, source, target, audit, total)
+    finally:
+        if source is not None:
+            source.close()
+    if order.format == "urls" and ended.results.failed:
+        ended = replace(
+            ended, remarks=(*ended.remarks, "Which ids failed is not in the output; --format jsonl has them")
+        )
+    return conclude(ended, order.progress)
+
+
+async def _run(
+    order: Order,
+    settings: Settings,
+    source: Input | None,
+    target: Target,
+    audit: Sequence[JsonLinesSink],
+    total: int | None,
+) -> Ended:
+    logging.getLogger("genesys_media_async").addHandler(Complaints())
+    on_terminal = os.isatty(target.descriptor)
+    named = order.format == "jsonl" and target.is_file
+    return await Run(
+        MediaRetriever(settings, audit=audit),
+        read_ids(order.ids, source),
+        Output(target, *encoder(order.format)),
+        progress_for(order.progress, lines_on_terminal=on_terminal),
+        total=total,
+        quiet=order.progress == "none",
+        names=Names(
+            ids_file=order.input if source is not None and source.is_file and not order.ids else None,
+            output_file=order.output if named else None,
+        ),
+    ).to_its_end()
+
+
+def conclude(ended: Ended, progress: ProgressKind) -> int:
+    """Tell people or programs how a run ended, and return the exit code."""
+    if ended.reader_is_gone:
+        silence(1)
+        return ended.exit_code
+    if ended.trouble is not None:
+        complain(str(ended.trouble))
+    if progress == "json":
+        say(json_summary(ended))
+    elif progress != "none" and ended.statistics is not None:
+        say(summary(ended))
+    return ended.exit_code
+
+
+def settings_for(order: Order) -> Settings:
+    """
+    Return the settings that the order and the environment make together.
+
+    Raises `CommandFailed`: as a wrong use for what was typed, as a wrong configuration for the rest.
+    """
+    for name, text in order.options.items():
+        _check_option(name, text)
+    more = {"rule": _rule_of(order), "webhook": _webhook_of(order)}
+    try:
+        return Settings.from_env(**order.options, **more)
+    except SettingsError as error:
+        raise CommandFailed(ExitCode.CONFIGURATION, str(error)) from None
+
+
+def _check_option(name: str, text: str) -> None:
+    # Alone, beside a token that stands for any credentials: what is wrong then is wrong with this option.
+    try:
+        Settings.from_env({}, **{"access_token": "any", name: text})
+    except SettingsError as error:
+        sentence = str(error).removeprefix(f"{name} (or {ENVIRONMENT[name][0]}): ").removeprefix(f"{name}: ")
+        raise _misused(f"--{name.replace('_', '-')}", sentence) from None
+
+
+def _rule_of(order: Order) -> ValidationRule | None:
+    if not order.content_types and not order.hosts:
+        return None
+    types = tuple(order.content_types) or ValidationRule().content_types
+    try:
+        return ValidationRule(content_types=types, hosts=tuple(order.hosts) or None)
+    except SettingsError as error:
+        setting, _, sentence = str(error).partition(": ")
+        raise _misused("--host" if setting == "hosts" else "--content-type", sentence) from None
+
+
+def _webhook_of(order: Order) -> WebhookTarget | None:
+    if order.webhook is None:
+        if order.undelivered is not None:
+            raise _misused("--undelivered", "it is of use with --webhook only.")
+        return None
+    undelivered = None if order.undelivered is None else Path(order.undelivered)
+    try:
+        return WebhookTarget(url=SecretStr(order.webhook), undelivered_file=undelivered)
+    except SettingsError as error:
+        raise _misused("--webhook", str(error).removeprefix("url: ")) from None
+
+
+def _input_of(order: Order) -> Input | None:
+    if order.input is not None:
+        return open_input(order.input)
+    if not order.ids:
+        piped = "" if is_terminal(sys.stdin) else "; standard input is read with -i - only"
+        raise CommandFailed(
+            ExitCode.USAGE, f"No ids: give them as arguments or name a file that has one a line with -i FILE{piped}."
+        )
+    return None
+
+
+def _audit_of(order: Order) -> tuple[JsonLinesSink, ...]:
+    if order.audit is None:
+        return ()
+    try:
+        return (JsonLinesSink(order.audit),)
+    except (OSError, ValueError) as error:
+        raise _misused("--audit", f"{order.audit} cannot be written: {reason(error)}; name another file.") from None
+
+
+def _check_undelivered(order: Order) -> None:
+    if order.undelivered is not None:
+        try:
+            Path(order.undelivered).open("ab").close()
+        except (OSError, ValueError) as error:
+            sentence = f"{order.undelivered} cannot be written: {reason(error)}; name another file."
+            raise _misused("--undelivered", sentence) from None
+
+
+def _check_that_files_differ(order: Order, source: Input | None, target: Target) -> None:
+    """Refuse to write one file in two ways, or to overwrite the ids before they are read."""
+    seen: dict[tuple[int, int], str] = {}
+    named = {"--input": source.status if source else None, "--output": target.status}
+    named |= {"--audit": _status(order.audit), "--undelivered": _status(order.undelivered)}
+    for option, status in named.items():
+        if status is None or not stat.S_ISREG(status.st_mode):
+            continue
+        other = seen.setdefault((status.st_dev, status.st_ino), option)
+        if other != option:
+            raise _misused(option, f"it is the same file as that of {other}; name another one.")
+
+
+def _status(path: str | None) -> os.stat_result | None:
+    return Path(path).stat() if path is not None and Path(path).exists() else None
+
+
+def _total(order: Order, source: Input | None) -> int | None:
+    """Return how many ids there are, where that can be said beforehand, and refuse a file that has none."""
+    in_file = 0 if source is None else source.count()
+    if in_file is None:
+        return None
+    total = len(order.ids) + in_file
+    if total == 0:
+        raise CommandFailed(ExitCode.INPUT, NO_IDS)
+    return total
+
+
+def _misused(option: str, sentence: str) -> CommandFailed:
+    return CommandFailed(ExitCode.USAGE, f"{option}: {sentence}")
