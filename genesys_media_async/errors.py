@@ -31,7 +31,8 @@ from typing import ClassVar
 
 LONGEST_QUOTED_TEXT = 300
 
-_URL_QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
+# Quotes and brackets do not end it: a URL may have them, and a signature may follow.
+_URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S*", re.IGNORECASE)
 _BEARER = re.compile(r"(bearer|basic)\s+[\w.~+/=-]+", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 

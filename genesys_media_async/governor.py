@@ -39,6 +39,7 @@ class Governor:
         self._timer: asyncio.TimerHandle | None = None
         # One request each 1/rate seconds has no burst to double, which AsyncLimiter(limit, seconds) would have.
         self._spacing = AsyncLimiter(1, limit.seconds / limit.limit) if limit and limit.pace == "even" else None
+        self._turn = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<Governor of {self._account!r}, {self.waiting} waiting>"
@@ -62,10 +63,20 @@ class Governor:
             await self._wait(deadline)
         if self._spacing is not None:
             try:
-                await self._spacing.acquire()
+                await self._space_out(self._spacing, deadline)
             except BaseException:
                 self.give_back()
                 raise
+
+    async def _space_out(self, spacing: AsyncLimiter, deadline: float) -> None:
+        # One at a time, since a pause may begin meanwhile: it must neither be overlooked nor end in a burst.
+        async with self._turn:
+            await spacing.acquire()
+            while (pause := self._account.paused_until - self._clock.monotonic()) > 0:
+                if self._account.paused_until > deadline:
+                    raise self._paused_too_long()
+                await self._clock.sleep(pause)
+                await spacing.acquire()
 
     def spend(self) -> None:
         """Give the permit of a request back that was sent: it is free again one window from now."""
@@ -115,9 +126,16 @@ class Governor:
 
     def _set_timer(self, now: float) -> None:
         chance = self._account.next_chance(now)
-        if self._timer is not None or chance == float("inf"):
+        if chance == float("inf"):
             return
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, chance - now), self._on_timer)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + max(0.0, chance - now)
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            # A permit that was given back while a pause lasts has brought the next chance nearer.
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

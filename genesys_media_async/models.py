@@ -49,7 +49,7 @@ class DownloadUrlReply(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
 
-    url: str = Field(min_length=1)
+    url: str = Field(min_length=1, repr=False)
     expiresIn: int = Field(gt=0)  # noqa: N815
     fileName: str | None = None  # noqa: N815
     contentType: str | None = None  # noqa: N815

@@ -13,6 +13,7 @@ task.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
@@ -92,13 +93,13 @@ class Pool(Generic[Item, Result]):
         return self
 
     async def __anext__(self) -> Result:
-        try:
+        with suppress(anyio.EndOfStream):
             return await self._receive.receive()
-        except anyio.EndOfStream:
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure from failure.__cause__
-            raise StopAsyncIteration from None
+        # Outside of the block, so that the failure keeps the context it was raised in.
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        raise StopAsyncIteration
 
     def stop(self) -> None:
         """Take no more items; what is under way is finished and handed over, then the iteration ends."""

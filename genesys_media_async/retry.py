@@ -59,7 +59,7 @@ def classify(error: GenesysMediaError) -> Kind:
         case RateLimited():
             return Kind.RATE_LIMITED
         case TokenUnavailable():
-            return Kind.TOKEN_PENDING
+            return Kind.TOKEN_PENDING if error.retryable else Kind.PERMANENT
         case Unauthorized():
             return Kind.TOKEN_REJECTED
         case ApiError():
@@ -161,9 +161,11 @@ class RetryRule:
             delay = 0.0
         else:
             tries.transient += 1
-            if tries.transient >= self._policy.tries or not budget.take():
+            if tries.transient >= self._policy.tries:
                 return GiveUp()
             delay = floor + self._rng.random() * self._curve[min(tries.transient, len(self._curve)) - 1]
+            if delay < remaining and not budget.take():
+                return GiveUp()
         return Again(delay) if max(delay, floor) < remaining else GiveUp(out_of_time=True)
 
     def pause_after_429(self, error: RateLimited, in_a_row: int) -> float:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -315,8 +315,11 @@ class Settings(_Checked):
     @field_validator("proxy")
     @classmethod
     def _proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
-        if proxy is not None and urlsplit(proxy.get_secret_value()).scheme not in {"http", "https"}:
-            raise ValueError("must be an http:// or https:// URL, as in http://proxy.example.com:3128")
+        if proxy is not None:
+            url = proxy.get_secret_value()
+            parts = _split(url)
+            if not _HEADER_SAFE.fullmatch(url) or not parts.hostname or parts.scheme not in {"http", "https"}:
+                raise ValueError("must be an http:// or https:// URL, as in http://proxy.example.com:3128")
         return proxy
 
     @field_validator("quota", mode="before")
@@ -365,8 +368,8 @@ def _translated(check: Callable[[Given], Wanted], value: Given) -> Wanted:
     """Let a rule that is shared with requests speak as a setting's validator does."""
     try:
         return check(value)
-    except InvalidRequest as error:
-        raise ValueError(str(error)) from None
+    except (InvalidRequest, SettingsError) as error:
+        raise ValueError(str(error).removeprefix("quota: ")) from None
 
 
 def is_loopback(host: str | None) -> bool:
@@ -381,19 +384,26 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def _check_url(url: str, *, query_allowed: bool = False) -> None:
+def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"is not a URL: {error}") from None
+        _ = parts.port
+    except ValueError:
+        # What Python says about it quotes a part, which may be of a password.
+        raise ValueError("is not a URL: check the host and the port") from None
+    return parts
+
+
+def _check_url(url: str, *, query_allowed: bool = False) -> None:
+    parts = _split(url)
+    host = parts.hostname
     if not _HEADER_SAFE.fullmatch(url) or not host or parts.scheme not in {"https", "http"}:
         raise ValueError("must be a URL of printable ASCII, as in https://api.mypurecloud.com")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError("must begin with https://; plain http is for this machine only (127.0.0.1, ::1, localhost)")
     if parts.username or parts.password:
         raise ValueError("must not carry a user name or password")
-    if parts.fragment or (parts.query and not query_allowed):
+    if "#" in url or ("?" in url and not query_allowed):
         raise ValueError("must end with the host or a path: no query, no fragment")
 
 

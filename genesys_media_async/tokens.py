@@ -67,9 +67,9 @@ class _TokenReply(BaseModel):
 class _TokenErrorReply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    error: str = ""
-    error_description: str = ""
-    description: str = ""
+    error: str | None = None
+    error_description: str | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class _Failure:
         return type(error)(
             error.message,
             code=error.code,
+            retryable=error.retryable,
             advice=error.advice,
             status=error.status,
             correlation_id=error.correlation_id,
@@ -200,8 +201,8 @@ class TokenManager:
 
     def _begin_refresh(self) -> None:
         if not self._refreshing:
-            self._refreshing = True
             self._spawn(self._refresh)
+            self._refreshing = True
 
     async def _refresh(self) -> None:
         outcome: _Token | _Failure = _Failure(
@@ -233,6 +234,8 @@ class TokenManager:
         life = granted.expires_in
         ahead = min(REFRESH_AHEAD, REFRESH_AHEAD_SHARE * life) * (1 - REFRESH_JITTER * self._rng.random())
         margin = min(HARD_MARGIN, HARD_MARGIN_SHARE * life)
+        if self._clock.monotonic() >= sent + life - margin:
+            return self._failure_from(InvalidReply("the token had ended before it arrived."))
         self._failures_in_a_row = 0
         self._emit(TokenRefreshed(at=self._clock.wall(), life=life, latency=self._clock.monotonic() - sent))
         return _Token(granted.access_token, refresh_at=sent + life - ahead, hard_end=sent + life - margin)
@@ -283,8 +286,8 @@ def _token_error(reply: HttpReply, *, wall: float) -> AuthenticationError:
         said = _TokenErrorReply.model_validate_json(reply.body)
     except ValidationError:
         said = _TokenErrorReply()
-    description = quotable(said.error_description or said.description)
-    words = ": ".join(word for word in (quotable(said.error, 80), description) if word)
+    description = quotable(said.error_description or said.description or "")
+    words = ": ".join(word for word in (quotable(said.error or "", 80), description) if word)
     message = f"The login host answered {reply.status}{f' ({words})' if words else ''}."
     # Genesys throttles this endpoint with a 400, not a 429.
     throttled = reply.status == 400 and description.lower().startswith("rate limit exceeded")

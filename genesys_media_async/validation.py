@@ -115,5 +115,5 @@ def _own_checks(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -
         except Exception as error:  # noqa: BLE001 - a faulty check refuses one URL; it does not end the run
             return UrlRefused(f"The check {name} raised {type(error).__name__}.", code="check_failed")
         if reason is not None:
-            return UrlRefused(f"The check {name} refused it: {quotable(reason)}.", code="check_refused")
+            return UrlRefused(f"The check {name} refused it: {quotable(str(reason))}.", code="check_refused")
     return None

@@ -116,6 +116,8 @@ class Webhooks:
             self._send.send_nowait(delivery)
         except anyio.WouldBlock:
             self._give_up(delivery, 0, "queue_full")
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            self._give_up(delivery, 0, "closed")
 
     async def aclose(self) -> None:
         """Deliver what is queued, for at most the target's `drain` seconds; report what is left."""

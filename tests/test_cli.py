@@ -165,7 +165,7 @@ class TestADemo:
         assert done.err.splitlines()[0].startswith("progress done=300/300 ok=300 failed=0 rate=")
         assert "300 ids done: 300 retrieved, 0 failed" in done.err
         assert "Output: genesys-media-demo.jsonl (300 lines)" in done.err
-        assert "The simulator counted 300 requests and refused 0 of them with 429" in done.err
+        assert "allows 300 requests in 1.5 s, counted 300 and refused 0 of them with 429" in done.err
         assert "Signature" not in done.err
 
     async def test_overwrites_its_last_output(self, tmp_path: Path):

@@ -53,7 +53,10 @@ async def _run(items: int, target: Target, progress: ProgressKind) -> Ended:
                 names=Names(),
             ).to_its_end()
         counts = simulator.counts
-    said = f"The simulator counted {counts.api_requests:,} requests and refused {counts.refused_429:,} of them with 429"
+    said = (
+        f"The simulator, which allows {quota.limit} requests in {quota.seconds:g} s, counted {counts.api_requests:,} "
+        f"and refused {counts.refused_429:,} of them with 429"
+    )
     return replace(ended, remarks=(said, "Next: genesys-media retrieve --help"))
 
 

@@ -1,0 +1,69 @@
+"""The README says what is so: its programs run, its tables are the code's, its commands are those that CI runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from genesys_media_async.cli.exit_codes import MEANINGS
+from genesys_media_async.settings import ENVIRONMENT
+from genesys_media_async.simulator import Simulator
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def rows(pattern: str) -> list:
+    return re.findall(pattern, README, re.MULTILINE)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
+async def test_every_program_in_the_readme_runs(program: str, tmp_path: Path):
+    async with Simulator() as simulator:
+        environment = {name: value for name, value in os.environ.items() if "GENESYS" not in name} | {
+            "GENESYSCLOUD_OAUTHCLIENT_ID": "demo-client",
+            "GENESYSCLOUD_OAUTHCLIENT_SECRET": "demo-secret",
+            "GENESYS_MEDIA_BASE_URL": simulator.base_url,
+            "GENESYS_MEDIA_LOGIN_URL": simulator.login_url,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error",
+        }
+        # The quota of the first program's 1,000 ids would take minutes; its webhook must not leave this machine.
+        environment["GENESYS_MEDIA_QUOTA"] = "none"
+        program = program.replace("range(1_000)", "range(100)")
+        program = program.replace("https://hooks.example.com/media", simulator.webhook_url)
+        done = await anyio.run_process(
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, stderr=subprocess.STDOUT
+        )
+    assert done.returncode == 0, done.stdout.decode()
+    assert done.stdout
+
+
+def test_the_readme_lists_the_exit_codes_as_they_are():
+    assert dict(rows(r"^\| (\d+) \| (.*) \|$")) == {str(code.value): text for code, text in MEANINGS.items()}
+
+
+def test_the_readme_lists_the_environment_as_it_is():
+    listed = {setting: re.findall(r"`(\w+)`", names) for setting, names in rows(r"^\| `(\w+)` \| (`.*`) \|$")}
+    assert listed == {setting: list(names) for setting, names in ENVIRONMENT.items()}
+
+
+def test_the_readme_has_one_line_to_try_it_and_one_to_test_it():
+    assert rows(r"^(pip install.* && genesys-media demo)$")
+    assert rows(r"^(pip install.* && python -m pytest)$")
+
+
+def test_every_module_is_in_the_readmes_table_of_layers():
+    package = ROOT / "genesys_media_async"
+    modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    layers = README.partition("laid out along the path of one id")[2]
+    assert set(re.findall(r"`([\w/]+)`", layers)) == modules | folders

@@ -1,0 +1,177 @@
+"""The errors: their tree as it is drawn, their codes, and what may be quoted in a message."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from genesys_media_async import errors
+from genesys_media_async.errors import GenesysMediaError, NotFound, RateLimited, quotable
+from genesys_media_async.models import DownloadUrl, MediaRequest
+from genesys_media_async.settings import ValidationRule
+from genesys_media_async.validation import check
+
+ALL = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, GenesysMediaError)]
+URL_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:/?#[]@!$&'()*+,;=%-"
+
+
+def drawn_tree() -> dict[str, str | None]:
+    """Read each class of the docstring's drawing, and the one it hangs from."""
+    parents: dict[str, str | None] = {}
+    above: dict[int, str] = {}
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"    ((?:[│ ]   )*(?:[├└]── )?)([A-Z]\w+)(?:  |$)", line)
+        if match:
+            depth = len(match[1]) // 4
+            parents[match[2]] = above[depth - 1] if depth else None
+            above[depth] = match[2]
+    return parents
+
+
+def real_tree() -> dict[str, str | None]:
+    return {each.__name__: None if each is GenesysMediaError else each.__mro__[1].__name__ for each in ALL}
+
+
+class TestTheTree:
+    def test_is_the_one_that_the_docstring_draws(self) -> None:
+        assert drawn_tree() == real_tree()
+
+    def test_is_a_tree_with_every_class_below_one_root(self) -> None:
+        assert len(ALL) > 15
+        assert all(len(each.__bases__) == 1 for each in ALL)
+        assert [name for name, parent in real_tree().items() if parent is None] == ["GenesysMediaError"]
+
+    @pytest.mark.parametrize("kind", ALL)
+    def test_gives_every_class_a_code_and_a_docstring(self, kind: type[GenesysMediaError]) -> None:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.default_code)
+        assert kind.__doc__
+        assert kind("x").code == kind.default_code
+
+    def test_gives_every_class_a_code_of_its_own(self) -> None:
+        codes = [kind.default_code for kind in ALL]
+        assert len(codes) == len(set(codes))
+
+    @pytest.mark.parametrize("kind", [each for each in ALL if each.__subclasses__() == [] and each.default_retryable])
+    def test_says_what_to_do_about_what_may_pass(self, kind: type[GenesysMediaError]) -> None:
+        if kind.__name__ != "TokenUnavailable":  # whoever raises it knows better
+            assert kind.default_advice
+
+    @pytest.mark.parametrize(
+        ("name", "retryable"),
+        [
+            ("GenesysMediaError", False),
+            ("SettingsError", False),
+            ("InvalidRequest", False),
+            ("CredentialsRejected", False),
+            ("TokenUnavailable", True),
+            ("Unauthorized", False),
+            ("PermissionDenied", False),
+            ("NotFound", False),
+            ("RateLimited", True),
+            ("ServerError", True),
+            ("TransportError", True),
+            ("ConnectFailed", True),
+            ("ExchangeTimeout", True),
+            ("InvalidReply", True),
+            ("UrlRefused", False),
+            ("DeadlineExceeded", True),
+            ("EvidenceLost", True),
+        ],
+    )
+    def test_says_whether_asking_again_can_help(self, name: str, retryable: bool) -> None:
+        assert getattr(errors, name)("x").retryable is retryable
+
+
+class TestAnError:
+    def test_tells_what_happened_what_to_do_and_what_support_will_ask_for(self) -> None:
+        error = NotFound("Genesys answered 404.", correlation_id="corr-1")
+        assert str(error) == f"Genesys answered 404. {NotFound.default_advice} (correlation id corr-1)"
+        assert repr(error) == f"NotFound({str(error)!r}, code='not_found', retryable=False)"
+
+    def test_takes_what_is_said_over_its_defaults(self) -> None:
+        error = RateLimited(
+            "x", code="c", retryable=False, advice="", status=429, correlation_id="i", context_id="j", retry_after=0.0
+        )
+        assert (error.code, error.retryable, error.advice, error.status) == ("c", False, "", 429)
+        assert (error.correlation_id, error.context_id, error.retry_after) == ("i", "j", 0.0)
+        assert str(error) == "x (correlation id i)"
+
+    def test_knows_nothing_it_was_not_told(self) -> None:
+        error = GenesysMediaError("x")
+        assert (error.status, error.correlation_id, error.context_id, error.retry_after) == (None, None, None, None)
+        assert str(error) == "x"
+
+
+class TestQuotedText:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("plain", "plain"),
+            ("  plain  ", "plain"),
+            ("", ""),
+            ("a\r\nb\tc\x00d\x1b[31me\u2028f\x85g", "a b c d [31me f g"),
+            ("see https://a.test/x?sig=1&b=2 please", "see https://a.test/x?… please"),
+            ("HTTPS://A.test?sig=1", "HTTPS://A.test?…"),
+            ("http://a.test/?x http://b.test/?y", "http://a.test/?… http://b.test/?…"),
+            ("https://a.test/x without a query", "https://a.test/x without a query"),
+            ("what? no", "what? no"),
+            ("Bearer abc.def-_~+/=", "Bearer …"),
+            ("authorization: bearer   abc", "authorization: bearer …"),
+            ("Basic Zm9vOmJhcg==", "Basic …"),
+            ("Bearer\nabc", "Bearer …"),
+            ("bearers of news", "bearers of news"),
+        ],
+    )
+    def test_is_made_printable_and_masked(self, text: str, expected: str) -> None:
+        assert quotable(text) == expected
+
+    def test_is_cut_to_the_length_asked_for(self) -> None:
+        assert quotable("x" * 300) == "x" * 300
+        assert quotable("x" * 301) == "x" * 299 + "…"
+        assert quotable("x" * 11, 10) == "x" * 9 + "…"
+        assert len(quotable("x" * 10**7)) == 300
+
+    @given(
+        before=st.text(max_size=300),
+        path=st.text(URL_CHARACTERS.replace("?", ""), min_size=1, max_size=30),
+        query=st.text(URL_CHARACTERS, max_size=30),
+        longest=st.integers(1, 400),
+    )
+    @example(before="", path="it's/a.wav", query="", longest=300)
+    @example(before="", path="a.wav", query="name='x'&", longest=300)
+    @settings(deadline=None, max_examples=200)
+    def test_never_shows_what_is_in_the_query_of_a_url(self, before: str, path: str, query: str, longest: int) -> None:
+        assert "CANARY" not in quotable(f"{before} https://media.example.com/{path}?{query}CANARY", longest)
+
+    @pytest.mark.parametrize("path", ["it's/a.wav", "a(1).wav", "a,b;c", "a"])
+    @pytest.mark.parametrize("query", ["name='x'&sig=", "x=(1)&sig=", "sig=", "a=b?c&sig="])
+    def test_never_shows_the_signature_of_a_url_that_validation_lets_through(self, path: str, query: str) -> None:
+        text = f"https://media.example.com/{path}?{query}canary"
+        url = DownloadUrl(text, datetime(2030, 1, 1, tzinfo=UTC), 60, content_type="audio/wav")
+        assert check(url, MediaRequest("f-1"), ValidationRule()) is None
+        assert "canary" not in quotable(f"could not fetch {text}")
+        assert "canary" not in quotable(f"could not fetch '{text}', it said")
+
+    @given(
+        before=st.text(max_size=300),
+        scheme=st.sampled_from(["Bearer", "bearer", "BEARER", "Basic", "basic"]),
+        gap=st.sampled_from([" ", "  ", "\t", "\r\n "]),
+        token=st.from_regex(r"[\w.~+/=-]{0,20}CANARY[\w.~+/=-]{0,20}", fullmatch=True),
+        longest=st.integers(1, 400),
+    )
+    @settings(deadline=None, max_examples=200)
+    def test_never_shows_a_bearer_token(self, before: str, scheme: str, gap: str, token: str, longest: int) -> None:
+        assert "CANARY" not in quotable(f"{before} {scheme}{gap}{token}", longest)
+
+    @given(st.text(), st.integers(1, 400))
+    @settings(deadline=None, max_examples=200)
+    def test_has_one_line_no_control_characters_and_the_length_asked_for(self, text: str, longest: int) -> None:
+        shown = quotable(text, longest)
+        assert len(shown) <= longest
+        assert len(shown.splitlines()) <= 1
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)

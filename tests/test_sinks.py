@@ -1,0 +1,601 @@
+"""Where events go: two lanes, of which one waits and the other never does, and the sinks at their ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import stat
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genesys_media_async.clock import VirtualClock
+from genesys_media_async.errors import EvidenceLost
+from genesys_media_async.events import (
+    AttemptAudited,
+    Event,
+    Outcome,
+    QuotaPaused,
+    RetrievalFinished,
+    RetryScheduled,
+    TokenRefreshed,
+    TokenRefreshFailed,
+    WebhookDelivered,
+    WebhookUndelivered,
+)
+from genesys_media_async.sinks import JsonLinesSink, Lanes, LoggingSink, MemorySink, MetricsSink, Sink
+from genesys_media_async.sinks.lanes import MOST_WAITING
+from genesys_media_async.sinks.metrics import MOST_CONTENT_TYPES, Histogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
+
+
+def audited(file_id: str = "f-1", **changes: Any) -> AttemptAudited:
+    values: dict[str, Any] = {
+        "at": 1_700_000_000.25,
+        "action": "media_storage.download_url",
+        "outcome": Outcome.SUCCESS,
+        "status": 200,
+        "latency": 0.25,
+        "user_agent": "agent/1",
+        "attempt": 1,
+    }
+    return AttemptAudited(file_id=file_id, **(values | changes))
+
+
+def finished(file_id: str = "f-1", **changes: Any) -> RetrievalFinished:
+    values: dict[str, Any] = {
+        "at": 1.0,
+        "outcome": Outcome.SUCCESS,
+        "latency": 0.25,
+        "attempts": 1,
+        "valid": True,
+        "content_type": "audio/wav",
+        "expires_in": 3_600,
+    }
+    return RetrievalFinished(file_id=file_id, **(values | changes))
+
+
+def paused(seconds: float = 1.0) -> QuotaPaused:
+    return QuotaPaused(at=1.0, seconds=seconds)
+
+
+class Notebook:
+    """A sink that takes its time, may fail, and checks what the seam promises."""
+
+    def __init__(self, *, takes: float = 0.0, fails: Exception | None = None, close_takes: float = 0.0) -> None:
+        self.takes = takes
+        self.fails = fails
+        self.close_takes = close_takes
+        self.close_fails: Exception | None = None
+        self.events: list[Event] = []
+        self.batches: list[int] = []
+        self.writing = False
+        self.closed = 0
+
+    def __repr__(self) -> str:
+        return "<Notebook>"
+
+    async def write(self, events: Sequence[Event]) -> None:
+        assert not self.writing, "calls overlap"
+        assert not self.closed, "written to after it was closed"
+        assert events, "nothing to write"
+        self.writing = True
+        try:
+            await anyio.sleep(self.takes)
+            if self.fails is not None:
+                raise self.fails
+            self.events.extend(events)
+            self.batches.append(len(events))
+        finally:
+            self.writing = False
+
+    async def aclose(self) -> None:
+        self.closed += 1
+        await anyio.sleep(self.close_takes)
+        if self.close_fails is not None:
+            raise self.close_fails
+
+
+def run(main: Callable[[VirtualClock], Coroutine[Any, Any, None]]) -> None:
+    clock = VirtualClock()
+    clock.run(main(clock))
+
+
+class TestTheAuditLane:
+    def test_returns_when_every_sink_has_taken_the_record(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            quick, slow = Notebook(), Notebook(takes=3)
+            lanes = Lanes(audit=[quick, slow])
+            await lanes.audit(audited())
+            assert clock.monotonic() == pytest.approx(3, abs=0.01)
+            assert quick.events == slow.events == [audited()]
+
+        run(main)
+
+    def test_keeps_the_order_and_never_writes_two_records_at_once(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=1)
+            lanes = Lanes(audit=[notebook])
+            await asyncio.gather(*(lanes.audit(audited(f"f-{number}")) for number in range(5)))
+            assert [getattr(event, "file_id", "") for event in notebook.events] == [f"f-{n}" for n in range(5)]
+            assert notebook.batches == [1] * 5
+
+        run(main)
+
+    def test_fails_closed_with_the_reason_and_tells_nobody_else(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            before, after, metrics = Notebook(), Notebook(), Notebook()
+            broken = Notebook(fails=OSError("disk full at https://a.test/?sig=canary"))
+            lanes = Lanes(audit=[before, broken, after], metrics=[metrics])
+            with pytest.raises(EvidenceLost) as caught:
+                await lanes.audit(audited("f-7"))
+            assert "f-7" in str(caught.value)
+            assert "disk full" in str(caught.value)
+            assert "<Notebook>" in str(caught.value)
+            assert "canary" not in str(caught.value)
+            assert isinstance(caught.value.__cause__, OSError)
+            assert after.events == []
+            await lanes.aclose()
+            assert metrics.events == []
+
+        run(main)
+
+    def test_names_the_class_of_an_error_without_words(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            with pytest.raises(EvidenceLost, match="TimeoutError"):
+                await Lanes(audit=[Notebook(fails=TimeoutError())]).audit(audited())
+
+        run(main)
+
+    def test_is_free_for_the_next_one_when_a_writer_is_cancelled(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=5)
+            lanes = Lanes(audit=[notebook])
+            with anyio.move_on_after(1):
+                await lanes.audit(audited("cut off"))
+            await lanes.audit(audited("next"))
+            assert [getattr(event, "file_id", "") for event in notebook.events] == ["next"]
+
+        run(main)
+
+    def test_passes_each_record_on_to_the_metrics_lane(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            metrics = Notebook()
+            lanes = Lanes(audit=[Notebook()], metrics=[metrics])
+            await lanes.audit(audited())
+            await lanes.aclose()
+            assert metrics.events == [audited()]
+
+        run(main)
+
+    def test_that_cannot_be_closed_is_evidence_lost_and_the_others_are_closed_all_the_same(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            sinks = [Notebook(), Notebook(), Notebook()]
+            sinks[1].close_fails = OSError("cannot flush")
+            with pytest.raises(EvidenceLost, match="cannot flush"):
+                await Lanes(audit=sinks).aclose()
+            assert [sink.closed for sink in sinks] == [1, 1, 1]
+
+        run(main)
+
+    def test_that_does_not_close_in_time_is_evidence_lost_too(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            other = Notebook()
+            with pytest.raises(EvidenceLost):
+                await Lanes(audit=[Notebook(close_takes=1_000), other]).aclose()
+            assert clock.monotonic() < 10
+            assert other.closed == 1
+
+        run(main)
+
+
+class TestTheMetricsLane:
+    def test_never_makes_anybody_wait(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=3)
+            lanes = Lanes(metrics=[notebook])
+            async with anyio.create_task_group() as task_group:
+                lanes.start(task_group)
+                for number in range(100):
+                    lanes.emit(paused(number))
+                assert clock.monotonic() < 0.001
+                await anyio.sleep(3.1)
+                assert notebook.events == [paused(number) for number in range(100)]
+                task_group.cancel_scope.cancel()
+            assert lanes.dropped == 0
+
+        run(main)
+
+    def test_writes_what_came_meanwhile_in_one_go(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=1)
+            lanes = Lanes(metrics=[notebook])
+            async with anyio.create_task_group() as task_group:
+                lanes.start(task_group)
+                lanes.emit(paused(0))
+                await anyio.sleep(0.5)
+                for number in range(1, 8):
+                    lanes.emit(paused(number))
+                await anyio.sleep(3)
+                task_group.cancel_scope.cancel()
+            assert notebook.batches == [1, 7]
+
+        run(main)
+
+    def test_drops_and_counts_what_finds_the_queue_full(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            hung, fine = Notebook(takes=1e6), Notebook()
+            lanes = Lanes(metrics=[hung, fine])
+            async with anyio.create_task_group() as task_group:
+                lanes.start(task_group)
+                lanes.emit(paused())
+                await anyio.sleep(1)
+                for _ in range(MOST_WAITING + 7):
+                    lanes.emit(paused())
+                assert lanes.dropped == 14
+                await anyio.sleep(1)
+                assert len(fine.events) == 1 + MOST_WAITING
+                assert repr(lanes) == "<Lanes: 0 audit, 2 metrics, 14 dropped>"
+                task_group.cancel_scope.cancel()
+
+        run(main)
+
+    def test_counts_what_a_failing_sink_lost_says_so_and_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def main(clock: VirtualClock) -> None:
+            broken, fine = Notebook(fails=OSError("no route")), Notebook()
+            lanes = Lanes(metrics=[broken, fine])
+            async with anyio.create_task_group() as task_group:
+                lanes.start(task_group)
+                for _ in range(3):
+                    lanes.emit(paused())
+                await anyio.sleep(1)
+                assert lanes.dropped == 3
+                broken.fails = None
+                lanes.emit(paused())
+                await anyio.sleep(1)
+                assert len(broken.events) == 1
+                assert len(fine.events) == 4
+                task_group.cancel_scope.cancel()
+
+        run(main)
+        assert "<Notebook> failed; 3 events are lost" in caplog.text
+
+    def test_is_written_out_on_closing_and_then_closed_once(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook()
+            lanes = Lanes(metrics=[notebook])
+            for number in range(5):
+                lanes.emit(paused(number))
+            await lanes.aclose()
+            assert len(notebook.events) == 5
+            assert notebook.closed == 1
+
+        run(main)
+
+    @pytest.mark.parametrize("cancelled_after", [0.0, 0.5, 1.0, 1.5, 2.5])
+    def test_accounts_for_every_event_whenever_it_is_ended(self, cancelled_after: float) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=1)
+            lanes = Lanes(metrics=[notebook])
+            async with anyio.create_task_group() as task_group:
+                lanes.start(task_group)
+                for number in range(10):
+                    lanes.emit(paused(number))
+                await anyio.lowlevel.checkpoint()
+                await anyio.lowlevel.checkpoint()
+                for number in range(10):
+                    lanes.emit(paused(number))
+                await anyio.sleep(cancelled_after)
+                task_group.cancel_scope.cancel()
+            await lanes.aclose()
+            assert len(notebook.events) + lanes.dropped == 20
+            assert notebook.closed == 1
+
+        run(main)
+
+    def test_that_hangs_does_not_hold_up_the_exit_and_its_events_are_counted_as_dropped(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            hung, fine = Notebook(takes=1e6), Notebook()
+            lanes = Lanes(metrics=[hung, fine])
+            for number in range(5):
+                lanes.emit(paused(number))
+            await lanes.aclose()
+            assert clock.monotonic() < 10
+            assert lanes.dropped == 5
+            assert len(fine.events) == 5
+            assert fine.closed == 1
+
+        run(main)
+
+    def test_that_cannot_be_closed_is_said_and_nothing_more(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def main(clock: VirtualClock) -> None:
+            broken, fine = Notebook(), Notebook()
+            broken.close_fails = OSError("gone")
+            await Lanes(metrics=[broken, fine]).aclose()
+            assert fine.closed == 1
+
+        run(main)
+        assert "could not be closed" in caplog.text
+
+
+class TestJsonLines:
+    def write(self, sink: Sink, *events: Event) -> None:
+        async def main() -> None:
+            await sink.write(events)
+            await sink.aclose()
+
+        asyncio.run(main())
+
+    @pytest.mark.parametrize("durable", [False, True])
+    def test_are_one_object_a_line_and_whole_before_write_returns(self, tmp_path: Path, durable: bool) -> None:
+        async def main() -> None:
+            sink = JsonLinesSink(tmp_path / "audit.jsonl", durable=durable)
+            await sink.write([audited(), paused()])
+            lines = (tmp_path / "audit.jsonl").read_bytes().splitlines()
+            assert [json.loads(line) for line in lines] == [
+                {
+                    "event": "attempt_audited",
+                    "time": "2023-11-14T22:13:20.250+00:00",
+                    "action": "media_storage.download_url",
+                    "file_id": "f-1",
+                    "outcome": "success",
+                    "status": 200,
+                    "latency": 0.25,
+                    "user_agent": "agent/1",
+                    "attempt": 1,
+                    "code": None,
+                    "correlation_id": None,
+                },
+                {"event": "quota_paused", "time": "1970-01-01T00:00:01.000+00:00", "seconds": 1.0},
+            ]
+            await sink.aclose()
+
+        asyncio.run(main())
+
+    def test_are_added_to_what_is_there(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        for _ in range(3):
+            self.write(JsonLinesSink(str(path)), paused())
+        assert len(path.read_text().splitlines()) == 3
+
+    def test_are_for_their_owner_alone(self, tmp_path: Path) -> None:
+        self.write(JsonLinesSink(tmp_path / "audit.jsonl"), paused())
+        assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+    @pytest.mark.parametrize("file_id", ["a\nb", "a\u2028b", 'a"b', "ä", "\x00", "\ud800", "a\udcffb", "\U0001f600"])
+    def test_hold_any_id_in_one_line_since_one_bad_id_must_not_end_a_run(self, tmp_path: Path, file_id: str) -> None:
+        path = tmp_path / "audit.jsonl"
+        self.write(JsonLinesSink(path), audited(file_id), paused())
+        lines = path.read_bytes().split(b"\n")
+        assert [json.loads(line)["event"] for line in lines[:-1]] == ["attempt_audited", "quota_paused"]
+        assert json.loads(lines[0])["file_id"] == file_id
+        assert lines[-1] == b""
+
+    def test_that_cannot_be_written_are_found_out_on_opening(self, tmp_path: Path) -> None:
+        with pytest.raises(OSError, match="missing"):
+            JsonLinesSink(tmp_path / "missing" / "audit.jsonl")
+
+    def test_say_where_they_are(self, tmp_path: Path) -> None:
+        sink = JsonLinesSink(tmp_path / "audit.jsonl")
+        assert str(tmp_path / "audit.jsonl") in repr(sink)
+        self.write(sink)
+
+    def test_on_a_full_disk_raise(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            sink = JsonLinesSink("/dev/full")
+            with pytest.raises(OSError, match="No space"):
+                await sink.write([paused()])
+            await sink.aclose()
+
+        asyncio.run(main())
+
+
+class TestLogging:
+    def log(self, *events: Event, level: int = logging.INFO) -> None:
+        async def main() -> None:
+            sink = LoggingSink(logging.getLogger("tests.events"), level=level)
+            await sink.write(events)
+            await sink.aclose()
+
+        asyncio.run(main())
+
+    def test_has_a_record_for_each_event_with_its_members_as_extra(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, "tests.events")
+        self.log(audited())
+        (record,) = caplog.records
+        assert record.name == "tests.events"
+        assert record.levelno == logging.INFO
+        assert record.getMessage().startswith("attempt_audited action=media_storage.download_url file_id=f-1")
+        members = vars(record)
+        assert (members["media_file_id"], members["media_status"], members["media_outcome"]) == ("f-1", 200, "success")
+
+    @pytest.mark.parametrize(
+        ("event", "level"),
+        [
+            (paused(), logging.WARNING),
+            (TokenRefreshFailed(at=1, code="x", pause=1), logging.WARNING),
+            (WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"), logging.WARNING),
+            (finished(outcome=Outcome.GENERATION_FAILED), logging.WARNING),
+            (finished(), logging.DEBUG),
+            (audited(outcome=Outcome.GENERATION_FAILED), logging.DEBUG),
+            (TokenRefreshed(at=1, life=1, latency=1), logging.DEBUG),
+            (WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1), logging.DEBUG),
+            (RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"), logging.DEBUG),
+        ],
+    )
+    def test_warns_of_what_somebody_should_look_at(
+        self, caplog: pytest.LogCaptureFixture, event: Event, level: int
+    ) -> None:
+        caplog.set_level(logging.DEBUG, "tests.events")
+        self.log(event, level=logging.DEBUG)
+        assert [record.levelno for record in caplog.records] == [level]
+
+    def test_is_silent_below_the_loggers_level(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.WARNING, "tests.events")
+        self.log(audited(), paused())
+        assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+    def test_lets_no_id_forge_a_line_of_its_own(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG, "tests.events")
+        self.log(audited("x\n2026-01-01 root: all is well\x1b[2J"))
+        message = caplog.records[0].getMessage()
+        assert len(message.splitlines()) == 1
+        assert "\x1b" not in message
+
+    def test_goes_to_the_packages_own_logger_by_default(self) -> None:
+        assert repr(LoggingSink()) == "<LoggingSink 'genesys_media_async.events'>"
+
+
+class TestMemory:
+    def test_keeps_events_in_order_up_to_the_last_so_many(self) -> None:
+        async def main() -> None:
+            sink = MemorySink(most=3)
+            await sink.write([paused(number) for number in range(2)])
+            await sink.write([paused(number) for number in range(2, 5)])
+            await sink.aclose()
+            assert list(sink.events) == [paused(2), paused(3), paused(4)]
+            assert repr(sink) == "<MemorySink with 3 events>"
+
+        asyncio.run(main())
+
+
+class TestMetrics:
+    def counted(self, *events: Event) -> MetricsSink:
+        async def main() -> MetricsSink:
+            sink = MetricsSink()
+            await sink.write(events)
+            await sink.aclose()
+            return sink
+
+        return asyncio.run(main())
+
+    def test_of_nothing_are_nothing_and_no_division_by_zero(self) -> None:
+        it = self.counted().snapshot()
+        assert it.outcomes == {}
+        assert it.validity_rate is None
+        assert it.mean_life is None
+        assert (it.latency_p50, it.latency_p95, it.latency_p99, it.latency_mean) == (None, None, None, None)
+
+    def test_count_what_happened(self) -> None:
+        sink = self.counted(
+            finished(latency=0.1, attempts=3),
+            finished(latency=0.3, content_type="AUDIO/Wav; codecs=1", expires_in=1_800),
+            finished(outcome=Outcome.VALIDATION_FAILED, valid=False, content_type=None, expires_in=None, code="host"),
+            finished(
+                outcome=Outcome.PAYLOAD_INVALID,
+                valid=False,
+                attempts=0,
+                latency=0,
+                content_type=None,
+                expires_in=None,
+                code="invalid_file_id",
+            ),
+            RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"),
+            RetryScheduled(at=1, file_id="f", attempt=2, delay=1, code="x"),
+            paused(),
+            TokenRefreshed(at=1, life=1, latency=1),
+            WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1),
+            WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
+            audited(),
+        )
+        it = sink.snapshot()
+        assert it.outcomes == {Outcome.SUCCESS: 2, Outcome.VALIDATION_FAILED: 1, Outcome.PAYLOAD_INVALID: 1}
+        assert it.error_codes == {"host": 1, "invalid_file_id": 1}
+        assert it.content_types == {"audio/wav": 2}
+        assert it.validity_rate == pytest.approx(2 / 3)
+        assert it.mean_life == pytest.approx(2_700)
+        # What was never sent has no latency.
+        assert it.latency_mean == pytest.approx((0.1 + 0.3 + 0.25) / 3)
+        assert (it.attempts, it.retries, it.pauses, it.token_refreshes) == (5, 2, 1, 1)
+        assert (it.webhooks_delivered, it.webhooks_undelivered) == (1, 1)
+
+    def test_have_no_label_with_an_id_nor_show_one(self) -> None:
+        sink = self.counted(finished("canary"), finished("canary", outcome=Outcome.GENERATION_FAILED, code="x"))
+        assert "canary" not in f"{sink!r} {sink.snapshot()!r}"
+
+    def test_are_bounded_whatever_content_types_a_server_invents(self) -> None:
+        sink = self.counted(*(finished(content_type=f"audio/x-{number}") for number in range(1_000)))
+        types = sink.snapshot().content_types
+        assert len(types) <= MOST_CONTENT_TYPES + 1
+        assert types["other"] == 1_000 - MOST_CONTENT_TYPES
+
+    def test_are_bounded_whatever_error_codes_a_server_invents(self) -> None:
+        sink = self.counted(
+            *(finished(outcome=Outcome.GENERATION_FAILED, code=f"not.found.{number}") for number in range(1_000))
+        )
+        codes = sink.snapshot().error_codes
+        assert len(codes) <= 100
+        assert sum(codes.values()) == 1_000
+
+    def test_are_a_snapshot_that_does_not_move(self) -> None:
+        async def main() -> None:
+            sink = MetricsSink()
+            await sink.write([finished()])
+            before = sink.snapshot()
+            await sink.write([finished()])
+            assert before.outcomes[Outcome.SUCCESS] == 1
+            assert sink.snapshot().outcomes[Outcome.SUCCESS] == 2
+
+        asyncio.run(main())
+
+
+class TestAHistogram:
+    @given(
+        values=st.lists(st.floats(1e-5, 1e5), min_size=1, max_size=200),
+        percent=st.sampled_from([1, 50, 90, 95, 99, 99.9, 100]),
+    )
+    @settings(deadline=None, max_examples=150)
+    def test_is_never_more_than_a_bucket_off(self, values: list[float], percent: float) -> None:
+        histogram = Histogram()
+        for value in values:
+            histogram.add(value)
+        rank = next(rank for rank in range(1, len(values) + 1) if rank >= len(values) * percent / 100)
+        true = sorted(values)[rank - 1]
+        found = histogram.percentile(percent)
+        assert found is not None
+        assert true * (1 - 1e-9) <= found <= true * 1.0500001
+        assert histogram.count == len(values)
+        assert histogram.total == pytest.approx(sum(values))
+        assert histogram.largest == max(values)
+
+    def test_takes_nothing_and_next_to_nothing(self) -> None:
+        histogram = Histogram()
+        assert histogram.percentile(50) is None
+        histogram.add(0.0)
+        assert histogram.percentile(50) == 0.0
+        histogram.add(1e-12)
+        assert histogram.percentile(100) == pytest.approx(1e-12)
+
+    def test_says_no_more_than_the_largest_number_seen(self) -> None:
+        histogram = Histogram()
+        histogram.add(1.01)
+        assert histogram.percentile(99) == 1.01
+
+
+def test_every_event_is_one_flat_json_object_without_a_place_for_secrets() -> None:
+    examples: list[Event] = [
+        audited(),
+        finished(),
+        paused(),
+        TokenRefreshed(at=1, life=1, latency=1),
+        TokenRefreshFailed(at=1, code="x", pause=1),
+        WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1),
+        WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
+        RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"),
+    ]
+    assert {type(each) for each in examples} == set(Event.__subclasses__())
+    assert len({each.name for each in examples}) == len(examples)
+    for each in examples:
+        flat = json.loads(json.dumps(each.as_dict()))
+        assert list(flat)[:2] == ["event", "time"]
+        assert flat["event"] == each.name
+        assert not {"url", "token", "secret"} & set(flat)
+        assert all(value is None or isinstance(value, str | int | float) for value in flat.values())

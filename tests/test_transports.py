@@ -1,0 +1,681 @@
+"""How a request travels: through httpx's mocks, and over real sockets to a server that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+import warnings
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+import pytest
+import trustme
+from pydantic import SecretStr
+
+from genesys_media_async.clock import VirtualClock
+from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError
+from genesys_media_async.settings import Settings
+from genesys_media_async.transports import LONGEST_REPLY, HttpReply, HttpRequest, HttpxTransport
+from genesys_media_async.transports.httpx import tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from pathlib import Path
+
+BEARER = "Bearer canary-token"
+REQUEST = HttpRequest(
+    "POST",
+    "https://api.example.com/api/v2/x?y=1",
+    {"authorization": BEARER, "content-type": "application/json", "accept-encoding": "identity", "user-agent": "a/1"},
+    b'{"canary": 1}',
+)
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """An httpx transport that is not httpx's own mock: answers with what a function makes of the request."""
+
+    def __init__(self, handle: Callable[[httpx.Request], Coroutine[Any, Any, httpx.Response]]) -> None:
+        self.handle = handle
+        self.requests: list[httpx.Request] = []
+        self.closed = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return await self.handle(request)
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Body(httpx.AsyncByteStream):
+    """A reply's body that comes in pieces, and knows how far it was read and whether it was closed."""
+
+    def __init__(self, *chunks: bytes, gap: float = 0.0, endless: bool = False, closing: float = 0.0) -> None:
+        self.chunks = chunks
+        self.gap = gap
+        self.endless = endless
+        self.closing = closing
+        self.read = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            for chunk in self.chunks:
+                await anyio.sleep(self.gap)
+                self.read += len(chunk)
+                yield chunk
+            if not self.endless:
+                return
+
+    async def aclose(self) -> None:
+        await anyio.sleep(self.closing)
+        self.closed = True
+
+
+def answering(status: int = 200, body: httpx.AsyncByteStream | bytes = b"ok", **headers: str) -> Wire:
+    async def handle(request: httpx.Request) -> httpx.Response:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        if isinstance(body, bytes):
+            return httpx.Response(status, headers=named, content=body)
+        return httpx.Response(status, headers=named, stream=body)
+
+    return Wire(handle)
+
+
+def failing(error: Exception) -> Wire:
+    async def handle(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    return Wire(handle)
+
+
+def exchange(
+    carrier: httpx.AsyncClient | httpx.AsyncBaseTransport,
+    request: HttpRequest = REQUEST,
+    *,
+    timeout: float = 10.0,
+    longest_reply: int = LONGEST_REPLY,
+) -> tuple[HttpReply | GenesysMediaError, float]:
+    """Make one exchange in virtual time; return what came of it and how long it took."""
+    clock = VirtualClock()
+
+    async def main() -> HttpReply | GenesysMediaError:
+        try:
+            return await HttpxTransport(carrier).exchange(request, timeout=timeout, longest_reply=longest_reply)
+        except GenesysMediaError as error:
+            return error
+
+    return clock.run(main()), clock.monotonic()
+
+
+def by_client(wire: Wire, **options: Any) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=wire, **options)
+
+
+@pytest.fixture(params=["client", "transport", "mock"])
+def carried(request: pytest.FixtureRequest) -> Callable[[Wire], httpx.AsyncClient | httpx.AsyncBaseTransport]:
+    """Each way in which httpx may carry a request."""
+
+    def carry(wire: Wire) -> httpx.AsyncClient | httpx.AsyncBaseTransport:
+        match request.param:
+            case "client":
+                return httpx.AsyncClient(transport=wire)
+            case "transport":
+                return wire
+            case _:
+
+                async def handle(outgoing: httpx.Request) -> httpx.Response:
+                    return await wire.handle_async_request(outgoing)
+
+                return httpx.MockTransport(handle)
+
+    return carry
+
+
+class TestTheRequest:
+    def test_arrives_as_it_was_meant(self, carried: Any) -> None:
+        wire = answering()
+        exchange(carried(wire))
+        (request,) = wire.requests
+        assert (request.method, str(request.url)) == ("POST", REQUEST.url)
+        assert request.headers["authorization"] == BEARER
+        assert request.headers["content-type"] == "application/json"
+        assert request.headers["accept-encoding"] == "identity"
+        assert request.headers["user-agent"] == "a/1"
+        assert request.headers["host"] == "api.example.com"
+        assert request.headers["content-length"] == str(len(REQUEST.body))
+        assert request.content == REQUEST.body
+
+    def test_keeps_a_path_that_is_quoted(self, carried: Any) -> None:
+        wire = answering()
+        exchange(carried(wire), HttpRequest("POST", "https://api.example.com/a/%2e%2e/b%2Fc/download-url", {}))
+        assert wire.requests[0].url.raw_path == b"/a/%2e%2e/b%2Fc/download-url"
+
+    def test_does_not_carry_the_clients_own_credentials(self) -> None:
+        wire = answering()
+        exchange(by_client(wire, auth=("user", "password")))
+        exchange(by_client(wire, auth=("user", "password")), HttpRequest("GET", "https://a.test/", {}))
+        first, second = wire.requests
+        assert first.headers["authorization"] == BEARER
+        assert "authorization" not in second.headers
+
+    def test_carries_the_clients_default_headers_unless_it_says_otherwise(self) -> None:
+        wire = answering()
+        exchange(by_client(wire, headers={"x-gateway-key": "7", "user-agent": "other", "authorization": "other"}))
+        headers = wire.requests[0].headers
+        assert headers["x-gateway-key"] == "7"
+        assert headers["user-agent"] == "a/1"
+        assert headers.get_list("authorization") == [BEARER]
+
+    def test_shows_neither_headers_nor_body(self) -> None:
+        assert repr(REQUEST) == "HttpRequest(method='POST', url='https://api.example.com/api/v2/x?y=1')"
+        assert repr(HttpReply(200, {"set-cookie": "canary"}, b"canary")) == "HttpReply(status=200)"
+
+
+class TestTheReply:
+    def test_is_whole_with_header_names_in_lower_case(self, carried: Any) -> None:
+        reply, _ = exchange(carried(answering(201, b'{"a": 1}', Content_Type="application/json", X_Y="Z")))
+        assert isinstance(reply, HttpReply)
+        assert reply.status == 201
+        assert reply.body == b'{"a": 1}'
+        assert reply.headers["content-type"] == "application/json"
+        assert reply.headers["x-y"] == "Z"
+        assert all(name == name.lower() for name in reply.headers)
+
+    def test_may_come_in_pieces(self, carried: Any) -> None:
+        body = Body(b"a", b"", b"bc", b"d", gap=1)
+        reply, took = exchange(carried(answering(200, body)))
+        assert isinstance(reply, HttpReply)
+        assert reply.body == b"abcd"
+        assert body.closed
+        assert took == pytest.approx(4, abs=0.01)
+
+    @pytest.mark.parametrize("status", [100, 204, 301, 302, 307, 308, 400, 401, 404, 429, 500, 503])
+    def test_of_any_status_is_a_reply_and_no_redirect_is_followed(self, status: int) -> None:
+        wire = answering(status, b"x", location="https://evil.test/")
+        reply, _ = exchange(by_client(wire, follow_redirects=True))
+        assert isinstance(reply, HttpReply)
+        assert reply.status == status
+        assert reply.headers["location"] == "https://evil.test/"
+        assert len(wire.requests) == 1
+
+    def test_may_have_been_read_by_a_hook_of_the_clients_owner(self) -> None:
+        seen: list[bytes] = []
+
+        async def look(response: httpx.Response) -> None:
+            seen.append(await response.aread())
+
+        reply, _ = exchange(by_client(answering(200, Body(b"a", b"b")), event_hooks={"response": [look]}))
+        assert isinstance(reply, HttpReply)
+        assert reply.body == b"ab"
+        assert seen == [b"ab"]
+
+    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "gzip, identity", "x-secret\x1b"])
+    def test_that_is_compressed_is_refused_before_it_is_inflated(self, carried: Any, encoding: str) -> None:
+        body = Body(gzip.compress(b"0" * 10_000_000))
+        error, _ = exchange(carried(answering(200, body, content_encoding=encoding)))
+        assert isinstance(error, InvalidReply)
+        assert (error.code, error.status) == ("reply_compressed", 200)
+        assert body.read == 0
+        assert body.closed
+        assert str(error).isprintable()
+
+    @pytest.mark.parametrize("encoding", ["identity", "Identity", "", " "])
+    def test_that_says_it_is_not_compressed_is_taken(self, carried: Any, encoding: str) -> None:
+        reply, _ = exchange(carried(answering(200, Body(b"x"), content_encoding=encoding)))
+        assert isinstance(reply, HttpReply)
+
+    @pytest.mark.parametrize("streamed", [True, False])
+    def test_is_taken_up_to_the_limit_and_not_beyond(self, carried: Any, streamed: bool) -> None:
+        for length, fits in ((9, True), (10, True), (11, False)):
+            body = Body(*[b"x"] * length) if streamed else b"x" * length
+            outcome, _ = exchange(carried(answering(200, body)), longest_reply=10)
+            assert isinstance(outcome, HttpReply if fits else InvalidReply)
+            if isinstance(outcome, InvalidReply):
+                assert (outcome.code, outcome.status) == ("reply_too_large", 200)
+
+    def test_that_never_ends_is_read_no_further_than_the_limit(self, carried: Any) -> None:
+        body = Body(b"x" * 1_000, endless=True)
+        error, _ = exchange(carried(answering(200, body)), longest_reply=10_000)
+        assert isinstance(error, InvalidReply)
+        assert body.read <= 11_000
+        assert body.closed
+
+
+class TestTheDeadline:
+    def test_bounds_a_server_that_says_nothing(self, carried: Any) -> None:
+        async def handle(request: httpx.Request) -> httpx.Response:
+            await anyio.sleep(1_000)
+            raise AssertionError
+
+        error, took = exchange(carried(Wire(handle)), timeout=5)
+        assert isinstance(error, ExchangeTimeout)
+        assert "5 s" in str(error)
+        assert took == pytest.approx(5, abs=0.01)
+
+    def test_bounds_a_body_that_drips_for_ever(self, carried: Any) -> None:
+        body = Body(b"x", gap=1, endless=True)
+        error, took = exchange(carried(answering(200, body)), timeout=5.5)
+        assert isinstance(error, ExchangeTimeout)
+        assert took == pytest.approx(5.5, abs=0.01)
+        assert body.closed
+
+    def test_is_met_although_a_connection_does_not_close(self, carried: Any) -> None:
+        body = Body(b"x", gap=1, endless=True, closing=1_000)
+        error, took = exchange(carried(answering(200, body)), timeout=5)
+        assert isinstance(error, ExchangeTimeout)
+        assert took <= 10
+
+    def test_is_not_what_a_cancelled_caller_gets(self) -> None:
+        async def main() -> None:
+            body = Body(b"x", gap=1, endless=True)
+            transport = HttpxTransport(answering(200, body))
+            task = asyncio.create_task(transport.exchange(REQUEST, timeout=100))
+            await anyio.sleep(3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert body.closed
+            with anyio.move_on_after(2) as scope:
+                await transport.exchange(REQUEST, timeout=100)
+            assert scope.cancelled_caught
+
+        VirtualClock().run(main())
+
+
+class TestAFailure:
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (httpx.ConnectError("no route"), ConnectFailed),
+            (httpx.ConnectTimeout("x"), ConnectFailed),
+            (httpx.PoolTimeout("x"), ConnectFailed),
+            (httpx.ProxyError("407"), ConnectFailed),
+            (httpx.UnsupportedProtocol("x"), ConnectFailed),
+            (httpx.InvalidURL("x"), ConnectFailed),
+            (httpx.ReadTimeout("x"), ExchangeTimeout),
+            (httpx.WriteTimeout("x"), ExchangeTimeout),
+            (httpx.ReadError("x"), TransportError),
+            (httpx.WriteError("x"), TransportError),
+            (httpx.CloseError("x"), TransportError),
+            (httpx.RemoteProtocolError("x"), TransportError),
+            (httpx.LocalProtocolError("x"), TransportError),
+            (httpx.DecodingError("x"), TransportError),
+            (httpx.TooManyRedirects("x"), TransportError),
+            (httpx.StreamClosed(), TransportError),
+        ],
+    )
+    def test_of_httpx_becomes_one_of_ours(self, carried: Any, error: Exception, kind: type) -> None:
+        outcome, _ = exchange(carried(failing(error)))
+        assert type(outcome) is kind
+        assert isinstance(outcome, TransportError)
+        assert outcome.retryable
+        assert outcome.__cause__ is None
+        assert outcome.__suppress_context__
+
+    @pytest.mark.parametrize("kind", [httpx.ConnectError, httpx.ReadError, httpx.LocalProtocolError, httpx.InvalidURL])
+    def test_quotes_no_secret_that_httpx_quotes(self, kind: Any) -> None:
+        outcome, _ = exchange(failing(kind(f"Illegal header value b'{BEARER}' for https://a.test/?sig=canary")))
+        assert "canary" not in f"{outcome} {outcome!r}"
+
+    def test_by_an_illegal_header_does_not_show_it(self) -> None:
+        request = HttpRequest("POST", "http://127.0.0.1:9/", {"authorization": "Bearer canary\r\nx: y"})
+
+        async def main() -> BaseException:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                with pytest.raises(GenesysMediaError) as caught:
+                    await HttpxTransport(client).exchange(request, timeout=5)
+            return caught.value
+
+        assert "canary" not in repr(asyncio.run(main()))
+
+    @pytest.mark.parametrize("url", ["", "nowhere", "https://", "ftp://a.test/", "https://a.test:99999/", "https://[/"])
+    def test_by_a_url_that_is_none_is_one_of_ours_too(self, url: str) -> None:
+        async def main() -> None:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                with pytest.raises(ConnectFailed):
+                    await HttpxTransport(client).exchange(HttpRequest("POST", url, {}), timeout=5)
+
+        asyncio.run(main())
+
+    def test_in_the_middle_of_a_body_closes_the_reply(self, carried: Any) -> None:
+        class Breaking(Body):
+            async def __aiter__(self) -> AsyncIterator[bytes]:
+                yield b"x"
+                raise httpx.ReadError("reset")
+
+        body = Breaking()
+        error, _ = exchange(carried(answering(200, body)))
+        assert type(error) is TransportError
+        assert body.closed
+
+    def test_that_is_none_of_the_networks_is_not_hidden(self) -> None:
+        with pytest.raises(ZeroDivisionError):
+            exchange(failing(ZeroDivisionError()))
+
+
+class TestClosing:
+    def test_leaves_open_what_was_handed_in(self) -> None:
+        async def main() -> None:
+            wire = answering()
+            client = httpx.AsyncClient(transport=wire)
+            states = [client.is_closed]
+            for transport in (HttpxTransport(client), HttpxTransport(wire), HttpxTransport(client, owned=True)):
+                await transport.aclose()
+                states.append(client.is_closed)
+            assert states == [False, False, False, True]
+            assert wire.closed == 1
+
+        VirtualClock().run(main())
+
+    def test_of_a_client_that_hangs_is_bounded(self) -> None:
+        class Hanging(Wire):
+            async def aclose(self) -> None:
+                await anyio.sleep(1_000)
+
+        clock = VirtualClock()
+
+        async def main() -> None:
+            await HttpxTransport(Hanging(answering().handle), owned=True).aclose()
+
+        clock.run(main())
+        assert clock.monotonic() <= 5
+
+    def test_is_said_in_no_repr_but_the_carrier_is(self) -> None:
+        assert repr(HttpxTransport(answering())) == "<HttpxTransport by Wire>"
+        assert repr(HttpxTransport(httpx.AsyncClient())) == "<HttpxTransport by AsyncClient>"
+
+
+# ── over real sockets ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Server:
+    """Accepts connections, reads a request on each, and then does what its test says."""
+
+    def __init__(self, talk: Callable[[Server, asyncio.StreamWriter], Awaitable[None]]) -> None:
+        self.talk = talk
+        self.connections = 0
+        self.requests: list[bytes] = []
+        self.ended = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+                while True:
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    length = next(
+                        (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")),
+                        0,
+                    )
+                    self.requests.append(head + await reader.readexactly(length))
+                    await self.talk(self, writer)
+                    await writer.drain()
+        finally:
+            self.ended.set()
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(
+    talk: Callable[[Server, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[Server, str]]:
+    server = Server(talk)
+    listening = await asyncio.start_server(server, "127.0.0.1", 0, ssl=tls)
+    port = listening.sockets[0].getsockname()[1]
+    try:
+        yield server, f"{'https' if tls else 'http'}://127.0.0.1:{port}/x"
+    finally:
+        listening.close()
+        await asyncio.sleep(0.01)
+        await listening.wait_closed()
+
+
+def saying(raw: bytes) -> Callable[[Server, asyncio.StreamWriter], Awaitable[None]]:
+    async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+
+    return talk
+
+
+def saying_and_closing(raw: bytes) -> Callable[[Server, asyncio.StreamWriter], Awaitable[None]]:
+    async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+        writer.write(raw)
+        await writer.drain()
+        writer.close()
+
+    return talk
+
+
+async def resetting(server: Server, writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+
+
+async def silent(server: Server, writer: asyncio.StreamWriter) -> None:
+    await asyncio.sleep(0.3)
+
+
+async def dripping(server: Server, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0.01)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
+
+def own(**changes: Any) -> HttpxTransport:
+    """The transport that is used when none is given."""
+    return HttpxTransport.from_settings(Settings(access_token=SecretStr("x"), **changes))
+
+
+async def over(transport: HttpxTransport, url: str, timeout: float = 2.0) -> HttpReply:
+    try:
+        return await transport.exchange(HttpRequest("POST", url, dict(REQUEST.headers), b"body"), timeout=timeout)
+    finally:
+        await transport.aclose()
+
+
+@pytest.mark.anyio
+class TestOverASocket:
+    async def test_a_request_and_its_reply_are_whole(self) -> None:
+        async with serving(saying(OK)) as (server, url):
+            reply = await over(own(), url)
+        assert (reply.status, reply.body) == (200, b"{}")
+        assert reply.headers["content-type"] == "application/json"
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /x HTTP/1.1\r\n")
+        assert b"\r\naccept-encoding: identity" in head.lower()
+        assert f"\r\nauthorization: {BEARER}".lower().encode() in head.lower()
+        assert body == b"body"
+
+    async def test_a_connection_is_used_again(self) -> None:
+        async with serving(saying(OK)) as (server, url):
+            transport = own()
+            for _ in range(5):
+                await transport.exchange(HttpRequest("POST", url, {}), timeout=2)
+            await transport.aclose()
+        assert (server.connections, len(server.requests)) == (1, 5)
+
+    @pytest.mark.parametrize(
+        "talk",
+        [
+            resetting,
+            saying_and_closing(b""),
+            saying_and_closing(b"HTTP/1.1 200 OK\r\n"),
+            saying_and_closing(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{}"),
+            saying_and_closing(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"),
+            saying_and_closing(b"SSH-2.0-OpenSSH_9.6\r\n"),
+            saying_and_closing(b"\x00\xff" * 50),
+            saying_and_closing(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n"),
+        ],
+    )
+    async def test_a_reply_that_breaks_off_is_a_transport_error(self, talk: Any) -> None:
+        async with serving(talk) as (_, url):
+            with pytest.raises(TransportError) as caught:
+                await over(own(), url)
+        assert type(caught.value) is TransportError
+        assert caught.value.retryable
+
+    async def test_a_port_that_nobody_listens_on_is_a_failed_connection(self) -> None:
+        async with serving(saying(OK)) as (_, url):
+            pass
+        with pytest.raises(ConnectFailed):
+            await over(own(), url)
+
+    async def test_silence_ends_with_the_time_allowed(self) -> None:
+        async with serving(silent) as (_, url):
+            with pytest.raises(ExchangeTimeout), anyio.fail_after(0.25):
+                await over(own(), url, timeout=0.1)
+
+    async def test_a_drip_ends_with_the_time_allowed_and_its_connection_is_closed(self) -> None:
+        async with serving(dripping) as (server, url):
+            transport = own()
+            with pytest.raises(ExchangeTimeout), anyio.fail_after(0.29):
+                await transport.exchange(HttpRequest("POST", url, {}), timeout=0.15)
+            with anyio.fail_after(1):
+                await server.ended.wait()
+            await transport.aclose()
+
+    async def test_a_body_larger_than_allowed_is_refused(self) -> None:
+        raw = b"HTTP/1.1 200 OK\r\ncontent-length: 70000\r\n\r\n" + b"x" * 70_000
+        async with serving(saying(raw)) as (_, url):
+            with pytest.raises(InvalidReply) as caught:
+                await over(own(), url)
+        assert caught.value.code == "reply_too_large"
+
+    async def test_a_compressed_body_is_refused(self) -> None:
+        body = gzip.compress(b"0" * 1_000_000)
+        raw = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        async with serving(saying(raw)) as (_, url):
+            with pytest.raises(InvalidReply) as caught:
+                await over(own(), url)
+        assert caught.value.code == "reply_compressed"
+
+    async def test_a_redirect_is_a_reply_and_nobody_goes_there(self) -> None:
+        async with serving(saying(OK)) as (elsewhere, there):
+            raw = f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {there}\r\ncontent-length: 0\r\n\r\n".encode()
+            async with serving(saying(raw)) as (_, url):
+                async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
+                    theirs = await over(HttpxTransport(client), url)
+                ours = await over(own(), url)
+            assert (ours.status, theirs.status) == (307, 307)
+            assert elsewhere.connections == 0
+
+    async def test_credentials_of_the_users_client_or_netrc_do_not_go_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login user password canary\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        async with serving(saying(OK)) as (server, url):
+            transport = own()
+            await transport.exchange(HttpRequest("POST", url, {}), timeout=2)
+            await transport.aclose()
+            async with httpx.AsyncClient(auth=("user", "canary"), trust_env=False) as client:
+                await HttpxTransport(client).exchange(HttpRequest("POST", url, {}), timeout=2)
+        assert len(server.requests) == 2
+        assert not [request for request in server.requests if b"authorization" in request.lower()]
+
+    async def test_an_httpx_transport_goes_without_a_client(self) -> None:
+        async with serving(saying(OK)) as (_, url), httpx.AsyncHTTPTransport() as transport:
+            assert (await over(HttpxTransport(transport), url)).body == b"{}"
+
+    async def test_the_proxy_of_the_settings_is_asked_and_not_the_host(self) -> None:
+        async with serving(saying(OK)) as (proxy, url):
+            reply = await over(own(proxy=url.removesuffix("/x")), "http://api.invalid/api/v2")
+        assert reply.status == 200
+        assert proxy.requests[0].startswith(b"POST http://api.invalid/api/v2 HTTP/1.1\r\n")
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_tls(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def only(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """Let a context speak one version of TLS, in its oldest dialects if need be."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = version
+        context.maximum_version = version
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+async def status_by(context: ssl.SSLContext, url: str) -> int:
+    async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+        return (await over(HttpxTransport(client), url)).status
+
+
+@pytest.mark.anyio
+class TestTls:
+    async def test_a_certificate_of_an_authority_nobody_knows_is_refused(self, authority: trustme.CA) -> None:
+        async with serving(saying(OK), server_tls(authority)) as (server, url):
+            with pytest.raises(ConnectFailed, match=r"(?i)certificate"):
+                await over(own(), url)
+        assert server.requests == []
+
+    async def test_an_authority_that_the_users_own_client_trusts_is_enough(self, authority: trustme.CA) -> None:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        async with serving(saying(OK), server_tls(authority)) as (_, url):
+            assert await status_by(context, url) == 200
+
+    async def test_an_authority_named_in_the_environment_is_enough(
+        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bundle = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(bundle))
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        async with serving(saying(OK), server_tls(authority)) as (_, url):
+            assert (await over(own(), url)).status == 200
+
+    async def test_a_certificate_for_another_name_is_refused(self, authority: trustme.CA) -> None:
+        context = tls_context()
+        authority.configure_trust(context)
+        async with serving(saying(OK), server_tls(authority, "other.example.com")) as (server, url):
+            with pytest.raises(ConnectFailed):
+                await status_by(context, url)
+        assert server.requests == []
+
+    async def test_a_server_of_before_tls_1_2_is_refused_and_one_of_tls_1_2_is_not(self, authority: trustme.CA) -> None:
+        try:
+            old = only(server_tls(authority), ssl.TLSVersion.TLSv1_1)
+            permissive = only(ssl.create_default_context(), ssl.TLSVersion.TLSv1_1)
+        except (ValueError, ssl.SSLError) as error:
+            pytest.skip(f"this OpenSSL has no TLS 1.1: {error}")
+        authority.configure_trust(permissive)
+        ours = tls_context()
+        # Only the version may stand between the two: the same authority, and no policy about ciphers.
+        ours.set_ciphers("ALL:@SECLEVEL=0")
+        authority.configure_trust(ours)
+        async with serving(saying(OK), old) as (server, url):
+            try:
+                assert await status_by(permissive, url) == 200
+            except ConnectFailed as error:
+                pytest.skip(f"this OpenSSL does not speak TLS 1.1: {error}")
+            with pytest.raises(ConnectFailed):
+                await status_by(ours, url)
+            assert len(server.requests) == 1
+        async with serving(saying(OK), only(server_tls(authority), ssl.TLSVersion.TLSv1_2)) as (_, url):
+            assert await status_by(ours, url) == 200
+
+
+def test_the_context_checks_names_and_certificates_from_tls_1_2_on() -> None:
+    context = tls_context()
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
