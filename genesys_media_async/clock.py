@@ -57,7 +57,7 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for real."""
-        await anyio.sleep(seconds)
+        await anyio.sleep(max(0.0, seconds))
 
 
 class VirtualClock:
@@ -86,7 +86,7 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait in virtual time; only of use inside `run`."""
-        await anyio.sleep(seconds)
+        await anyio.sleep(max(0.0, seconds))
 
     def advance(self, seconds: float) -> None:
         """Let time pass at once, without running anything that was due meanwhile."""

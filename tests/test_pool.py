@@ -423,9 +423,28 @@ class TestLeaving:
                 await anyio.sleep(1_000)
 
         async def main() -> None:
-            with anyio.fail_after(10):
-                async with Pool(stubborn(), double, concurrency=1) as results:
+            async with Pool(stubborn(), double, concurrency=1) as results:
+                await anext(results)
+            assert asyncio.get_running_loop().time() < 10
+
+        run(main)
+
+    def test_gives_the_source_time_to_close_although_everything_around_is_cancelled(self) -> None:
+        closed: list[bool] = []
+
+        async def lent() -> AsyncIterator[int]:
+            try:
+                while True:
+                    yield 1
+            finally:
+                await anyio.sleep(1)
+                closed.append(True)
+
+        async def main() -> None:
+            with anyio.move_on_after(1):
+                async with Pool(lent(), taking(100), concurrency=2) as results:
                     await anext(results)
+            assert closed == [True]
 
         run(main)
 
@@ -521,6 +540,26 @@ class TestStop:
                     got += [result async for result in results]
             assert sorted(got) == [2, 4]
             assert source.cancelled
+
+        run(main)
+
+    def test_while_a_source_that_is_no_generator_waits_ends_the_iteration_too(self) -> None:
+        class Mailbox:
+            """Unlike a generator, it is not over when one who waits for it is cancelled."""
+
+            def __aiter__(self) -> Mailbox:
+                return self
+
+            async def __anext__(self) -> int:
+                await anyio.sleep_forever()
+                return 1
+
+        async def main() -> None:
+            async with Pool(Mailbox(), double, concurrency=4) as results:
+                await anyio.sleep(1)
+                results.stop()
+                with anyio.fail_after(1):
+                    assert [result async for result in results] == []
 
         run(main)
 

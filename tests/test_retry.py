@@ -129,6 +129,11 @@ class TestATransientFailure:
         delays = [each.delay for each in decisions if isinstance(each, Again)]
         assert delays == pytest.approx([share * top for top in (0.5, 1, 2, 4, 8, 10, 10, 10)])
 
+    def test_has_its_jitter_on_top_of_what_the_server_asks_for(self) -> None:
+        rule = rule_of(RetryPolicy(base=4, longest=4), jitter=0.5)
+        decision = rule.decide(server_error(retry_after=5), Tries(), remaining=FOREVER, budget=RetryBudget(9))
+        assert decision == Again(7.0)
+
     @given(seed=st.integers(), base=st.floats(0.01, 10), floor=st.one_of(st.none(), st.floats(-10, 1e4)))
     @settings(deadline=None, max_examples=100)
     def test_waits_between_the_floor_and_the_floor_plus_the_curve(

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genesys_media_async import events
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import EvidenceLost
 from genesys_media_async.events import (
@@ -30,11 +32,10 @@ from genesys_media_async.events import (
 )
 from genesys_media_async.sinks import JsonLinesSink, Lanes, LoggingSink, MemorySink, MetricsSink, Sink
 from genesys_media_async.sinks.lanes import MOST_WAITING
-from genesys_media_async.sinks.metrics import MOST_CONTENT_TYPES, Histogram
+from genesys_media_async.sinks.metrics import MOST_NAMES, Histogram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from pathlib import Path
 
 
 def audited(file_id: str = "f-1", **changes: Any) -> AttemptAudited:
@@ -366,6 +367,18 @@ class TestJsonLines:
             self.write(JsonLinesSink(str(path)), paused())
         assert len(path.read_text().splitlines()) == 3
 
+    def test_of_two_programs_in_one_file_do_not_overwrite_each_other(self, tmp_path: Path) -> None:
+        async def main() -> None:
+            sinks = [JsonLinesSink(tmp_path / "audit.jsonl") for _ in range(2)]
+            for number in range(6):
+                await sinks[number % 2].write([paused(number)])
+            for sink in sinks:
+                await sink.aclose()
+
+        asyncio.run(main())
+        lines = (tmp_path / "audit.jsonl").read_text().splitlines()
+        assert [json.loads(line)["seconds"] for line in lines] == list(range(6))
+
     def test_are_for_their_owner_alone(self, tmp_path: Path) -> None:
         self.write(JsonLinesSink(tmp_path / "audit.jsonl"), paused())
         assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
@@ -388,6 +401,7 @@ class TestJsonLines:
         assert str(tmp_path / "audit.jsonl") in repr(sink)
         self.write(sink)
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
     def test_on_a_full_disk_raise(self, tmp_path: Path) -> None:
         async def main() -> None:
             sink = JsonLinesSink("/dev/full")
@@ -524,15 +538,15 @@ class TestMetrics:
     def test_are_bounded_whatever_content_types_a_server_invents(self) -> None:
         sink = self.counted(*(finished(content_type=f"audio/x-{number}") for number in range(1_000)))
         types = sink.snapshot().content_types
-        assert len(types) <= MOST_CONTENT_TYPES + 1
-        assert types["other"] == 1_000 - MOST_CONTENT_TYPES
+        assert len(types) <= MOST_NAMES + 1
+        assert types["other"] == 1_000 - MOST_NAMES
 
     def test_are_bounded_whatever_error_codes_a_server_invents(self) -> None:
         sink = self.counted(
             *(finished(outcome=Outcome.GENERATION_FAILED, code=f"not.found.{number}") for number in range(1_000))
         )
         codes = sink.snapshot().error_codes
-        assert len(codes) <= 100
+        assert len(codes) == MOST_NAMES + 1
         assert sum(codes.values()) == 1_000
 
     def test_are_a_snapshot_that_does_not_move(self) -> None:
@@ -591,7 +605,8 @@ def test_every_event_is_one_flat_json_object_without_a_place_for_secrets() -> No
         WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
         RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"),
     ]
-    assert {type(each) for each in examples} == set(Event.__subclasses__())
+    defined = {each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)}
+    assert {type(each) for each in examples} == defined - {Event}
     assert len({each.name for each in examples}) == len(examples)
     for each in examples:
         flat = json.loads(json.dumps(each.as_dict()))

@@ -73,11 +73,10 @@ class Lanes:
             with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
                 await lane.aclose()
         for audit_lane in self._audit:
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
-                try:
-                    await audit_lane.aclose()
-                except EvidenceLost as error:
-                    lost = error
+            try:
+                await audit_lane.aclose()
+            except EvidenceLost as error:
+                lost = error
         if lost is not None:
             raise lost
 
@@ -96,7 +95,8 @@ class _AuditLane:
 
     async def aclose(self) -> None:
         try:
-            await self._sink.aclose()
+            with anyio.fail_after(CLOSE_PATIENCE, shield=True):
+                await self._sink.aclose()
         except Exception as error:
             raise self._lost("The end of the audit trail", error) from error
 
@@ -144,3 +144,7 @@ class _MetricsLane:
             except Exception:
                 self.dropped += len(batch)
                 LOGGER.exception("%r failed; %d events are lost to it", self._sink, len(batch))
+            except BaseException:
+                # Cut off: nobody knows how much of it was written.
+                self.dropped += len(batch)
+                raise

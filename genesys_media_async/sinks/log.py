@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ..errors import quotable
 from ..events import Outcome, QuotaPaused, RetrievalFinished, TokenRefreshFailed, WebhookUndelivered
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class LoggingSink:
             level = logging.WARNING if _is_trouble(event) else self._level
             if self._logger.isEnabledFor(level):
                 members = event.as_dict()
-                text = " ".join(f"{name}={value}" for name, value in members.items() if name not in {"event", "time"})
+                # Quoted, since an id that was refused may hold line breaks.
+                shown = ((name, quotable(str(value))) for name, value in members.items())
+                text = " ".join(f"{name}={value}" for name, value in shown if name not in {"event", "time"})
                 extra = {f"media_{name}": value for name, value in members.items()}
                 self._logger.log(level, "%s %s", event.name, text, extra=extra)
 

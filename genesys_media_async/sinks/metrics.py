@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from ..events import Event
 
-MOST_CONTENT_TYPES = 64
-"""Distinct content types counted by name, so that a server that invents them cannot fill the memory."""
+MOST_NAMES = 64
+"""Content types and error codes counted by name; a server that invents more of them cannot fill the memory."""
 
 
 class Histogram:
@@ -114,15 +114,13 @@ class MetricsSink:
         self._outcomes[event.outcome] += 1
         self._attempts += event.attempts
         if event.code is not None:
-            self._error_codes[event.code] += 1
+            _count_name(self._error_codes, event.code)
         if event.attempts:
             self._latency.add(event.latency)
         if event.expires_in is not None:
             self._life.add(event.expires_in)
         if event.content_type is not None:
-            name = event.content_type.partition(";")[0].strip().lower()
-            known = name in self._content_types or len(self._content_types) < MOST_CONTENT_TYPES
-            self._content_types[name if known else "other"] += 1
+            _count_name(self._content_types, event.content_type.partition(";")[0].strip().lower())
 
     def snapshot(self) -> MetricsSnapshot:
         """Return the aggregates as they are now."""
@@ -146,3 +144,7 @@ class MetricsSink:
             webhooks_delivered=self._happened[WebhookDelivered],
             webhooks_undelivered=self._happened[WebhookUndelivered],
         )
+
+
+def _count_name(counts: Counter[str], name: str) -> None:
+    counts[name if name in counts or len(counts) < MOST_NAMES else "other"] += 1

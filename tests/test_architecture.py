@@ -1,0 +1,214 @@
+"""The shape of the package, read from its imports: one direction, pure rules, and a complete list of public names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import genesys_media_async
+
+PACKAGE = "genesys_media_async"
+ROOT = Path(genesys_media_async.__file__).parent
+
+# A module imports from those to the left of it, and from its own; an edge from any that is no edge.
+ORDER = [
+    "errors",
+    "clock",
+    "models",
+    "events",
+    "settings",
+    "retry",
+    "validation",
+    "quota",
+    "tally",
+    "transports",
+    "sinks",
+    "tokens",
+    "governor",
+    "api",
+    "pool",
+    "webhooks",
+    "endpoints",
+    "retriever",
+]
+EDGES = ["simulator", "cli"]
+PURE = ["retry", "validation", "quota"]
+
+
+def module_of(file: Path) -> str:
+    parts = file.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_of(file): file for file in sorted(ROOT.rglob("*.py"))}
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """Return every module that a module imports, wherever in it and whatever for, as absolute names."""
+    file = FILES[module]
+    package = module if file.stem == "__init__" else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            for alias in node.names:
+                name = f"{base}.{alias.name}"
+                found.add(name if name in FILES else base)
+    return frozenset(found)
+
+
+def part_of(module: str) -> str:
+    """Return the line of the house that a module of the package lives on; empty for the package itself."""
+    return module.removeprefix(PACKAGE).lstrip(".").partition(".")[0]
+
+
+def inner_imports(module: str) -> set[str]:
+    return {each for each in imports_of(module) if each.partition(".")[0] == PACKAGE}
+
+
+MODULES = [module for module in FILES if part_of(module) not in {"", "__main__"}]
+
+
+def test_every_file_has_its_place_in_the_order() -> None:
+    assert {part_of(module) for module in MODULES} <= {*ORDER, *EDGES}
+    assert {part_of(module) for module in MODULES} >= set(ORDER)
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if part_of(module) in ORDER])
+def test_a_module_imports_only_from_those_before_it(module: str) -> None:
+    """Imports for the type checker count as well: who needs another's types depends on it."""
+    own = part_of(module)
+    allowed = {*ORDER[: ORDER.index(own)], own}
+    assert {part_of(each) for each in inner_imports(module)} <= allowed
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if part_of(module) == "simulator"])
+def test_the_simulator_knows_of_the_package_only_the_clock(module: str) -> None:
+    assert {part_of(each) for each in inner_imports(module)} <= {"simulator", "clock"}
+
+
+@pytest.mark.parametrize("module", [module for module in FILES if part_of(module) != "cli"])
+def test_only_the_command_line_imports_an_edge(module: str) -> None:
+    allowed = {"__main__": {"cli"}, "simulator": {"simulator"}}.get(part_of(module), set())
+    assert {part_of(each) for each in inner_imports(module)} & set(EDGES) <= allowed
+
+
+@pytest.mark.parametrize("part", PURE)
+def test_a_rule_is_pure_and_so_is_all_it_imports(part: str) -> None:
+    waiting, seen = [f"{PACKAGE}.{part}"], set()
+    while waiting:
+        module = waiting.pop()
+        if module not in seen:
+            seen.add(module)
+            waiting += inner_imports(module)
+    outer = {each.partition(".")[0] for module in seen for each in imports_of(module)}
+    assert outer & {"asyncio", "anyio", "httpx", "aiolimiter", "socket", "time", "threading"} == set()
+    assert not [
+        node
+        for node in ast.walk(ast.parse(FILES[f"{PACKAGE}.{part}"].read_text(encoding="utf-8")))
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("library", "places"),
+    [
+        ("backoff", {"retry"}),
+        ("aiolimiter", {"governor"}),
+        ("httpx", {"transports", "retriever", "simulator", "cli"}),
+        ("httptools", {"simulator", "transports"}),
+        ("rich", {"cli"}),
+        ("cyclopts", {"cli"}),
+    ],
+)
+def test_a_library_is_known_only_where_its_seam_is(library: str, places: set[str]) -> None:
+    users = {part_of(module) for module in FILES if library in {each.partition(".")[0] for each in imports_of(module)}}
+    assert users <= places
+
+
+def test_the_core_imports_nothing_but_the_standard_library_and_what_it_depends_on() -> None:
+    needed = {"httpx", "anyio", "pydantic", "aiolimiter", "backoff", PACKAGE, "__future__"}
+    outer = {each.partition(".")[0] for module in FILES if part_of(module) not in EDGES for each in imports_of(module)}
+    assert outer - set(sys.stdlib_module_names) <= needed
+
+
+def names_bound_in(module: str) -> set[str]:
+    """Return the public names that a module's own text makes; what `import x` makes is for itself."""
+    names: set[str] = set()
+    for node in ast.parse(FILES[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+            names.update(alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, ast.Assign):
+            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+    return {name for name in names if not name.startswith("_")}
+
+
+FRONTS = [PACKAGE, f"{PACKAGE}.transports", f"{PACKAGE}.sinks", f"{PACKAGE}.endpoints", f"{PACKAGE}.simulator"]
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_the_list_of_public_names_is_complete_both_ways(front: str) -> None:
+    listed: list[str] = importlib.import_module(front).__all__
+    assert len(listed) == len(set(listed))
+    assert {name for name in listed if not name.startswith("_")} == names_bound_in(front) - {"VERSION"}
+    for name in listed:
+        assert hasattr(importlib.import_module(front), name)
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_every_public_name_says_what_it_is(front: str) -> None:
+    module = importlib.import_module(front)
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if not inspect.isclass(thing) and not inspect.isroutine(thing) and not inspect.ismodule(thing):
+            continue
+        # An inherited or generated docstring says nothing: a dataclass without one shows its signature.
+        own = (vars(thing).get("__doc__") if inspect.isclass(thing) else thing.__doc__) or ""
+        assert own.strip(), f"{name} has no docstring"
+        assert not own.startswith(f"{name}("), f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_every_public_method_says_what_it_does(front: str) -> None:
+    module = importlib.import_module(front)
+    silent = [
+        f"{name}.{method}"
+        for name in module.__all__
+        if inspect.isclass(thing := getattr(module, name))
+        for method, value in vars(thing).items()
+        if not method.startswith("_")
+        and isinstance(value, property | classmethod | staticmethod) | inspect.isroutine(value)
+        and not (getattr(value, "__doc__", None) or "").strip()
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_every_module_begins_by_saying_what_it_is_for(module: str) -> None:
+    assert ast.get_docstring(ast.parse(FILES[module].read_text(encoding="utf-8")))
+
+
+def test_every_error_can_be_caught_by_its_public_name() -> None:
+    errors = importlib.import_module(f"{PACKAGE}.errors")
+    defined = {
+        name
+        for name, each in vars(errors).items()
+        if inspect.isclass(each) and issubclass(each, errors.GenesysMediaError)
+    }
+    assert defined <= set(genesys_media_async.__all__)
