@@ -121,8 +121,10 @@ def _check_file_id(file_id: object) -> None:
 def check_life(expires_in: object) -> int:
     """Return `expires_in`, or raise `InvalidRequest` unless it is a whole number of seconds from 1 to 86,400."""
     if type(expires_in) is not int or not 1 <= expires_in <= LONGEST_LIFE:
+        # Python refuses to print an integer of thousands of digits.
+        too_long = isinstance(expires_in, int) and abs(expires_in) > 10**18
         raise InvalidRequest(
-            f"expires_in is {quotable(repr(expires_in), 40)}.",
+            f"expires_in is {'far out of range' if too_long else quotable(repr(expires_in), 40)}.",
             code="invalid_expires_in",
             advice=f"It has to be a whole number of seconds from 1 to {LONGEST_LIFE} (one day).",
         )

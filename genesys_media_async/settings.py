@@ -254,7 +254,11 @@ class Settings(_Checked):
         Raises `SettingsError` naming the variable and the repair.
         """
         values = _read_environment(environ)
-        values.update((name, value) for name, value in overrides.items() if value is not None)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        if "client_id" in given or "client_secret" in given:
+            # Whoever names an OAuth client does not mean a token that is left over in the environment.
+            values.pop("access_token", None)
+        values.update(given)
         try:
             return cls.model_validate(values)
         except ValidationError as error:

@@ -299,4 +299,9 @@ def _token_error(reply: HttpReply, *, wall: float) -> AuthenticationError:
             retry_after=parse_retry_after(reply.headers.get("retry-after"), wall=wall),
             advice="It is asked again by itself, more and more rarely.",
         )
-    return CredentialsRejected(message, status=reply.status, correlation_id=correlation_id(reply.headers))
+    advice = None
+    if reply.status not in {400, 401, 403}:
+        advice = "That is not how a Genesys login host answers: check the login URL and the region."
+    return CredentialsRejected(
+        message, status=reply.status, correlation_id=correlation_id(reply.headers), advice=advice
+    )

@@ -164,7 +164,8 @@ class TestTheEnvironment:
     @pytest.mark.parametrize("setting", [setting for setting, names in ENVIRONMENT.items() if len(names) > 1])
     def test_prefers_the_name_that_comes_first_unless_it_is_blank(self, setting: str) -> None:
         first, *aliases = ENVIRONMENT[setting]
-        base = {**CREDENTIALS, setting: None}
+        # A client that is named would set the token of the environment aside.
+        base = {} if setting == "access_token" else {**CREDENTIALS, setting: None}
         regions = setting == "region"
         one, two = ("eu_west_1", "eu_west_2") if regions else ("one", "two")
 
@@ -512,3 +513,15 @@ def test_a_file_for_the_undelivered_may_be_given_as_text() -> None:
     it = configured(webhook={"url": "https://hooks.example.com", "undelivered_file": "u.jsonl"})
     assert it.webhook is not None
     assert it.webhook.undelivered_file == Path("u.jsonl")
+
+
+def test_an_oauth_client_that_is_named_wins_over_a_token_left_in_the_environment() -> None:
+    environ = {"GENESYSCLOUD_ACCESS_TOKEN": "left-over"}
+    settings = Settings.from_env(environ, client_id="client", client_secret="secret")
+    assert settings.access_token is None
+    assert Settings.from_env(environ).access_token is not None
+
+
+def test_a_life_of_thousands_of_digits_is_refused_like_any_other() -> None:
+    with pytest.raises(SettingsError, match="far out of range"):
+        Settings(access_token="token", expires_in=10**5_000)  # type: ignore[arg-type]

@@ -31,7 +31,7 @@ from genesys_media_async.errors import (
 )
 from genesys_media_async.events import Event, TokenRefreshed, TokenRefreshFailed
 from genesys_media_async.settings import Settings
-from genesys_media_async.tokens import TokenManager
+from genesys_media_async.tokens import TokenManager, _token_error
 from genesys_media_async.transports import LONGEST_REPLY, HttpReply, HttpRequest
 
 if TYPE_CHECKING:
@@ -936,3 +936,10 @@ class TokenLife(RuleBasedStateMachine):
 
 TestTokenLife = TokenLife.TestCase
 TestTokenLife.settings = hypothesis_settings(max_examples=200, stateful_step_count=40, deadline=None)
+
+
+def test_a_host_that_is_no_login_host_is_said_to_be_none() -> None:
+    reply = HttpReply(404, {}, b"<html>no such page</html>")
+    error = _token_error(reply, wall=0.0)
+    assert isinstance(error, CredentialsRejected)
+    assert "check the login URL" in str(error)
