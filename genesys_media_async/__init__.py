@@ -33,6 +33,7 @@ from .errors import (
     UrlRefused,
 )
 from .models import DownloadUrl, MediaRequest, MediaResult
+from .quota import QuotaState
 from .retriever import MediaRetriever, Retrieval, RunOptions
 from .settings import VERSION, QuotaLimit, RetryPolicy, Settings, ValidationRule, WebhookTarget
 from .sinks import JsonLinesSink, LoggingSink, MemorySink, MetricsSink, MetricsSnapshot, Sink
@@ -64,6 +65,7 @@ __all__ = [
     "NotFound",
     "PermissionDenied",
     "QuotaLimit",
+    "QuotaState",
     "RateLimited",
     "Retrieval",
     "RetryPolicy",

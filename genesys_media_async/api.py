@@ -30,9 +30,10 @@ from .errors import (
     UrlRefused,
     quotable,
 )
-from .events import AttemptAudited, Outcome, QuotaPaused, RetryScheduled
+from .events import AttemptAudited, Outcome, RetryScheduled
 from .models import ErrorBody, correlation_id
-from .retry import Again, RetryBudget, RetryRule, Tries, parse_retry_after
+from .quota import Reading
+from .retry import Again, RetryBudget, RetryRule, Tries, parse_retry_after, pause_after_429
 from .transports import HttpReply, HttpRequest, Transport
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .events import Event
     from .governor import Governor
+    from .quota import Permit
     from .settings import Settings
     from .tally import Tally
     from .tokens import TokenManager
@@ -52,7 +54,7 @@ T_co = TypeVar("T_co", covariant=True)
 RECORD_PATIENCE = 10.0
 """Seconds that the audit sinks may take over one record; cancellation waits for it that long."""
 
-_SAID_IN_MESSAGE = re.compile(r"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
+_SAID_IN_BODY = re.compile(rb"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,22 +176,26 @@ class Api:
         return value
 
     async def _send(self, call: Call[T], progress: _Progress, tally: Tally, ends: float) -> tuple[HttpReply, float]:
-        await self._governor.acquire(deadline=ends)
-        settle = self._governor.give_back
+        permit = await self._governor.acquire(deadline=ends)
         try:
             token = self._tokens.peek() or await self._tokens.bearer()
-            settle = self._governor.spend
-            progress.attempts += 1
-            tally.sent += 1
-            tally.in_flight += 1
-            sent, sent_at = self._clock.monotonic(), self._clock.wall()
-            try:
-                reply = await self._transport.exchange(self._request(call, token), timeout=self._settings.timeout)
-            finally:
-                tally.in_flight -= 1
-                progress.latency = self._clock.monotonic() - sent
+        except BaseException:
+            self._governor.give_back(permit)
+            raise
+        progress.attempts += 1
+        tally.sent += 1
+        tally.in_flight += 1
+        sent, sent_at = self._clock.monotonic(), self._clock.wall()
+        try:
+            reply = await self._transport.exchange(self._request(call, token), timeout=self._settings.timeout)
+        except BaseException:
+            # Genesys may have counted it all the same.
+            self._governor.spend(permit)
+            raise
         finally:
-            settle()
+            tally.in_flight -= 1
+            progress.latency = self._clock.monotonic() - sent
+        self._settle(permit, reply)
         progress.status = reply.status
         progress.correlation_id = correlation_id(reply.headers)
         if reply.status == 401:
@@ -198,29 +204,29 @@ class Api:
             self._tokens.accepted()
         return reply, sent_at
 
+    def _settle(self, permit: Permit, reply: HttpReply) -> None:
+        if reply.status != 429:
+            self._refusals_in_a_row = 0
+            self._governor.spend(permit, Reading.from_headers(reply.headers))
+            return
+        self._refusals_in_a_row += 1
+        retry_after = retry_after_of(reply, wall=self._clock.wall())
+        pause = pause_after_429(retry_after, self._refusals_in_a_row)
+        self._governor.refuse(permit, pause, told=retry_after is not None)
+
     def _request(self, call: Call[T], token: str) -> HttpRequest:
         headers = {**self._headers, "authorization": f"Bearer {token}"}
         return HttpRequest(call.method, self._origin + call.path, headers, call.body)
 
     def _read(self, call: Call[T], reply: HttpReply, sent_at: float) -> T:
         if not 200 <= reply.status < 300:
-            error = error_from(reply, wall=self._clock.wall())
-            if isinstance(error, RateLimited):
-                self._pause(error)
-            raise error
-        self._refusals_in_a_row = 0
+            raise error_from(reply, wall=self._clock.wall())
         try:
             return call.read(reply, sent_at)
         except GenesysMediaError as error:
             error.status = reply.status
             error.correlation_id = correlation_id(reply.headers)
             raise
-
-    def _pause(self, error: RateLimited) -> None:
-        self._refusals_in_a_row += 1
-        seconds = self._rule.pause_after_429(error, self._refusals_in_a_row)
-        if self._governor.pause(seconds):
-            self._emit(QuotaPaused(at=self._clock.wall(), seconds=seconds))
 
     async def _prepare_retry(
         self,
@@ -297,9 +303,6 @@ def error_from(reply: HttpReply, *, wall: float) -> GenesysMediaError:
         return InvalidReply(message, code="unexpected_status", status=reply.status, retryable=False)
     kinds: dict[int, type[ApiError]] = {401: Unauthorized, 403: PermissionDenied, 404: NotFound, 429: RateLimited}
     kind = kinds.get(reply.status, ServerError if reply.status >= 500 else ApiError)
-    retry_after = parse_retry_after(reply.headers.get("retry-after"), wall=wall)
-    if retry_after is None and (in_words := _SAID_IN_MESSAGE.search(said.message or "")):
-        retry_after = float(in_words[1])
     return kind(
         message,
         code=quotable(said.code or "", 80) or None,
@@ -307,8 +310,16 @@ def error_from(reply: HttpReply, *, wall: float) -> GenesysMediaError:
         correlation_id=correlation_id(reply.headers),
         context_id=quotable(said.contextId, 80) if said.contextId else None,
         retryable=reply.status in {408, 429} or (reply.status >= 500 and reply.status != 501),
-        retry_after=retry_after,
+        retry_after=retry_after_of(reply, wall=wall),
     )
+
+
+def retry_after_of(reply: HttpReply, *, wall: float) -> float | None:
+    """Return for how many seconds a reply asks to be left alone: by its Retry-After, or else in Genesys's words."""
+    told = parse_retry_after(reply.headers.get("retry-after"), wall=wall)
+    if told is None and (in_words := _SAID_IN_BODY.search(reply.body)):
+        return float(in_words[1])
+    return told
 
 
 def _answer(progress: _Progress, value: T | None, error: GenesysMediaError | None) -> Answer[T]:

@@ -123,6 +123,24 @@ class QuotaPaused(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaResumed(Event):
+    """The pause is over, after `seconds`: the first request goes out again."""
+
+    name: ClassVar[str] = "quota_resumed"
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaLearnt(Event):
+    """Headers or a 429 taught another limit than the one in force: `allowed` requests in a window from now on."""
+
+    name: ClassVar[str] = "quota_learnt"
+
+    allowed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookDelivered(Event):
     """The receiver accepted the event about `file_id`."""
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aiolimiter import AsyncLimiter
 
 from .errors import RateLimited
-from .quota import QuotaAccount
+from .events import QuotaLearnt, QuotaPaused, QuotaResumed
+from .quota import PauseOnly, Permit, QuotaAccount, QuotaState, Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .clock import Clock
+    from .events import Event
     from .settings import QuotaLimit
 
 
 @dataclass(slots=True)
 class _Waiter:
-    permit: asyncio.Future[None]
+    permit: asyncio.Future[Permit]
     deadline: float
 
 
@@ -32,11 +35,13 @@ class Governor:
     leaves nothing behind. With no limit there is still the pause after a 429, which holds for everyone.
     """
 
-    def __init__(self, limit: QuotaLimit | None, clock: Clock) -> None:
+    def __init__(self, limit: QuotaLimit | None, clock: Clock, emit: Callable[[Event], None] = lambda _: None) -> None:
         self._clock = clock
-        self._account = QuotaAccount(limit.limit, limit.seconds) if limit else QuotaAccount(sys.maxsize, 0.0)
+        self._emit = emit
+        self._account = QuotaAccount(limit.limit, limit.seconds) if limit else PauseOnly()
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._paused_since: float | None = None
         # One request each 1/rate seconds has no burst to double, which AsyncLimiter(limit, seconds) would have.
         self._spacing = AsyncLimiter(1, limit.seconds / limit.limit) if limit and limit.pace == "even" else None
         self._turn = asyncio.Lock()
@@ -49,24 +54,29 @@ class Governor:
         """How many callers wait for a permit."""
         return sum(not waiter.permit.done() for waiter in self._waiters)
 
-    async def acquire(self, *, deadline: float) -> None:
+    def state(self) -> QuotaState:
+        """Return what can be said of the quota now."""
+        return replace(self._account.state(self._clock.monotonic()), waiting=self.waiting)
+
+    async def acquire(self, *, deadline: float) -> Permit:
         """
         Wait for a permit, after everyone who came before.
 
-        Each permit must go back by `spend` or `give_back`. Raises `RateLimited` as soon as it is known that a pause
-        outlasts `deadline` (monotonic seconds).
+        Each permit must go back by `spend`, `refuse` or `give_back`. Raises `RateLimited` as soon as it is known that a
+        pause outlasts `deadline` (monotonic seconds).
         """
-        now = self._clock.monotonic()
         if self._account.paused_until > deadline:
             raise self._paused_too_long()
-        if self._waiters or not self._account.take(now):
-            await self._wait(deadline)
+        permit = None if self._waiters else self._take(self._clock.monotonic())
+        if permit is None:
+            permit = await self._wait(deadline)
         if self._spacing is not None:
             try:
                 await self._space_out(self._spacing, deadline)
             except BaseException:
-                self.give_back()
+                self.give_back(permit)
                 raise
+        return permit
 
     async def _space_out(self, spacing: AsyncLimiter, deadline: float) -> None:
         # One at a time, since a pause may begin meanwhile: it must neither be overlooked nor end in a burst.
@@ -78,46 +88,69 @@ class Governor:
                 await self._clock.sleep(pause)
                 await spacing.acquire()
 
-    def spend(self) -> None:
-        """Give the permit of a request back that was sent: it is free again one window from now."""
-        self._account.spend(self._clock.monotonic())
+    def spend(self, permit: Permit, reading: Reading | None = None) -> None:
+        """Give the permit of a request back that was sent, with what the reply's headers say of the quota."""
+        allowed = self._account.allowed
+        self._account.spend(permit, self._clock.monotonic(), reading)
+        self._tell_if_learnt(allowed)
         self._wake()
 
-    def give_back(self) -> None:
+    def give_back(self, permit: Permit) -> None:
         """Give the permit of a request back that was not sent: it is free at once."""
-        self._account.give_back()
+        self._account.give_back(permit)
         self._wake()
 
-    def pause(self, seconds: float) -> bool:
-        """Let nobody send for so many seconds; returns whether that is later than was known before."""
-        until = self._clock.monotonic() + seconds
-        longer = until > self._account.paused_until
-        self._account.pause(until)
+    def refuse(self, permit: Permit, pause: float, *, told: bool = True) -> None:
+        """
+        Give the permit of a request back that was answered 429, and let nobody send for `pause` seconds.
+
+        `told` says that Genesys named the time.
+        """
+        now, allowed = self._clock.monotonic(), self._account.allowed
+        if self._account.refuse(permit, now, pause, told=told):
+            self._paused_since = now if self._paused_since is None else self._paused_since
+            self._emit(QuotaPaused(at=self._clock.wall(), seconds=pause))
+        self._tell_if_learnt(allowed)
         for waiter in self._waiters:
-            if waiter.deadline < until and not waiter.permit.done():
+            if waiter.deadline < self._account.paused_until and not waiter.permit.done():
                 waiter.permit.set_exception(self._paused_too_long())
         self._wake()
-        return longer
 
-    async def _wait(self, deadline: float) -> None:
+    def _take(self, now: float) -> Permit | None:
+        permit = self._account.take(now)
+        if permit is not None and self._paused_since is not None:
+            self._emit(QuotaResumed(at=self._clock.wall(), seconds=now - self._paused_since))
+            self._paused_since = None
+        return permit
+
+    def _tell_if_learnt(self, before: int | None) -> None:
+        now = self._account.allowed
+        if now is not None and now != before:
+            self._emit(QuotaLearnt(at=self._clock.wall(), allowed=now))
+
+    async def _wait(self, deadline: float) -> Permit:
         waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline)
         self._waiters.append(waiter)
         self._wake()
         try:
-            await waiter.permit
+            return await waiter.permit
         except asyncio.CancelledError:
             # The permit may have been granted in the same turn of the loop in which the waiter was cancelled.
             if waiter.permit.done() and not waiter.permit.cancelled() and waiter.permit.exception() is None:
-                self.give_back()
+                self.give_back(waiter.permit.result())
             self._wake()
             raise
 
     def _wake(self) -> None:
         now = self._clock.monotonic()
-        while self._waiters and (self._waiters[0].permit.done() or self._account.take(now)):
-            permit = self._waiters.popleft().permit
-            if not permit.done():
-                permit.set_result(None)
+        while self._waiters:
+            waiting = self._waiters[0].permit
+            if not waiting.done():
+                permit = self._take(now)
+                if permit is None:
+                    break
+                waiting.set_result(permit)
+            self._waiters.popleft()
         if self._waiters:
             self._set_timer(now)
         elif self._timer is not None:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from .quota import QuotaState
+
 T = TypeVar("T")
 
 Ids = Iterable[str] | AsyncIterable[str]
@@ -172,6 +174,11 @@ class MediaRetriever:
         """Return the counts since the retriever was opened, over all its runs."""
         return self._running().statistics()
 
+    @property
+    def quota(self) -> QuotaState:
+        """What is known of the token's quota at the moment: used, allowed, foreign, until when, who waits."""
+        return self._running().governor.state()
+
     def metrics(self) -> MetricsSnapshot:
         """Return counts by outcome, latency percentiles and the like; events reach them within a moment."""
         return self._metrics.snapshot()
@@ -200,7 +207,7 @@ class MediaRetriever:
             webhooks.start(task_group)
             stack.push_async_callback(webhooks.aclose)
         tokens = TokenManager(settings, transport, clock=clock, rng=rng, spawn=task_group.start_soon, emit=lanes.emit)
-        governor = Governor(settings.quota, clock)
+        governor = Governor(settings.quota, clock, lanes.emit)
         api = Api(settings, transport, tokens, governor, clock=clock, rng=rng, emit=lanes.emit, audit=lanes.audit)
         return _Engine(api, tokens, governor, lanes, webhooks, self._endpoint, clock)
 
@@ -380,7 +387,7 @@ def _resolve(settings: Settings, options: RunOptions) -> _Options:
         expires_in=options.get("expires_in", settings.expires_in),
         access_level=options.get("access_level", settings.access_level),
         rule=_rule(settings, options.get("rule", settings.rule)),
-        concurrency=options.get("concurrency", settings.concurrency),
+        concurrency=options.get("concurrency", settings.workers),
         deadline=options.get("deadline", settings.deadline),
     )
     try:

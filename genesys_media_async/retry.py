@@ -168,15 +168,16 @@ class RetryRule:
                 return GiveUp()
         return Again(delay) if max(delay, floor) < remaining else GiveUp(out_of_time=True)
 
-    def pause_after_429(self, error: RateLimited, in_a_row: int) -> float:
-        """
-        Return for how many seconds nobody may send, after the 429 that is the `in_a_row`-th without a success between.
 
-        What Genesys asked for plus a guard second; where it asked for nothing, a curve from 1 s to 60 s.
-        """
-        if error.retry_after is not None:
-            return min(LONGEST_PAUSE, max(0.0, error.retry_after) + RATE_LIMIT_GUARD)
-        return min(60.0, 2.0 ** min(in_a_row - 1, 16))
+def pause_after_429(retry_after: float | None, in_a_row: int) -> float:
+    """
+    Return for how many seconds nobody may send after a 429, the `in_a_row`-th without another reply between.
+
+    What Genesys asked for plus a guard second; where it asked for nothing, a curve from 1 s to 60 s.
+    """
+    if retry_after is not None:
+        return min(LONGEST_PAUSE, max(0.0, retry_after) + RATE_LIMIT_GUARD)
+    return min(60.0, 2.0 ** min(in_a_row - 1, 16))
 
 
 def curve(base: float, longest: float) -> tuple[float, ...]:

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 
+AUTO_WORKERS = 16
+"""Workers where nobody names a number; httpx's connection pool gets slower, not faster, with many more."""
+
 REGIONS: Final = {
     "us_east_1": "mypurecloud.com",
     "us_east_2": "use2.us-gov-pure.cloud",
@@ -219,7 +222,8 @@ class Settings(_Checked):
     Either `client_id` and `client_secret` of an OAuth client with the Client Credentials grant, or an `access_token`
     that was obtained elsewhere. `region` in any spelling (`us-east-1`, `us_east_1`, `mypurecloud.com`,
     `https://api.mypurecloud.com`); `base_url` and `login_url` override the hosts that follow from it. `timeout` bounds
-    one exchange with Genesys and `deadline` one id with all its attempts and waits, both in seconds.
+    one exchange with Genesys and `deadline` one id with all its attempts and waits, both in seconds. `concurrency`
+    bounds the ids worked on at once; with None, or "auto", it follows from the quota.
     """
 
     client_id: str | None = None
@@ -237,7 +241,7 @@ class Settings(_Checked):
     rule: ValidationRule = ValidationRule()
 
     quota: QuotaLimit | None = QuotaLimit()
-    concurrency: int = Field(default=16, ge=1, le=10_000)
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     timeout: float = Field(default=30.0, gt=0, le=3_600)
     deadline: float = Field(default=600.0, gt=0)
     start_patience: float = Field(default=15.0, ge=0)
@@ -274,6 +278,16 @@ class Settings(_Checked):
         """Where tokens are granted."""
         login_url = self.login_url or f"https://login.{REGIONS[self.region]}"
         return f"{login_url.rstrip('/')}/oauth/token"
+
+    @property
+    def workers(self) -> int:
+        """How many ids are worked on at once at most; the governor lets no more be in flight than the quota needs."""
+        return AUTO_WORKERS if self.concurrency is None else self.concurrency
+
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _concurrency(cls, concurrency: object) -> object:
+        return None if isinstance(concurrency, str) and concurrency.strip().lower() == "auto" else concurrency
 
     @field_validator("client_id", "client_secret", "access_token", mode="before")
     @classmethod

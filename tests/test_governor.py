@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import RateLimited
+from genesys_media_async.events import Event, QuotaPaused, QuotaResumed
 from genesys_media_async.governor import Governor
 from genesys_media_async.settings import QuotaLimit
 
@@ -33,21 +34,32 @@ class Caller:
         self.sent: list[float] = []
         self.names: list[object] = []
 
-    async def send(self, name: object = None, *, lasts: float = 0.0, deadline: float = FOREVER) -> None:
-        await self.governor.acquire(deadline=deadline)
+    async def send(
+        self, name: object = None, *, lasts: float = 0.0, deadline: float = FOREVER, pause: float | None = None
+    ) -> None:
+        """Send a request whose reply comes after `lasts` seconds: a 429 if it is to cause a pause."""
+        permit = await self.governor.acquire(deadline=deadline)
         self.sent.append(self.clock.monotonic())
         self.names.append(name)
         try:
             await anyio.sleep(lasts)
-        finally:
-            self.governor.spend()
+        except BaseException:
+            self.governor.spend(permit)
+            raise
+        if pause is None:
+            self.governor.spend(permit)
+        else:
+            self.governor.refuse(permit, pause)
 
 
 def run(
-    limit: QuotaLimit | None, main: Callable[[Governor, VirtualClock, Caller], Coroutine[Any, Any, None]]
+    limit: QuotaLimit | None,
+    main: Callable[[Governor, VirtualClock, Caller], Coroutine[Any, Any, None]],
+    *,
+    happened: list[Event] | None = None,
 ) -> Caller:
     clock = VirtualClock()
-    governor = Governor(limit, clock)
+    governor = Governor(limit, clock, happened.append if happened is not None else lambda _: None)
     caller = Caller(governor, clock)
     clock.run(main(governor, clock, caller))
     return caller
@@ -112,12 +124,12 @@ def test_a_permit_comes_back_a_window_after_the_reply() -> None:
 
 def test_a_permit_of_a_request_that_was_not_sent_is_free_at_once() -> None:
     async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
-        await governor.acquire(deadline=FOREVER)
+        permit = await governor.acquire(deadline=FOREVER)
         async with anyio.create_task_group() as task_group:
             task_group.start_soon(caller.send)
             await anyio.sleep(3)
             assert governor.waiting == 1
-            governor.give_back()
+            governor.give_back(permit)
             await anyio.lowlevel.checkpoint()
             assert governor.waiting == 0
 
@@ -127,37 +139,70 @@ def test_a_permit_of_a_request_that_was_not_sent_is_free_at_once() -> None:
 class TestAPause:
     def test_holds_for_everybody_and_then_lets_all_go(self) -> None:
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
-            assert governor.pause(30)
+            await caller.send(pause=30)
             async with anyio.create_task_group() as task_group:
                 for _ in range(5):
                     task_group.start_soon(caller.send)
 
-        assert run(QuotaLimit(limit=10, seconds=60), main).sent == pytest.approx([30] * 5, abs=0.001)
+        assert run(QuotaLimit(limit=10, seconds=60), main).sent == pytest.approx([0] + [30] * 5, abs=0.001)
 
     def test_holds_where_there_is_no_limit_too(self) -> None:
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
             for _ in range(10_000):
                 await caller.send()
             assert clock.monotonic() < 0.1
-            governor.pause(30)
+            await caller.send(pause=30)
             await caller.send()
 
         assert run(None, main).sent[-1] == pytest.approx(30, abs=0.1)
 
-    def test_is_never_shortened_and_says_whether_it_is_news(self) -> None:
+    def test_is_never_shortened_and_is_told_of_only_when_it_is_news(self) -> None:
+        happened: list[Event] = []
+
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
-            assert governor.pause(30) is True
-            assert governor.pause(10) is False
+            first, second, third = [await governor.acquire(deadline=FOREVER) for _ in range(3)]
+            governor.refuse(first, 30)
+            governor.refuse(second, 10)
             async with anyio.create_task_group() as task_group:
                 task_group.start_soon(caller.send)
                 await anyio.sleep(20)
-                assert governor.pause(30) is True
+                governor.refuse(third, 30)
 
-        assert run(QuotaLimit(limit=10, seconds=60), main).sent == pytest.approx([50], abs=0.001)
+        caller = run(QuotaLimit(limit=10, seconds=60), main, happened=happened)
+        assert caller.sent == pytest.approx([50], abs=0.001)
+        assert [event.seconds for event in happened if isinstance(event, QuotaPaused)] == [30, 30]
+
+    @pytest.mark.parametrize("limit", [QuotaLimit(limit=10, seconds=60), None])
+    def test_is_told_of_once_when_it_begins_and_once_when_the_first_is_sent_again(
+        self, limit: QuotaLimit | None
+    ) -> None:
+        happened: list[Event] = []
+
+        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+            await caller.send()
+            assert governor.state().paused_for is None
+            for pause in (30, 5):
+                await caller.send(pause=pause)
+                assert governor.state().paused_for == pytest.approx(pause, abs=0.001)
+                async with anyio.create_task_group() as task_group:
+                    for _ in range(3):
+                        task_group.start_soon(caller.send)
+                    await anyio.sleep(1)
+                    assert governor.state().waiting == 3
+            # Nobody wants to send when the next pause ends: it is over when somebody does.
+            await caller.send(pause=7)
+            await anyio.sleep(20)
+            assert governor.state().paused_for is None
+            await caller.send()
+
+        run(limit, main, happened=happened)
+        told = [(type(event), event.seconds) for event in happened if isinstance(event, QuotaPaused | QuotaResumed)]
+        assert [kind for kind, _ in told] == [QuotaPaused, QuotaResumed] * 3
+        assert [seconds for _, seconds in told] == pytest.approx([30, 30, 5, 5, 7, 20], abs=0.001)
 
     def test_that_outlasts_a_deadline_is_said_at_once_to_those_who_come(self) -> None:
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
-            governor.pause(100)
+            await caller.send(pause=100)
             with pytest.raises(RateLimited) as caught:
                 await governor.acquire(deadline=99)
             assert clock.monotonic() < 0.001
@@ -180,12 +225,10 @@ class TestAPause:
                     told[name] = clock.monotonic()
 
             async with anyio.create_task_group() as task_group:
-                task_group.start_soon(caller.send)
+                task_group.start_soon(lambda: caller.send(lasts=5, pause=100))
                 for name, deadline in (("patient", FOREVER), ("hurried", 50.0), ("just so", 105.1)):
                     task_group.start_soon(wait, name, deadline)
-                await anyio.sleep(5)
-                governor.pause(100)
-                await anyio.sleep(1)
+                await anyio.sleep(6)
                 assert list(told) == ["hurried"]
                 assert told["hurried"] == pytest.approx(5, abs=0.001)
                 assert governor.waiting == 2
@@ -198,17 +241,19 @@ class TestAPause:
         """The timer is set for the permit, 60 s away; the one given back within the pause is free when that ends."""
 
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
-            await governor.acquire(deadline=FOREVER)
-            governor.spend()
-            await governor.acquire(deadline=FOREVER)
+            governor.spend(await governor.acquire(deadline=FOREVER))
+            to_be_refused = await governor.acquire(deadline=FOREVER)
+            to_be_given_back = await governor.acquire(deadline=FOREVER)
             async with anyio.create_task_group() as task_group:
-                task_group.start_soon(caller.send)
+                for _ in range(2):
+                    task_group.start_soon(caller.send)
                 await anyio.sleep(1)
-                governor.pause(9)
+                assert governor.waiting == 2
+                governor.refuse(to_be_refused, 9, told=False)
                 await anyio.sleep(1)
-                governor.give_back()
+                governor.give_back(to_be_given_back)
 
-        assert run(QuotaLimit(limit=2, seconds=60), main).sent == pytest.approx([10], abs=0.001)
+        assert run(QuotaLimit(limit=3, seconds=60), main).sent == pytest.approx([10, 10], abs=0.001)
 
 
 class TestCancellation:
@@ -233,11 +278,11 @@ class TestCancellation:
 
     def test_in_the_same_turn_in_which_the_permit_comes_gives_it_to_the_next(self) -> None:
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
-            await governor.acquire(deadline=FOREVER)
+            permit = await governor.acquire(deadline=FOREVER)
             first = asyncio.create_task(caller.send("first"))
             second = asyncio.create_task(caller.send("second"))
             await anyio.sleep(1)
-            governor.give_back()
+            governor.give_back(permit)
             first.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await first
@@ -251,10 +296,10 @@ class TestCancellation:
 
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
             asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-            await governor.acquire(deadline=FOREVER)
+            permit = await governor.acquire(deadline=FOREVER)
             waiter = asyncio.create_task(caller.send(deadline=50))
             await anyio.sleep(1)
-            governor.pause(100)
+            governor.refuse(permit, 100, told=False)
             waiter.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await waiter
@@ -262,6 +307,7 @@ class TestCancellation:
             gc.collect()
             # Nor did it give back a permit that it never had.
             await anyio.sleep(101)
+            await governor.acquire(deadline=FOREVER)
             with anyio.move_on_after(1_000) as scope:
                 await governor.acquire(deadline=FOREVER)
             assert scope.cancelled_caught
@@ -272,9 +318,14 @@ class TestCancellation:
     @given(
         limit=st.integers(1, 4),
         callers=st.lists(
-            st.tuples(st.integers(0, 30), st.integers(0, 15), st.one_of(st.none(), st.integers(0, 40))), max_size=25
+            st.tuples(
+                st.integers(0, 30),
+                st.integers(0, 15),
+                st.one_of(st.none(), st.integers(0, 40)),
+            ),
+            max_size=25,
         ),
-        pauses=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20)), max_size=3),
+        refused=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 15), st.integers(1, 20)), max_size=3),
         pace=st.sampled_from(["burst", "even"]),
     )
     @settings(deadline=None, max_examples=80)
@@ -282,35 +333,40 @@ class TestCancellation:
         self,
         limit: int,
         callers: list[tuple[int, int, int | None]],
-        pauses: list[tuple[int, int]],
+        refused: list[tuple[int, int, int]],
         pace: Any,
     ) -> None:
         clock = VirtualClock()
         governor = Governor(QuotaLimit(limit=limit, seconds=10, pace=pace), clock)
         caller = Caller(governor, clock)
+        pauses: list[tuple[float, float]] = []
 
         async def come(at: int, lasts: int, cancelled_after: int | None) -> None:
             await anyio.sleep(at)
             with anyio.move_on_after(FOREVER if cancelled_after is None else cancelled_after):
                 await caller.send(lasts=lasts)
 
-        async def pause(at: int, seconds: int) -> None:
+        async def be_refused(at: int, lasts: int, pause: int) -> None:
             await anyio.sleep(at)
-            governor.pause(seconds)
+            await caller.send("refused", lasts=lasts, pause=pause)
+            pauses.append((clock.monotonic(), pause))
 
         async def main() -> None:
             async with anyio.create_task_group() as task_group:
                 for each in callers:
                     task_group.start_soon(come, *each)
-                for each_pause in pauses:
-                    task_group.start_soon(pause, *each_pause)
+                for each_refused in refused:
+                    task_group.start_soon(be_refused, *each_refused)
             assert governor.waiting == 0
+            # After a 429 the account keeps to the server's windows, and permits of two may be charged at once.
+            assert refused or governor.state().used <= limit
             assert await free_permits(governor, limit) == limit
 
         clock.run(main())
-        assert len(caller.sent) >= sum(cancelled_after is None for _, _, cancelled_after in callers)
-        if caller.sent:
-            # A microsecond less than the window: the virtual clock's steps add up.
+        must_be_sent = sum(cancelled_after is None for _, _, cancelled_after in callers)
+        assert len(caller.sent) >= must_be_sent + len(refused)
+        if caller.sent and not refused:
+            # A microsecond less than the window: the virtual clock's steps add up. A 429 moves the windows.
             assert most_within(caller.sent, 10 - 1e-6) <= limit
         for at, seconds in pauses:
             assert not [each for each in caller.sent if at + 1e-6 < each < at + seconds - 1e-6]
@@ -330,10 +386,10 @@ class TestAnEvenPace:
     def test_stops_for_a_pause_like_any_other(self) -> None:
         async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
             async with anyio.create_task_group() as task_group:
-                for name in range(8):
+                task_group.start_soon(lambda: caller.send(0, lasts=7, pause=100))
+                await anyio.lowlevel.checkpoint()
+                for name in range(1, 8):
                     task_group.start_soon(caller.send, name)
-                await anyio.sleep(7)
-                governor.pause(100)
 
         caller = run(QuotaLimit(limit=10, seconds=60, pace="even"), main)
         assert caller.names == list(range(8))
@@ -363,11 +419,11 @@ class TestAnEvenPace:
 
 def test_the_repr_says_who_waits_and_what_is_used() -> None:
     async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
-        await governor.acquire(deadline=FOREVER)
+        permit = await governor.acquire(deadline=FOREVER)
         waiter = asyncio.create_task(caller.send())
         await anyio.sleep(1)
         assert repr(governor) == "<Governor of <QuotaAccount 1 in flight, 0 spent, of 1>, 1 waiting>"
-        governor.give_back()
+        governor.give_back(permit)
         await waiter
 
     run(QuotaLimit(limit=1, seconds=10), main)

@@ -205,7 +205,7 @@ def retrieve(
     access_level
         The access level to ask for, or GENESYS_MEDIA_ACCESS_LEVEL.
     concurrency
-        How many ids are worked on at once: 16 unless GENESYS_MEDIA_CONCURRENCY says otherwise.
+        How many ids are worked on at once at most: auto unless GENESYS_MEDIA_CONCURRENCY says otherwise.
     deadline
         What one id may take with all its attempts and waits: 600, or GENESYS_MEDIA_DEADLINE.
     timeout

@@ -41,7 +41,7 @@ async def _run(items: int, target: Target, progress: ProgressKind) -> Ended:
     async with Simulator(SimulatorSettings(quota=quota, latency=LATENCY, count_file_ids=False)) as simulator:
         settings = _settings_for(simulator)
         # Our own connections, since a proxy named in the environment cannot reach this machine.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.workers)
         async with httpx.AsyncHTTPTransport(limits=limits) as transport:
             ended = await Run(
                 MediaRetriever(settings, transport=transport),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from ..quota import QuotaState
     from ..settings import QuotaLimit
     from ..tally import Statistics
 
@@ -29,11 +30,16 @@ UNWATCHED_INTERVAL = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How far the run is. `total` is None while it is unknown, `quota` if there is none."""
+    """
+    How far the run is.
+
+    `total` is None while it is unknown, `quota` if no limit was named, and `state` where nothing is known of it.
+    """
 
     statistics: Statistics
     total: int | None
     quota: QuotaLimit | None
+    state: QuotaState | None = None
 
     @property
     def rate(self) -> float:
@@ -43,15 +49,39 @@ class Moment:
     @property
     def remaining(self) -> float | None:
         """
-        The seconds that the rest will take, at the quota or at the rate so far, whichever is slower.
+        The seconds that the rest will take: by the windows of the quota, or by the rate so far where that is slower.
 
         None while that cannot be said.
         """
         if self.total is None or not self.statistics.done:
             return None
         left = max(0, self.total - self.statistics.done)
-        at_quota = left * self.quota.seconds / self.quota.limit if self.quota else 0.0
-        return max(at_quota, left / self.statistics.rate if self.statistics.rate else 0.0)
+        by_rate = left / self.statistics.rate if self.statistics.rate else 0.0
+        return max(self._by_quota(left), by_rate)
+
+    def _by_quota(self, left: int) -> float:
+        if self.quota is None:
+            return 0.0
+        allowed = self.quota.limit if self.state is None or self.state.allowed is None else self.state.allowed
+        paused = 0.0 if self.state is None else self.state.paused_for or 0.0
+        return paused + left * self.quota.seconds / allowed
+
+    @property
+    def quota_words(self) -> dict[str, str]:
+        """What is to be said of the quota: how much of it is used, when the window ends, how long a pause lasts."""
+        state = self.state
+        if state is None or (state.allowed is None and state.paused_for is None):
+            return {}
+        words: dict[str, str] = {}
+        if state.allowed is not None:
+            words["quota"] = f"{min(state.used + state.foreign, state.allowed)}/{state.allowed}"
+        if state.foreign:
+            words["others"] = str(state.foreign)
+        if state.resets_in is not None:
+            words["resets"] = duration(state.resets_in)
+        if state.paused_for is not None:
+            words["paused"] = duration(state.paused_for)
+        return words
 
 
 class Progress(Protocol):
@@ -181,6 +211,8 @@ def bar(moment: Moment) -> RenderableType:
     numbers.append(
         f"  {moment.rate:,.0f}/min  in flight {now.in_flight:,}  waiting for quota {now.waiting_for_quota:,}"
     )
+    for name, value in moment.quota_words.items():
+        numbers.append(f"  {name} {value}", style="yellow" if name == "paused" else "dim")
     return Group(Columns([drawing, far.append(time, style="not bold")]), numbers)
 
 
@@ -189,10 +221,11 @@ def log_line(moment: Moment) -> str:
     now = moment.statistics
     done = f"{now.done}/{moment.total}" if moment.total is not None else f"{now.done}"
     left = f" left={duration(moment.remaining)}" if moment.remaining is not None else ""
+    quota = "".join(f" {name}={value}" for name, value in moment.quota_words.items())
     return (
         f"progress done={done} ok={now.succeeded} failed={now.failed} rate={moment.rate:.0f}/min "
         f"in_flight={now.in_flight} waiting={now.waiting_for_quota} retries={now.retries} "
-        f"elapsed={duration(now.elapsed)}{left}"
+        f"elapsed={duration(now.elapsed)}{left}{quota}"
     )
 
 
@@ -212,6 +245,13 @@ def json_object(moment: Moment) -> str:
         "elapsed": round(now.elapsed, 1),
         "left": None if moment.remaining is None else round(moment.remaining, 1),
     }
+    state = moment.state
+    if state is not None:
+        fields["quota_used"] = state.used
+        fields["quota_allowed"] = state.allowed
+        fields["quota_foreign"] = state.foreign
+        fields["quota_resets"] = None if state.resets_in is None else round(state.resets_in, 1)
+        fields["quota_paused"] = None if state.paused_for is None else round(state.paused_for, 1)
     return json.dumps(fields, separators=(",", ":"))
 
 

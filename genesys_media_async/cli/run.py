@@ -177,8 +177,10 @@ class Run:
             await anyio.sleep(POLL)
 
     def _moment(self) -> Moment | None:
-        statistics = self._statistics if self._retrieval is None else self._retrieval.statistics()
-        return None if statistics is None else Moment(statistics, self._total, self._retriever.settings.quota)
+        quota = self._retriever.settings.quota
+        if self._retrieval is not None:
+            return Moment(self._retrieval.statistics(), self._total, quota, self._retriever.quota)
+        return None if self._statistics is None else Moment(self._statistics, self._total, quota)
 
     def _ended(self) -> Ended:
         output = self._output

@@ -42,7 +42,7 @@ class HttpxTransport:
             mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
             # The exchange as a whole has a deadline; httpx's own only bound the gaps between two bytes.
             timeout=None,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.concurrency),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.workers),
         )
         return cls(client, owned=True)
 
