@@ -332,7 +332,7 @@ class QuotaAccount:
         self._note_latency(now - permit.taken_at)
         if reading is not None and self._trust is not _Trust.BROKEN:
             self._learn(permit, now, reading)
-        elif self._ends_by_refusal and self._is_first_of_next_window(permit):
+        elif self._is_first_of_next_window(permit):
             self._open_window(now, now + self._window)
 
     def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:

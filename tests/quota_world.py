@@ -107,6 +107,7 @@ class Headers:
         # Some are mostly right, so that they are believed for a while.
         self._honesty = self._rng.choice([0.0, 0.5, 0.9, 0.99])
         self._last: Reading | None = None
+        self._told = 0
 
     def of(self, charge: Charge) -> Reading | None:
         # Published traces show the reset a second beyond the window: rounded down, plus one.
@@ -117,6 +118,9 @@ class Headers:
                 return truth
             case "stuck":
                 return Reading(1, self._limit, 61)
+            case "vanishing":
+                self._told += 1
+                return truth if self._told <= 400 else None
             case "late":
                 return before
             case "random":

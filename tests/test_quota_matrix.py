@@ -128,6 +128,18 @@ def test_a_lower_limit_that_nobody_told_costs_one_429_at_least_and_twenty_at_mos
     assert 1 <= outcome_of(kind, "off", workers, latency, limit=180).refused <= 20
 
 
+@pytest.mark.parametrize("workers", WORKERS)
+@pytest.mark.parametrize("foreign", [0.0, 1.5])
+@pytest.mark.parametrize("kind", ["fixed", "aligned", "sliding"])
+def test_headers_that_vanish_in_the_middle_of_a_run_leave_it_no_worse_than_if_there_had_been_none(
+    kind: str, foreign: float, workers: int
+):
+    without = outcome_of(kind, "off", workers, "log-normal", foreign=foreign)
+    outcome = outcome_of(kind, "vanishing", workers, "log-normal", foreign=foreign)
+    assert outcome.seconds < 1.15 * without.seconds
+    assert outcome.refused <= (30 if foreign else 0)
+
+
 def is_at_the_goal(kind: str, workers: int, latency: str) -> bool:
     return kind in {"fixed", "aligned", "two"} and workers > 1 and latency != "stalling"
 
