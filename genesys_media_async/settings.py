@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
@@ -76,6 +76,18 @@ ENVIRONMENT: Final[dict[str, tuple[str, ...]]] = {
 """Setting to the environment variables it is read from; the first that is set and not empty wins."""
 
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+
+if TYPE_CHECKING:
+    Secret: TypeAlias = SecretStr | str
+else:
+    # Text is taken, too, and becomes a secret that no repr shows.
+    Secret = SecretStr
+
+
+def reveal(secret: Secret) -> str:
+    """Return the text of a secret."""
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+
 
 Check = Callable[[DownloadUrl, MediaRequest], str | None]
 """A validation rule of the user's own: returns why the URL is refused, or None."""
@@ -199,7 +211,7 @@ class WebhookTarget(_Checked):
     appended there as JSON lines (never with the URL).
     """
 
-    url: SecretStr
+    url: Secret
     include_url: bool = False
     timeout: float = Field(default=10.0, gt=0, le=600)
     tries: int = Field(default=6, ge=1, le=100)
@@ -227,14 +239,14 @@ class Settings(_Checked):
     """
 
     client_id: str | None = None
-    client_secret: SecretStr | None = None
-    access_token: SecretStr | None = None
+    client_secret: Secret | None = None
+    access_token: Secret | None = None
     credentials_in: Literal["header", "body"] = "header"
     scope: str | None = None
     region: str = "us_east_1"
     base_url: str | None = None
     login_url: str | None = None
-    proxy: SecretStr | None = None
+    proxy: Secret | None = None
 
     expires_in: int = DEFAULT_LIFE
     access_level: str | None = None

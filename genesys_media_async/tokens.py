@@ -33,6 +33,7 @@ from .errors import (
 from .events import TokenRefreshed, TokenRefreshFailed
 from .models import correlation_id
 from .retry import curve, parse_retry_after
+from .settings import reveal
 from .transports import HttpReply, HttpRequest, Transport
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class TokenManager:
         self._unaccepted = 0
         self._token: _Token | None = None
         if settings.access_token is not None:
-            self._token = _Token(settings.access_token.get_secret_value(), float("inf"), float("inf"))
+            self._token = _Token(reveal(settings.access_token), float("inf"), float("inf"))
 
     def __repr__(self) -> str:
         now = self._clock.monotonic()
@@ -255,7 +256,7 @@ class TokenManager:
     def _token_request(self) -> HttpRequest:
         settings = self._settings
         client_id = settings.client_id or ""
-        secret = settings.client_secret.get_secret_value() if settings.client_secret else ""
+        secret = reveal(settings.client_secret) if settings.client_secret else ""
         form = {"grant_type": "client_credentials"}
         headers = {
             "accept": "application/json",

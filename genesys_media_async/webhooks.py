@@ -19,6 +19,7 @@ import anyio
 from .errors import GenesysMediaError, SettingsError
 from .events import WebhookDelivered, WebhookUndelivered
 from .retry import curve, parse_retry_after
+from .settings import reveal
 from .transports import HttpReply, HttpRequest, Transport
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Webhooks:
         self.undelivered = 0
 
     def __repr__(self) -> str:
-        host = urlsplit(self._target.url.get_secret_value()).hostname
+        host = urlsplit(reveal(self._target.url)).hostname
         return f"<Webhooks to {host}: {self.waiting} waiting, {self.delivered} delivered, {self.undelivered} lost>"
 
     @property
@@ -174,7 +175,7 @@ class Webhooks:
             "user-agent": self._user_agent,
             "webhook-id": delivery.webhook_id,
         }
-        request = HttpRequest("POST", self._target.url.get_secret_value(), headers, delivery.body())
+        request = HttpRequest("POST", reveal(self._target.url), headers, delivery.body())
         try:
             reply = await self._transport.exchange(request, timeout=self._target.timeout)
         except GenesysMediaError as error:

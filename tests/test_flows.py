@@ -604,7 +604,7 @@ async def test_a_webhook_tells_of_every_url_and_carries_it_only_when_asked_to():
     async with Simulator() as simulator:
         for include_url in (False, True):
             simulator.deliveries.clear()
-            target = WebhookTarget(url=simulator.webhook_url, include_url=include_url)  # type: ignore[arg-type]
+            target = WebhookTarget(url=simulator.webhook_url, include_url=include_url)
             async with MediaRetriever(settings_for(simulator, webhook=target)) as retriever:
                 results = await collect(retriever, [*ids(20), "missing-1"])
             assert len(simulator.deliveries) == 20

@@ -79,12 +79,12 @@ async def test_no_secret_is_in_any_log_repr_exception_event_metric_or_file(tmp_p
     caplog.set_level(logging.DEBUG)
     settings = Settings(
         client_id="client",
-        client_secret=CLIENT_SECRET,  # type: ignore[arg-type]
+        client_secret=CLIENT_SECRET,
         quota=None,
         retry=RetryPolicy(tries=2, base=0.0),
         rule=ValidationRule(checks=(suspicious_check,)),
         webhook=WebhookTarget(
-            url=f"https://hooks.example.com/hook?key={WEBHOOK_KEY}",  # type: ignore[arg-type]
+            url=f"https://hooks.example.com/hook?key={WEBHOOK_KEY}",
             include_url=True,
             tries=1,
             undelivered_file=tmp_path / "undelivered.jsonl",
@@ -129,7 +129,7 @@ async def test_a_login_host_that_quotes_the_secret_back_is_not_quoted():
         description = f"cannot accept {request.headers.get('authorization')}"
         return httpx.Response(401, json={"error": "invalid_client", "error_description": description})
 
-    settings = Settings(client_id="client", client_secret=CLIENT_SECRET)  # type: ignore[arg-type]
+    settings = Settings(client_id="client", client_secret=CLIENT_SECRET)
     async with httpx.AsyncClient(transport=httpx.MockTransport(echo)) as client:
         async with MediaRetriever(settings, transport=client) as retriever:
             with pytest.raises(CredentialsRejected) as raised:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-from pydantic import SecretStr
 
 from ..errors import SettingsError
 from ..retriever import MediaRetriever
@@ -154,7 +153,7 @@ def _webhook_of(order: Order) -> WebhookTarget | None:
         return None
     undelivered = None if order.undelivered is None else Path(order.undelivered)
     try:
-        return WebhookTarget(url=SecretStr(order.webhook), undelivered_file=undelivered)
+        return WebhookTarget(url=order.webhook, undelivered_file=undelivered)
     except SettingsError as error:
         raise _misused("--webhook", str(error).removeprefix("url: ")) from None
 

@@ -10,6 +10,7 @@ import anyio
 import httpx
 
 from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
+from ..settings import reveal
 from .base import LONGEST_REPLY, HttpReply, HttpRequest
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class HttpxTransport:
         """Make a client of our own: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
         client = httpx.AsyncClient(
             verify=tls_context(),
-            proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+            proxy=reveal(settings.proxy) if settings.proxy else None,
             # No proxy can reach this machine on our behalf.
             mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
             # The exchange as a whole has a deadline; httpx's own only bound the gaps between two bytes.
