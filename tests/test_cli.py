@@ -269,6 +269,14 @@ class TestARetrieval:
         assert done.code == 0
         assert len(simulator.deliveries) == 2
         assert "Webhooks: 2 delivered, 0 undelivered" in done.err
+        assert not any("url" in delivery.body for delivery in simulator.deliveries)
+
+    async def test_posts_webhooks_with_the_url_if_asked_to(self, simulator: Simulator):
+        done = await run("retrieve", "a", "--webhook", simulator.webhook_url, "--webhook-with-url", simulator=simulator)
+
+        assert done.code == 0
+        (delivery,) = simulator.deliveries
+        assert delivery.body["url"] == lines_of(done.out)[0]["url"]
 
     async def test_keeps_the_webhooks_it_could_not_deliver(self, simulator: Simulator, tmp_path: Path):
         lost = tmp_path / "lost.jsonl"

@@ -74,6 +74,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
         (("--access-level", "a b"), "--access-level: "),
         (("--webhook", "http://example.com/"), "--webhook: must begin with https://"),
         (("--undelivered", "file"), "--webhook only"),
+        (("--webhook-with-url",), "--webhook only"),
         (("--content-type", "audio"), "--content-type: 'audio' is not a content type"),
         (("--host", "https://example.com"), "--host: 'https://example.com' is not a host name"),
         (("--format", "xml"), '"jsonl", "csv", "urls"'),

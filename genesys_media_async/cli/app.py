@@ -102,7 +102,10 @@ AUDIT = Parameter(
 )
 WEBHOOK = Parameter(
     metavar="URL",
-    help="Where to post media.url.generated for every id retrieved, in the background, without the pre-signed URL.",
+    help="Where to post media.url.generated for every id retrieved, in the background.",
+)
+WEBHOOK_WITH_URL = Parameter(
+    help="Let the webhooks carry the pre-signed URL: whoever receives them can download the media."
 )
 UNDELIVERED = Parameter(metavar="FILE", help="A file to append the webhooks to that could not be delivered.")
 
@@ -186,6 +189,7 @@ def retrieve(
     login_url: Url = None,
     audit: Annotated[str | None, AUDIT] = None,
     webhook: Annotated[str | None, WEBHOOK] = None,
+    webhook_with_url: Annotated[bool, WEBHOOK_WITH_URL] = False,
     undelivered: Annotated[str | None, UNDELIVERED] = None,
     content_type: Annotated[list[str] | None, Parameter(metavar="PATTERN")] = None,
     host: Annotated[list[str] | None, Parameter(metavar="HOST")] = None,
@@ -245,6 +249,7 @@ def retrieve(
             options={name: text for name, text in options.items() if text is not None},
             audit=audit,
             webhook=webhook,
+            webhook_with_url=webhook_with_url,
             undelivered=undelivered,
             content_types=content_type or (),
             hosts=host or (),

@@ -46,6 +46,7 @@ class Order:
     options: Mapping[str, str]
     audit: str | None
     webhook: str | None
+    webhook_with_url: bool
     undelivered: str | None
     content_types: Sequence[str]
     hosts: Sequence[str]
@@ -148,12 +149,13 @@ def _rule_of(order: Order) -> ValidationRule | None:
 
 def _webhook_of(order: Order) -> WebhookTarget | None:
     if order.webhook is None:
-        if order.undelivered is not None:
-            raise _misused("--undelivered", "it is of use with --webhook only.")
+        if order.undelivered is not None or order.webhook_with_url:
+            option = "--undelivered" if order.undelivered is not None else "--webhook-with-url"
+            raise _misused(option, "it is of use with --webhook only.")
         return None
     undelivered = None if order.undelivered is None else Path(order.undelivered)
     try:
-        return WebhookTarget(url=order.webhook, undelivered_file=undelivered)
+        return WebhookTarget(url=order.webhook, include_url=order.webhook_with_url, undelivered_file=undelivered)
     except SettingsError as error:
         raise _misused("--webhook", str(error).removeprefix("url: ")) from None
 
