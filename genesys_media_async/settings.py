@@ -137,7 +137,7 @@ class QuotaLimit(_Checked):
         match = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,6}(?:\.\d{1,9})?)\s*", text, re.ASCII)
         if not match:
             raise SettingsError(
-                f"quota: {text[:40]!r} is not a quota.",
+                f"{text[:40]!r} is not a quota.",
                 advice="Write REQUESTS/SECONDS, as in 300/60, or none.",
             )
         return cls(limit=int(match[1]), seconds=float(match[2]))
@@ -399,7 +399,7 @@ def _translated(check: Callable[[Given], Wanted], value: Given) -> Wanted:
     try:
         return check(value)
     except (InvalidRequest, SettingsError) as error:
-        raise ValueError(str(error).removeprefix("quota: ")) from None
+        raise ValueError(str(error)) from None
 
 
 def is_loopback(host: str | None) -> bool:

@@ -110,7 +110,7 @@ def _quota(order: Order) -> Quota | None:
     try:
         limit = QuotaLimit.parse(order.quota)
     except SettingsError as error:
-        raise CommandFailed(ExitCode.USAGE, f"--quota: {str(error).removeprefix('quota: ')}") from None
+        raise CommandFailed(ExitCode.USAGE, f"--quota: {error}") from None
     return None if limit is None else Quota(limit.limit, limit.seconds, order.quota_kind)
 
 

@@ -174,11 +174,9 @@ class Cloud:
 
     def _answer_token(self, request: Request, correlation_id: str) -> Reply:
         self.counts.token_requests += 1
-        if request.method != "POST":
-            allowed = ((b"Allow", b"POST"),)
-            return error_reply("method.not.allowed", correlation_id, kind=Kind.TOKEN, headers=allowed)
-        if request.too_large:
-            return error_reply("request.entity.too.large", correlation_id, kind=Kind.TOKEN)
+        unreadable = _unreadable(request, Kind.TOKEN, correlation_id)
+        if unreadable is not None:
+            return unreadable
         fault = self.token_faults.draw()
         if fault is Fault.UNAUTHORIZED:
             return self._counted(replace(refusal_reply(AUTHENTICATION_FAILED, correlation_id), fault=fault))
@@ -192,11 +190,9 @@ class Cloud:
 
     def _answer_webhook(self, request: Request, correlation_id: str) -> Reply:
         self.counts.webhook_requests += 1
-        if request.method != "POST":
-            allowed = ((b"Allow", b"POST"),)
-            return error_reply("method.not.allowed", correlation_id, kind=Kind.WEBHOOK, headers=allowed)
-        if request.too_large:
-            return error_reply("request.entity.too.large", correlation_id, kind=Kind.WEBHOOK)
+        unreadable = _unreadable(request, Kind.WEBHOOK, correlation_id)
+        if unreadable is not None:
+            return unreadable
         fault = self.webhook_faults.draw()
         refusal = instead_of_work(fault, Kind.WEBHOOK, (), correlation_id) if fault is not None else None
         if refusal is not None:
@@ -228,6 +224,15 @@ class Cloud:
         bits = f"{self._id_rng.getrandbits(128):032x}"
         # The 4 and the a are where a random UUID carries its version and variant.
         return f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
+
+
+def _unreadable(request: Request, kind: Kind, correlation_id: str) -> Reply | None:
+    """Return the reply to what is no POST, or too large to be read; None to anything else."""
+    if request.method != "POST":
+        return error_reply("method.not.allowed", correlation_id, kind=kind, headers=((b"Allow", b"POST"),))
+    if request.too_large:
+        return error_reply("request.entity.too.large", correlation_id, kind=kind)
+    return None
 
 
 def _rng(settings: SimulatorSettings, purpose: str) -> random.Random:

@@ -36,8 +36,8 @@ class LoggingSink:
             if self._logger.isEnabledFor(level):
                 members = event.as_dict()
                 # Quoted, since an id that was refused may hold line breaks.
-                shown = ((name, quotable(str(value))) for name, value in members.items())
-                text = " ".join(f"{name}={value}" for name, value in shown if name not in {"event", "time"})
+                shown = ((name, value) for name, value in members.items() if name not in {"event", "time"})
+                text = " ".join(f"{name}={quotable(str(value))}" for name, value in shown)
                 extra = {f"media_{name}": value for name, value in members.items()}
                 self._logger.log(level, "%s %s", event.name, text, extra=extra)
 

@@ -109,26 +109,27 @@ async def _read(response: httpx.Response, headers: dict[str, str], longest_reply
         )
     if response.is_stream_consumed:
         # A mock's response was read when it was made, and cannot be streamed.
-        return _bounded(response.content, response, longest_reply)
-    body = b""
+        _check_length(len(response.content), response, longest_reply)
+        return response.content
+    body = bytearray()
     # Raw, since the decoded stream would inflate before it could be measured.
     chunks = response.aiter_raw()
     try:
         async for chunk in chunks:
-            body = _bounded(body + chunk, response, longest_reply)
+            body += chunk
+            _check_length(len(body), response, longest_reply)
     finally:
         # A generator that is merely dropped is ended by the event loop, later, in a task of its own.
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
-    return body
+    return bytes(body)
 
 
-def _bounded(body: bytes, response: httpx.Response, longest_reply: int) -> bytes:
-    if len(body) > longest_reply:
+def _check_length(length: int, response: httpx.Response, longest_reply: int) -> None:
+    if length > longest_reply:
         raise InvalidReply(
             f"The reply has more than {longest_reply} bytes.", code="reply_too_large", status=response.status_code
         )
-    return body
 
 
 def _translated(error: Exception) -> GenesysMediaError:
