@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import anyio
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ from .errors import (
     ApiError,
     AuthenticationError,
     DeadlineExceeded,
-    EvidenceLost,
+    ExchangeTimeout,
     GenesysMediaError,
     InvalidReply,
     InvalidRequest,
@@ -37,8 +37,9 @@ from .retry import Again, RetryBudget, RetryRule, Tries, parse_retry_after, paus
 from .transports import HttpReply, HttpRequest, Transport
 
 if TYPE_CHECKING:
+    import asyncio
     import random
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Mapping
 
     from .clock import Clock
     from .events import Event
@@ -51,13 +52,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-RECORD_PATIENCE = 10.0
-"""Seconds that the audit sinks may take over one record; cancellation waits for it that long."""
-
 _SAID_IN_BODY = re.compile(rb"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call(Generic[T_co]):
     """
     What to ask, on whose behalf, and how to read the answer.
@@ -74,8 +72,7 @@ class Call(Generic[T_co]):
     read: Callable[[HttpReply, float], T_co] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
+class Answer(NamedTuple, Generic[T]):
     """What a call came to: exactly one of `value` and `error`. `latency` is the last exchange's, in seconds."""
 
     value: T | None
@@ -87,15 +84,15 @@ class Answer(Generic[T]):
 
 @dataclass(slots=True)
 class _Progress:
-    """What one call has come to so far."""
+    """What one call has come to so far; the last three are of its last attempt."""
 
+    ends: float
     tries: Tries = field(default_factory=Tries)
     attempts: int = 0
     retries_paid: int = 0
     latency: float = 0.0
     status: int | None = None
     correlation_id: str | None = None
-    error: GenesysMediaError | None = None
 
 
 class Api:
@@ -111,9 +108,8 @@ class Api:
         clock: Clock,
         rng: random.Random,
         emit: Callable[[Event], None],
-        audit: Callable[[AttemptAudited], Awaitable[None]],
+        audit: Callable[[AttemptAudited], asyncio.Future[None] | None],
     ) -> None:
-        self._settings = settings
         self._transport = transport
         self._tokens = tokens
         self._governor = governor
@@ -123,12 +119,10 @@ class Api:
         self._audit = audit
         self._refusals_in_a_row = 0
         self._origin = settings.api_url
-        self._headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "user-agent": settings.user_agent,
-        }
+        self._timeout = settings.timeout
+        self._user_agent = settings.user_agent
+        self._token = ""
+        self._headers: Mapping[str, str] = {}
 
     async def call(self, call: Call[T], *, deadline: float, budget: RetryBudget, tally: Tally) -> Answer[T]:
         """
@@ -136,73 +130,79 @@ class Api:
 
         Errors are returned, not raised, except `EvidenceLost`.
         """
-        progress = _Progress()
-        ends = self._clock.monotonic() + deadline
-        with anyio.move_on_after(deadline):
-            while True:
-                try:
-                    value = await self._attempt(call, progress, tally, ends)
-                except EvidenceLost:
-                    raise
-                except GenesysMediaError as error:
-                    progress.error = error
-                    if not await self._prepare_retry(call, progress, error, ends, budget, tally):
-                        return _answer(progress, None, error)
-                else:
-                    budget.succeeded(progress.retries_paid)
-                    return _answer(progress, value, None)
-        return _answer(progress, None, _out_of_time(deadline, progress))
+        progress = _Progress(ends=self._clock.monotonic() + deadline)
+        error: GenesysMediaError | None = None
+        while True:
+            last, (value, error) = error, await self._attempt(call, progress, tally)
+            if error is None:
+                budget.succeeded(progress.retries_paid)
+            elif isinstance(error, DeadlineExceeded):
+                error = _out_of_time(deadline, progress, last)
+            elif await self._prepare_retry(call, progress, error, budget, tally):
+                continue
+            return Answer(value, error, progress.attempts, progress.latency, progress.correlation_id)
 
     async def record_unsent(self, subject: str, action: str, error: GenesysMediaError) -> None:
         """Leave the audit record of a request that was refused before it could be sent."""
-        await self._record(subject, action, _Progress(), error)
+        await self._record(subject, action, _Progress(ends=0.0), error)
 
-    async def _attempt(self, call: Call[T], progress: _Progress, tally: Tally, ends: float) -> T:
+    async def _attempt(
+        self, call: Call[T], progress: _Progress, tally: Tally
+    ) -> tuple[T | None, GenesysMediaError | None]:
         progress.status, progress.correlation_id, progress.latency = None, None, 0.0
-        sent_before = progress.attempts
-        try:
-            reply, sent_at = await self._send(call, progress, tally, ends)
-            value = self._read(call, reply, sent_at)
-        except GenesysMediaError as error:
-            if progress.attempts > sent_before or isinstance(error, AuthenticationError):
-                await self._record(call.subject, call.action, progress, error)
-            raise
-        except BaseException:
-            if progress.attempts > sent_before:
-                # Genesys may have generated a URL that nobody will see; the trail must not have a hole there.
-                await self._record(call.subject, call.action, progress, _cut_off())
-            raise
-        await self._record(call.subject, call.action, progress, None)
-        return value
-
-    async def _send(self, call: Call[T], progress: _Progress, tally: Tally, ends: float) -> tuple[HttpReply, float]:
-        permit = await self._governor.acquire(deadline=ends)
-        try:
-            token = self._tokens.peek() or await self._tokens.bearer()
-        except BaseException:
-            self._governor.give_back(permit)
-            raise
+        # The fast path: everything an attempt needs is there, and nothing has to be waited for but the reply.
+        permit, token = self._governor.take(), self._tokens.peek()
+        if permit is None or token is None:
+            try:
+                permit, token = await self._wait_for(permit, progress.ends)
+            except GenesysMediaError as refusal:
+                if isinstance(refusal, AuthenticationError):
+                    await self._record(call.subject, call.action, progress, refusal)
+                return None, refusal
         progress.attempts += 1
         tally.sent += 1
         tally.in_flight += 1
         sent, sent_at = self._clock.monotonic(), self._clock.wall()
+        reply: HttpReply | None = None
+        value: T | None = None
+        error: GenesysMediaError | None = None
         try:
-            reply = await self._transport.exchange(self._request(call, token), timeout=self._settings.timeout)
+            timeout = min(self._timeout, max(0.0, progress.ends - sent))
+            reply = await self._transport.exchange(self._request(call, token), timeout=timeout)
+            self._settle(permit, reply)
+            self._note_token(token, reply.status)
+            progress.status, progress.correlation_id = reply.status, correlation_id(reply.headers)
+            value = self._read(call, reply, sent_at)
+        except GenesysMediaError as failure:
+            error = failure
         except BaseException:
-            # Genesys may have counted it all the same.
-            self._governor.spend(permit)
+            # Genesys may have generated a URL that nobody will see; the trail must not have a hole there.
+            progress.latency = self._clock.monotonic() - sent
+            written = self._audit(self._record_of(call.subject, call.action, progress, _cut_off()))
+            if written is not None:
+                written.cancel()
             raise
         finally:
             tally.in_flight -= 1
-            progress.latency = self._clock.monotonic() - sent
-        self._settle(permit, reply)
-        progress.status = reply.status
-        progress.correlation_id = correlation_id(reply.headers)
-        if reply.status == 401:
-            self._tokens.invalidate(token)
-        else:
-            self._tokens.accepted()
-        return reply, sent_at
+            if reply is None:
+                # Genesys may have counted it all the same.
+                self._governor.spend(permit)
+        progress.latency = self._clock.monotonic() - sent
+        await self._record(call.subject, call.action, progress, error)
+        if isinstance(error, ExchangeTimeout) and self._clock.monotonic() >= progress.ends:
+            error = DeadlineExceeded(error.message)
+        return value, error
+
+    async def _wait_for(self, permit: Permit | None, ends: float) -> tuple[Permit, str]:
+        with anyio.move_on_after(ends - self._clock.monotonic()):
+            if permit is None:
+                permit = await self._governor.acquire(deadline=ends)
+            try:
+                return permit, self._tokens.peek() or await self._tokens.bearer()
+            except BaseException:
+                self._governor.give_back(permit)
+                raise
+        raise DeadlineExceeded("There was no permit, or no token, in time.")
 
     def _settle(self, permit: Permit, reply: HttpReply) -> None:
         if reply.status != 429:
@@ -214,9 +214,23 @@ class Api:
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
         self._governor.refuse(permit, pause, told=retry_after is not None)
 
+    def _note_token(self, token: str, status: int) -> None:
+        if status == 401:
+            self._tokens.invalidate(token)
+        else:
+            self._tokens.accepted()
+
     def _request(self, call: Call[T], token: str) -> HttpRequest:
-        headers = {**self._headers, "authorization": f"Bearer {token}"}
-        return HttpRequest(call.method, self._origin + call.path, headers, call.body)
+        if token is not self._token:
+            self._token = token
+            self._headers = {
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "content-type": "application/json",
+                "user-agent": self._user_agent,
+                "authorization": f"Bearer {token}",
+            }
+        return HttpRequest(call.method, self._origin + call.path, self._headers, call.body)
 
     def _read(self, call: Call[T], reply: HttpReply, sent_at: float) -> T:
         if not 200 <= reply.status < 300:
@@ -229,15 +243,9 @@ class Api:
             raise
 
     async def _prepare_retry(
-        self,
-        call: Call[T],
-        progress: _Progress,
-        error: GenesysMediaError,
-        ends: float,
-        budget: RetryBudget,
-        tally: Tally,
+        self, call: Call[T], progress: _Progress, error: GenesysMediaError, budget: RetryBudget, tally: Tally
     ) -> bool:
-        left, remaining = budget.left, ends - self._clock.monotonic()
+        left, remaining = budget.left, progress.ends - self._clock.monotonic()
         decision = self._rule.decide(error, progress.tries, remaining=remaining, budget=budget)
         if not isinstance(decision, Again):
             return False
@@ -258,22 +266,25 @@ class Api:
         return True
 
     async def _record(self, subject: str, action: str, progress: _Progress, error: GenesysMediaError | None) -> None:
-        record = AttemptAudited(
+        written = self._audit(self._record_of(subject, action, progress, error))
+        if written is not None:
+            await written
+
+    def _record_of(
+        self, subject: str, action: str, progress: _Progress, error: GenesysMediaError | None
+    ) -> AttemptAudited:
+        return AttemptAudited(
             at=self._clock.wall(),
             action=action,
             file_id=subject,
             outcome=outcome_of(error),
             status=progress.status,
             latency=progress.latency,
-            user_agent=self._settings.user_agent,
+            user_agent=self._user_agent,
             attempt=progress.attempts,
             code=error.code if error is not None else None,
             correlation_id=progress.correlation_id,
         )
-        with anyio.move_on_after(RECORD_PATIENCE, shield=True):
-            await self._audit(record)
-            return
-        raise EvidenceLost(f"The audit sinks did not take a record within {RECORD_PATIENCE:g} s.")
 
 
 def outcome_of(error: GenesysMediaError | None) -> Outcome:
@@ -322,14 +333,10 @@ def retry_after_of(reply: HttpReply, *, wall: float) -> float | None:
     return told
 
 
-def _answer(progress: _Progress, value: T | None, error: GenesysMediaError | None) -> Answer[T]:
-    return Answer(value, error, progress.attempts, progress.latency, progress.correlation_id)
-
-
 def _cut_off() -> GenesysMediaError:
     return GenesysMediaError("Cancelled, or out of time, while the request was on its way.", code="cut_off")
 
 
-def _out_of_time(deadline: float, progress: _Progress) -> DeadlineExceeded:
-    last = f" The last attempt: {progress.error.message}" if progress.error is not None else ""
-    return DeadlineExceeded(f"No URL within {deadline:g} s, after {progress.attempts} requests.{last}")
+def _out_of_time(deadline: float, progress: _Progress, last: GenesysMediaError | None) -> DeadlineExceeded:
+    words = f" The last attempt: {last.message}" if last is not None else ""
+    return DeadlineExceeded(f"No URL within {deadline:g} s, after {progress.attempts} requests.{words}")

@@ -6,9 +6,10 @@ No event carries a token, a secret or a pre-signed URL. An event may carry a fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import ClassVar
 
 JsonScalar = str | int | float | bool | None
@@ -34,12 +35,20 @@ class Event:
 
     def as_dict(self) -> dict[str, JsonScalar]:
         """Return the event as one flat JSON object: its name, its time in ISO 8601, then its own members."""
-        flat: dict[str, JsonScalar] = {
-            "event": self.name,
-            "time": datetime.fromtimestamp(self.at, UTC).isoformat(timespec="milliseconds"),
-        }
-        flat.update((each.name, getattr(self, each.name)) for each in fields(self) if each.name != "at")
+        flat: dict[str, JsonScalar] = {"event": self.name, "time": _iso(self.at)}
+        for name in self.__slots__:
+            flat[name] = getattr(self, name)
         return flat
+
+
+def _iso(at: float) -> str:
+    milliseconds = int(at * 1_000)
+    return f"{_to_the_second(milliseconds // 1_000)}.{milliseconds % 1_000:03d}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _to_the_second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

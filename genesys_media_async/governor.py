@@ -58,6 +58,12 @@ class Governor:
         """Return what can be said of the quota now."""
         return replace(self._account.state(self._clock.monotonic()), waiting=self.waiting)
 
+    def take(self) -> Permit | None:
+        """Return a permit if there is one for whoever asks now, without waiting; see `acquire`."""
+        if self._waiters or self._spacing is not None:
+            return None
+        return self._take(self._clock.monotonic())
+
     async def acquire(self, *, deadline: float) -> Permit:
         """
         Wait for a permit, after everyone who came before.

@@ -12,8 +12,9 @@ task.
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import suppress
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from anyio.abc import TaskGroup
-    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -42,41 +42,48 @@ _END: Final = _End.END
 
 class Pool(Generic[Item, Result]):
     """
-    Calls `work` for each item, for at most `concurrency` of them at once, and iterates over what it returns.
+    Calls `work` for each item, for at most `concurrency` of them at once, and iterates over what it tells.
 
-    Results come as they are ready, not in the order of the items. At most `concurrency` of them wait to be taken; then
-    the workers wait, and nothing more is read from `items`. An exception from `items` or from `work` ends the intake;
-    what is under way is finished and handed over first, then the iteration raises it.
+    `work` is given the item and a function that takes a result; it may tell none, one or many. Results come as they are
+    told, not in the order of the items. Once `concurrency` of them wait to be taken, the workers wait too, and nothing
+    more is read from `items`. An exception from `items` or from `work` ends the intake; what is under way is finished
+    and handed over first, then the iteration raises it.
     """
 
     def __init__(
         self,
         items: Iterable[Item] | AsyncIterable[Item],
-        work: Callable[[Item], Awaitable[Result]],
+        work: Callable[[Item, Callable[[Result], None]], Awaitable[None]],
         *,
         concurrency: int,
     ) -> None:
         self._items = items
         self._work = work
         self._concurrency = concurrency
-        self._source: Iterator[Item] | AsyncIterator[Item] = iter(())
+        self._source: Iterator[Item] | None = None
+        self._async_source: AsyncIterator[Item] | None = None
         self._source_lock = anyio.Lock(fast_acquire=True)
         self._reading: anyio.CancelScope | None = None
         self._stopped = False
         self._failure: BaseException | None = None
         self._task_group: TaskGroup
-        self._receive: MemoryObjectReceiveStream[Result]
+        self._working = 0
+        self._ready: deque[Result] = deque()
+        self._arrived = asyncio.Event()
+        self._waiting_for_room: deque[asyncio.Future[None]] = deque()
 
     def __repr__(self) -> str:
         return f"<Pool of {self._concurrency}{', stopped' if self._stopped else ''}>"
 
     async def __aenter__(self) -> Self:
-        self._source = aiter(self._items) if isinstance(self._items, AsyncIterable) else iter(self._items)
+        if isinstance(self._items, AsyncIterable):
+            self._async_source = aiter(self._items)
+        else:
+            self._source = iter(self._items)
         self._task_group = await anyio.create_task_group().__aenter__()
-        send, self._receive = anyio.create_memory_object_stream[Result](self._concurrency)
-        with send:
-            for _ in range(self._concurrency):
-                self._task_group.start_soon(self._run_worker, send.clone())
+        self._working = self._concurrency
+        for _ in range(self._concurrency):
+            self._task_group.start_soon(self._run_worker)
         return self
 
     async def __aexit__(
@@ -86,20 +93,28 @@ class Pool(Generic[Item, Result]):
         try:
             return await leave(self._task_group, error)
         finally:
-            self._receive.close()
+            self._working = 0
+            self._ready.clear()
             await self._close_source()
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self
 
     async def __anext__(self) -> Result:
-        with suppress(anyio.EndOfStream):
-            return await self._receive.receive()
-        # Outside of the block, so that the failure keeps the context it was raised in.
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-        raise StopAsyncIteration
+        while not self._ready:
+            if not self._working:
+                if self._failure is not None:
+                    failure, self._failure = self._failure, None
+                    raise failure
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        result = self._ready.popleft()
+        if self._waiting_for_room and len(self._ready) < self._concurrency:
+            waiter = self._waiting_for_room.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        return result
 
     def stop(self) -> None:
         """Take no more items; what is under way is finished and handed over, then the iteration ends."""
@@ -107,36 +122,47 @@ class Pool(Generic[Item, Result]):
         if self._reading is not None:
             self._reading.cancel()
 
-    async def _run_worker(self, send: MemoryObjectSendStream[Result]) -> None:
-        async with send:
+    async def _run_worker(self) -> None:
+        source = self._source
+        try:
             while not self._stopped:
                 try:
-                    item = await self._next_item()
+                    item = next(source, _END) if source is not None else await self._next_item()
                     if item is _END:
                         break
-                    result = await self._work(item)
+                    await self._work(item, self._tell)
                 except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
                     self._failure = self._failure or error
                     self.stop()
-                else:
-                    await send.send(result)
+                if len(self._ready) >= self._concurrency:
+                    await self._room()
+        finally:
+            self._working -= 1
+            self._arrived.set()
+
+    def _tell(self, result: Result) -> None:
+        self._ready.append(result)
+        self._arrived.set()
+
+    async def _room(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting_for_room.append(waiter)
+        await waiter
 
     async def _next_item(self) -> Item | Literal[_End.END]:
-        if isinstance(self._source, Iterator):
-            return next(self._source, _END)
         async with self._source_lock:
-            if self._stopped:
+            if self._stopped or self._async_source is None:
                 return _END
             with anyio.CancelScope() as self._reading:
                 try:
-                    return await anext(self._source)
+                    return await anext(self._async_source)
                 except StopAsyncIteration:
                     self._stopped = True
             return _END
 
     async def _close_source(self) -> None:
         # Left alone, an abandoned async generator is ended by the event loop, some time, in a task of its own.
-        source: object = self._source
+        source: object = self._async_source
         if isinstance(source, AsyncGenerator):
             with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
                 await source.aclose()

@@ -10,18 +10,19 @@
 from __future__ import annotations
 
 import random
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, TypedDict
 
 import anyio
 import httpx
 
-from .api import Answer, Api, Call, outcome_of
+from .api import Answer, Api, outcome_of
 from .clock import Clock, SystemClock
-from .endpoints import Endpoint, MediaStorage
+from .endpoints import Ask, Endpoint, MediaStorage
 from .errors import InvalidRequest, SettingsError, TokenUnavailable
 from .events import RetrievalFinished
 from .governor import Governor
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from .quota import QuotaState
-
-T = TypeVar("T")
 
 Ids = Iterable[str] | AsyncIterable[str]
 
@@ -147,9 +146,10 @@ class MediaRetriever:
         Raises the error that `retrieve_many` would put into the result, `SettingsError` for an option that cannot work,
         and `CredentialsRejected` or `TokenUnavailable` if there is no token.
         """
-        engine, resolved = self._running(), _resolve(self.settings, options)
+        engine = self._running()
+        run = engine.run(_resolve(self.settings, options), engine.tally, self._budget)
         await engine.first_token(self.settings.start_patience)
-        result = await engine.retrieve(file_id, resolved, engine.tally, self._budget)
+        result = await engine.retrieve(file_id, run)
         return result.unwrap()
 
     def retrieve_many(self, ids: Ids, **options: Unpack[RunOptions]) -> Retrieval:
@@ -224,12 +224,11 @@ class Retrieval:
 
     def __init__(self, engine: _Engine, ids: Ids, options: _Options, settings: Settings) -> None:
         self._engine = engine
-        self._options = options
         self._start_patience = settings.start_patience
-        self._budget = RetryBudget(settings.retry.budget)
         self._pool = Pool(ids, self._work, concurrency=options.concurrency)
-        self._recent: OrderedDict[tuple[type, str], _Once] = OrderedDict()
+        self._recent: dict[object, _Once] = {}
         self._tally = Tally()
+        self._run = engine.run(options, self._tally, RetryBudget(settings.retry.budget))
         self._started_at = engine.clock.monotonic()
 
     def __repr__(self) -> str:
@@ -272,26 +271,28 @@ class Retrieval:
         elapsed = self._engine.clock.monotonic() - self._started_at
         return Statistics.of(self._tally, waiting_for_quota=self._engine.governor.waiting, elapsed=elapsed)
 
-    async def _work(self, file_id: str) -> MediaResult:
-        # By type and text: what is not text is answered too, with an error, even if it cannot be hashed.
-        key = (type(file_id), str(file_id))
-        earlier = self._recent.get(key)
-        if earlier is not None:
-            await earlier.done.wait()
-            if earlier.result is not None and not self._is_stale(earlier.result):
-                self._engine.count(earlier.result, self._tally)
-                return earlier.result
+    async def _work(self, file_id: str, tell: Callable[[MediaResult], None]) -> None:
+        # What is not text is answered too, with an error, even if it cannot be hashed.
+        key = file_id if type(file_id) is str else (type(file_id), str(file_id))
+        once = self._recent.get(key)
+        if once is not None and once.result is None:
+            once.others += 1
+            return
+        if once is not None and once.result is not None and not self._is_stale(once.result):
+            self._engine.count(once.result, self._tally)
+            tell(once.result)
+            return
         once = self._recent[key] = _Once()
         if len(self._recent) > MOST_REMEMBERED:
-            self._recent.popitem(last=False)
-        try:
-            once.result = await self._ask(file_id)
-        finally:
-            once.done.set()
-        return once.result
+            del self._recent[next(iter(self._recent))]
+        result = once.result = await self._ask(file_id)
+        tell(result)
+        for _ in range(once.others):
+            self._engine.count(result, self._tally)
+            tell(result)
 
     async def _ask(self, file_id: str) -> MediaResult:
-        return await self._engine.retrieve(file_id, self._options, self._tally, self._budget)
+        return await self._engine.retrieve(file_id, self._run)
 
     def _is_stale(self, result: MediaResult) -> bool:
         url = result.url
@@ -300,10 +301,19 @@ class Retrieval:
 
 @dataclass(slots=True)
 class _Once:
-    """What an id that was asked for before has come to; None if its asking was cut off."""
+    """What an id that was asked for has come to, None while it is under way; `others` wait for the same answer."""
 
-    done: anyio.Event = field(default_factory=anyio.Event)
     result: MediaResult | None = None
+    others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is the same for every id of a run."""
+
+    options: _Options
+    tally: Tally
+    ask: Ask
 
 
 class _Engine:
@@ -344,23 +354,25 @@ class _Engine:
             else:
                 return
 
-    async def retrieve(self, file_id: str, options: _Options, tally: Tally, budget: RetryBudget) -> MediaResult:
+    def run(self, options: _Options, tally: Tally, budget: RetryBudget) -> _Run:
+        """Prepare what the ids of one run have in common."""
+        ask = partial(self._api.call, deadline=options.deadline, budget=budget, tally=tally)
+        return _Run(options, tally, ask)
+
+    async def retrieve(self, file_id: str, run: _Run) -> MediaResult:
         """Ask, check, record, tell: everything about one id but the caller."""
-
-        async def ask(call: Call[T]) -> Answer[T]:
-            return await self._api.call(call, deadline=options.deadline, budget=budget, tally=tally)
-
+        options = run.options
         try:
             request = MediaRequest(file_id, options.expires_in, options.access_level)
         except InvalidRequest as error:
             await self._api.record_unsent(str(file_id), self._endpoint.action, error)
             answer: Answer[DownloadUrl] = Answer(None, error, 0, 0.0, None)
         else:
-            answer = await self._endpoint.retrieve(request, options.rule, ask)
+            answer = await self._endpoint.retrieve(request, options.rule, run.ask)
         result = MediaResult(
             str(file_id), answer.value, answer.error, answer.attempts, answer.latency, answer.correlation_id
         )
-        self.count(result, tally)
+        self.count(result, run.tally)
         if self._webhooks is not None and result.url is not None:
             self._webhooks.post(result.file_id, result.url)
         self._lanes.emit(_finished(result, at=self.clock.wall()))

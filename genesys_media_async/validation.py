@@ -17,6 +17,7 @@ May this URL be handed out? A pure check against a `ValidationRule`; each refusa
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 # RFC 3986 leaves only these; anything else makes programs disagree about where the URL points.
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 
+# What nearly every signed URL looks like; anything else is taken apart in full.
+_COMMON_URL = re.compile(r"https://([a-z0-9.-]*[a-z0-9])/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
+
 
 def check(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
     """Return why `url` must not be handed out as the answer to `request`, or None if it may. Never raises."""
@@ -42,6 +46,7 @@ def check(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlR
     )
 
 
+@lru_cache(maxsize=256)
 def matches(content_type: str, pattern: str) -> bool:
     """Whether a content type, with or without parameters, is one that a pattern such as `audio/*` stands for."""
     kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
@@ -82,23 +87,31 @@ def _access_level(url: DownloadUrl, request: MediaRequest, rule: ValidationRule)
 def _form(url: DownloadUrl, rule: ValidationRule) -> UrlRefused | None:
     if len(url.url) > rule.longest_url:
         return UrlRefused(f"The URL has {len(url.url)} characters; allowed: {rule.longest_url}.", code="url_too_long")
-    try:
-        parts = urlsplit(url.url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-        parts = None
-    if parts is None or not host or not parts.scheme or not _URL_CHARACTERS.fullmatch(url.url):
-        return UrlRefused("The URL is not an absolute URL with a host.", code="url_malformed")
-    if parts.scheme != "https" and not (rule.loopback_http and parts.scheme == "http" and is_loopback(host)):
-        return UrlRefused(f"The URL's scheme is {quotable(parts.scheme, 20)}, not https.", code="url_not_https")
-    if parts.username is not None or parts.password is not None:
-        return UrlRefused("The URL has a user name or password before the host.", code="url_user_info")
+    common = _COMMON_URL.fullmatch(url.url)
+    host = common[1] if common is not None else _host_or_refusal(url.url, rule)
+    if isinstance(host, UrlRefused):
+        return host
     if rule.hosts is not None and not any(_host_matches(host, pattern) for pattern in rule.hosts):
         return UrlRefused(
             f"The URL points to {quotable(host, 80)}; allowed: {', '.join(rule.hosts) or 'none'}.", code="host_refused"
         )
     return None
+
+
+def _host_or_refusal(url: str, rule: ValidationRule) -> str | UrlRefused:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+        parts = None
+    if parts is None or not host or not parts.scheme or not _URL_CHARACTERS.fullmatch(url):
+        return UrlRefused("The URL is not an absolute URL with a host.", code="url_malformed")
+    if parts.scheme != "https" and not (rule.loopback_http and parts.scheme == "http" and is_loopback(host)):
+        return UrlRefused(f"The URL's scheme is {quotable(parts.scheme, 20)}, not https.", code="url_not_https")
+    if parts.username is not None or parts.password is not None:
+        return UrlRefused("The URL has a user name or password before the host.", code="url_user_info")
+    return host
 
 
 def _host_matches(host: str, pattern: str) -> bool:

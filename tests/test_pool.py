@@ -6,7 +6,7 @@ import asyncio
 import gc
 import warnings
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -18,7 +18,10 @@ from genesys_media_async.clock import VirtualClock
 from genesys_media_async.pool import Pool, leave
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
@@ -30,6 +33,17 @@ def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}, "something is left running"
 
     VirtualClock().run(watched())
+
+
+def pool_of(
+    items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Result]], *, concurrency: int
+) -> Pool[Item, Result]:
+    """A pool whose work tells one result for each item."""
+
+    async def telling(item: Item, tell: Callable[[Result], None]) -> None:
+        tell(await work(item))
+
+    return Pool(items, telling, concurrency=concurrency)
 
 
 async def double(item: int) -> int:
@@ -102,7 +116,7 @@ class TestResults:
 
         async def main() -> None:
             got: Counter[int] = Counter()
-            async with Pool(source() if is_async else enumerate(delays), work, concurrency=concurrency) as results:
+            async with pool_of(source() if is_async else enumerate(delays), work, concurrency=concurrency) as results:
                 async for result in results:
                     got[result] += 1
                     if slow_consumer:
@@ -115,7 +129,7 @@ class TestResults:
     def test_are_made_by_as_many_workers_as_allowed_at_once(self) -> None:
         async def main() -> None:
             began = asyncio.get_running_loop().time()
-            async with Pool(range(30), double, concurrency=10) as results:
+            async with pool_of(range(30), double, concurrency=10) as results:
                 assert sorted([result async for result in results]) == list(range(0, 60, 2))
             assert asyncio.get_running_loop().time() - began == pytest.approx(3, abs=0.001)
 
@@ -127,7 +141,7 @@ class TestResults:
             return seconds
 
         async def main() -> None:
-            async with Pool([3, 1, 2], work, concurrency=3) as results:
+            async with pool_of([3, 1, 2], work, concurrency=3) as results:
                 assert [result async for result in results] == [1, 2, 3]
 
         run(main)
@@ -135,7 +149,7 @@ class TestResults:
     def test_of_nothing_are_none(self) -> None:
         async def main() -> None:
             nothing: list[int] = []
-            async with Pool(nothing, double, concurrency=3) as results:
+            async with pool_of(nothing, double, concurrency=3) as results:
                 assert [result async for result in results] == []
                 with pytest.raises(StopAsyncIteration):
                     await anext(results)
@@ -148,7 +162,7 @@ class TestResults:
 
         async def main() -> None:
             items: list[object] = [None, False, 0, ""]
-            async with Pool(items, work, concurrency=1) as results:
+            async with pool_of(items, work, concurrency=1) as results:
                 assert [result async for result in results] == items
 
         run(main)
@@ -170,7 +184,7 @@ class TestTheInput:
                 for item in endless():
                     yield item
 
-            async with Pool(endless_async() if is_async else endless(), taking(0.1), concurrency=4) as results:
+            async with pool_of(endless_async() if is_async else endless(), taking(0.1), concurrency=4) as results:
                 for taken in range(1, 20):
                     await anext(results)
                     await anyio.sleep(10)
@@ -194,7 +208,7 @@ class TestTheInput:
                 return self.left
 
         async def main() -> None:
-            async with Pool(Countdown(), double, concurrency=2) as results:
+            async with pool_of(Countdown(), double, concurrency=2) as results:
                 assert sorted([result async for result in results]) == [0, 2, 4, 6, 8]
 
         run(main)
@@ -204,7 +218,7 @@ class TestTheInput:
             source = Source(range(3), gap=5)
             loop = asyncio.get_running_loop()
             times: list[float] = []
-            async with Pool(source(), double, concurrency=2) as results:
+            async with pool_of(source(), double, concurrency=2) as results:
                 async for _ in results:
                     times.append(round(loop.time()))
             assert times == [6, 11, 16]
@@ -213,7 +227,7 @@ class TestTheInput:
 
     def test_that_is_none_says_so_on_entering(self) -> None:
         async def main() -> None:
-            pool = Pool(7, double, concurrency=2)  # type: ignore[arg-type]
+            pool = pool_of(7, double, concurrency=2)  # type: ignore[arg-type]
             with pytest.raises(TypeError):
                 await pool.__aenter__()
 
@@ -234,7 +248,7 @@ class TestAnException:
         async def main() -> None:
             got: list[int] = []
             with pytest.raises(ConnectionError, match="broke off"):
-                async with Pool(broken_async() if is_async else broken(), double, concurrency=4) as results:
+                async with pool_of(broken_async() if is_async else broken(), double, concurrency=4) as results:
                     async for result in results:
                         got.append(result)
             assert sorted(got) == [0, 2, 4, 6, 8]
@@ -254,7 +268,7 @@ class TestAnException:
         async def main() -> None:
             got: list[int] = []
             with pytest.raises(ValueError, match="three"):
-                async with Pool(range(100), work, concurrency=5) as results:
+                async with pool_of(range(100), work, concurrency=5) as results:
                     async for result in results:
                         got.append(result)
             assert sorted(got) == [0, 1, 2, 4]
@@ -270,7 +284,7 @@ class TestAnException:
         async def main() -> None:
             source = Source([7], then_waits=True)
             with pytest.raises(ValueError, match="7"), anyio.fail_after(10):
-                async with Pool(source(), work, concurrency=2) as results:
+                async with pool_of(source(), work, concurrency=2) as results:
                     await anext(results)
             assert source.closed
 
@@ -299,7 +313,7 @@ class TestAnException:
                 return item
 
             with pytest.raises(ValueError, match="broken") as caught:
-                async with Pool(source(), work, concurrency=1) as results:
+                async with pool_of(source(), work, concurrency=1) as results:
                     await anext(results)
             assert caught.value.__cause__ is (cause if with_cause else None)
             assert caught.value.__suppress_context__ is with_cause
@@ -314,7 +328,7 @@ class TestAnException:
             raise ValueError(f"number {item}")
 
         async def main() -> None:
-            async with Pool([1, 2, 3], work, concurrency=3) as results:
+            async with pool_of([1, 2, 3], work, concurrency=3) as results:
                 with pytest.raises(ValueError, match="number 1"):
                     await anext(results)
                 with pytest.raises(StopAsyncIteration):
@@ -334,7 +348,7 @@ class TestAnException:
                     raise error from cause
 
             with pytest.raises(ConnectionError) as caught:
-                async with Pool(source(), double, concurrency=4) as results:
+                async with pool_of(source(), double, concurrency=4) as results:
                     async for _ in results:
                         consume()
             assert caught.value is error
@@ -353,7 +367,7 @@ class TestAnException:
 
         async def main() -> None:
             with pytest.raises(ConnectionError) as caught:
-                async with Pool([1, 2], work, concurrency=2) as results:
+                async with pool_of([1, 2], work, concurrency=2) as results:
                     async for _ in results:
                         await anyio.sleep(5)
                         raise ConnectionError
@@ -365,7 +379,7 @@ class TestAnException:
         async def main() -> None:
             group = ExceptionGroup("mine", [ValueError("one")])
             with pytest.raises(ExceptionGroup) as caught:
-                async with Pool(range(3), double, concurrency=2) as results:
+                async with pool_of(range(3), double, concurrency=2) as results:
                     async for _ in results:
                         raise group
             assert caught.value is group
@@ -384,7 +398,7 @@ class TestLeaving:
                 finished.append(item)
                 return item
 
-            async with Pool(source(), work, concurrency=4) as results:
+            async with pool_of(source(), work, concurrency=4) as results:
                 async for result in results:
                     if result == 2:
                         break
@@ -396,9 +410,9 @@ class TestLeaving:
     def test_without_having_iterated_at_all_is_fine(self) -> None:
         async def main() -> None:
             source = Source(range(100), then_waits=True)
-            async with Pool(source(), double, concurrency=4):
+            async with pool_of(source(), double, concurrency=4):
                 pass
-            async with Pool(source(), double, concurrency=4):
+            async with pool_of(source(), double, concurrency=4):
                 await anyio.sleep(100)
             assert source.closed
 
@@ -407,7 +421,7 @@ class TestLeaving:
     def test_while_the_source_waits_cancels_and_closes_it(self) -> None:
         async def main() -> None:
             source = Source([1], then_waits=True)
-            async with Pool(source(), double, concurrency=4) as results:
+            async with pool_of(source(), double, concurrency=4) as results:
                 assert await anext(results) == 2
             assert source.cancelled
             assert source.closed
@@ -423,7 +437,7 @@ class TestLeaving:
                 await anyio.sleep(1_000)
 
         async def main() -> None:
-            async with Pool(stubborn(), double, concurrency=1) as results:
+            async with pool_of(stubborn(), double, concurrency=1) as results:
                 await anext(results)
             assert asyncio.get_running_loop().time() < 10
 
@@ -442,7 +456,7 @@ class TestLeaving:
 
         async def main() -> None:
             with anyio.move_on_after(1):
-                async with Pool(lent(), taking(100), concurrency=2) as results:
+                async with pool_of(lent(), taking(100), concurrency=2) as results:
                     await anext(results)
             assert closed == [True]
 
@@ -452,7 +466,7 @@ class TestLeaving:
         async def main() -> None:
             with warnings.catch_warnings(record=True) as seen:
                 warnings.simplefilter("always")
-                Pool([], double, concurrency=2)
+                pool_of([], double, concurrency=2)
                 gc.collect()
             assert [str(each.message) for each in seen] == []
 
@@ -467,7 +481,7 @@ class TestOuterCancellation:
             after: list[str] = []
 
             async def consume() -> None:
-                async with Pool(source(), taking(3), concurrency=4) as results:
+                async with pool_of(source(), taking(3), concurrency=4) as results:
                     async for _ in results:
                         if where == "consuming":
                             await anyio.sleep(100)
@@ -488,7 +502,7 @@ class TestOuterCancellation:
         async def main() -> None:
             source = Source(range(100))
             with anyio.move_on_after(2) as scope:
-                async with Pool(source(), taking(3), concurrency=4) as results:
+                async with pool_of(source(), taking(3), concurrency=4) as results:
                     async for _ in results:
                         pass
             assert scope.cancelled_caught
@@ -503,7 +517,7 @@ class TestOuterCancellation:
             task = asyncio.current_task()
             assert task is not None
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(2), Pool(range(100), taking(3), concurrency=4) as results:
+                async with asyncio.timeout(2), pool_of(range(100), taking(3), concurrency=4) as results:
                     async for _ in results:
                         pass
             assert task.cancelling() == 0
@@ -517,7 +531,7 @@ class TestStop:
     def test_hands_over_what_is_under_way_and_reads_no_more(self, is_async: bool) -> None:
         async def main() -> None:
             source = Source(range(100))
-            async with Pool(source() if is_async else range(100), double, concurrency=4) as results:
+            async with pool_of(source() if is_async else range(100), double, concurrency=4) as results:
                 got = [await anext(results)]
                 results.stop()
                 got += [result async for result in results]
@@ -532,7 +546,7 @@ class TestStop:
     def test_while_the_source_waits_ends_the_iteration(self) -> None:
         async def main() -> None:
             source = Source([1, 2], then_waits=True)
-            async with Pool(source(), double, concurrency=4) as results:
+            async with pool_of(source(), double, concurrency=4) as results:
                 got = [await anext(results), await anext(results)]
                 await anyio.sleep(1)
                 results.stop()
@@ -555,7 +569,7 @@ class TestStop:
                 return 1
 
         async def main() -> None:
-            async with Pool(Mailbox(), double, concurrency=4) as results:
+            async with pool_of(Mailbox(), double, concurrency=4) as results:
                 await anyio.sleep(1)
                 results.stop()
                 with anyio.fail_after(1):
@@ -566,7 +580,7 @@ class TestStop:
     def test_while_work_is_under_way_and_the_source_waits_still_hands_it_over(self) -> None:
         async def main() -> None:
             source = Source([1, 2], then_waits=True)
-            async with Pool(source(), taking(10), concurrency=4) as results:
+            async with pool_of(source(), taking(10), concurrency=4) as results:
                 await anyio.sleep(1)
                 results.stop()
                 assert sorted([result async for result in results]) == [1, 2]
@@ -576,12 +590,12 @@ class TestStop:
     def test_before_anything_was_read_ends_it_and_closes_the_source(self) -> None:
         async def main() -> None:
             source = Source(range(5))
-            async with Pool(source(), double, concurrency=4) as results:
+            async with pool_of(source(), double, concurrency=4) as results:
                 results.stop()
                 assert [result async for result in results] == []
                 assert source.taken == 0
             # A generator that never began has nothing to clean up, and is closed all the same.
-            async with Pool(source(), double, concurrency=4) as results:
+            async with pool_of(source(), double, concurrency=4) as results:
                 results.stop()
                 results.stop()
 
@@ -590,7 +604,7 @@ class TestStop:
     def test_from_another_task_reaches_a_consumer_that_waits(self) -> None:
         async def main() -> None:
             source = Source([1], then_waits=True)
-            async with Pool(source(), double, concurrency=1) as results, anyio.create_task_group() as task_group:
+            async with pool_of(source(), double, concurrency=1) as results, anyio.create_task_group() as task_group:
 
                 async def stop_later() -> None:
                     await anyio.sleep(50)
@@ -624,7 +638,7 @@ class TestStop:
             with receive:
                 async with anyio.create_task_group() as task_group:
                     task_group.start_soon(feed)
-                    async with Pool(source(), double, concurrency=2) as results:
+                    async with pool_of(source(), double, concurrency=2) as results:
                         await anyio.sleep(moment)
                         results.stop()
                         got = [result async for result in results]
@@ -656,7 +670,7 @@ def test_leave_gives_an_exception_that_is_alone_as_itself_and_several_as_a_group
 
 def test_the_repr_says_how_wide_it_is_and_whether_it_was_stopped() -> None:
     async def main() -> None:
-        async with Pool([1], double, concurrency=3) as results:
+        async with pool_of([1], double, concurrency=3) as results:
             assert repr(results) == "<Pool of 3>"
             results.stop()
             assert repr(results) == "<Pool of 3, stopped>"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import stat
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from genesys_media_async.sinks.lanes import MOST_WAITING
 from genesys_media_async.sinks.metrics import MOST_NAMES, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
 
 def audited(file_id: str = "f-1", **changes: Any) -> AttemptAudited:
@@ -112,24 +113,46 @@ def run(main: Callable[[VirtualClock], Coroutine[Any, Any, None]]) -> None:
     clock.run(main(clock))
 
 
+@asynccontextmanager
+async def writing(lanes: Lanes) -> AsyncIterator[Lanes]:
+    """The lanes at work; they are not closed."""
+    async with anyio.create_task_group() as task_group:
+        lanes.start(task_group)
+        yield lanes
+        task_group.cancel_scope.cancel()
+
+
+async def audit(lanes: Lanes, record: AttemptAudited) -> None:
+    """Wait until a record is written, as a call does."""
+    written = lanes.audit(record)
+    assert written is not None
+    await written
+
+
 class TestTheAuditLane:
-    def test_returns_when_every_sink_has_taken_the_record(self) -> None:
+    def test_says_when_every_sink_has_taken_the_record(self) -> None:
         async def main(clock: VirtualClock) -> None:
             quick, slow = Notebook(), Notebook(takes=3)
-            lanes = Lanes(audit=[quick, slow])
-            await lanes.audit(audited())
+            async with writing(Lanes(audit=[quick, slow])) as lanes:
+                await audit(lanes, audited())
             assert clock.monotonic() == pytest.approx(3, abs=0.01)
             assert quick.events == slow.events == [audited()]
 
         run(main)
 
-    def test_keeps_the_order_and_never_writes_two_records_at_once(self) -> None:
+    def test_has_nothing_to_wait_for_where_there_is_no_sink(self) -> None:
+        assert Lanes().audit(audited()) is None
+
+    def test_writes_what_comes_together_at_once_in_its_order_and_never_overlaps(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=1)
-            lanes = Lanes(audit=[notebook])
-            await asyncio.gather(*(lanes.audit(audited(f"f-{number}")) for number in range(5)))
+            async with writing(Lanes(audit=[notebook])) as lanes, anyio.create_task_group() as callers:
+                for number in range(5):
+                    callers.start_soon(audit, lanes, audited(f"f-{number}"))
+                    await anyio.sleep(0.1 if number == 1 else 0)
             assert [getattr(event, "file_id", "") for event in notebook.events] == [f"f-{n}" for n in range(5)]
-            assert notebook.batches == [1] * 5
+            assert sum(notebook.batches) == 5
+            assert len(notebook.batches) == 2, "those that came during the first write are one batch"
 
         run(main)
 
@@ -137,9 +160,9 @@ class TestTheAuditLane:
         async def main(clock: VirtualClock) -> None:
             before, after, metrics = Notebook(), Notebook(), Notebook()
             broken = Notebook(fails=OSError("disk full at https://a.test/?sig=canary"))
-            lanes = Lanes(audit=[before, broken, after], metrics=[metrics])
-            with pytest.raises(EvidenceLost) as caught:
-                await lanes.audit(audited("f-7"))
+            async with writing(Lanes(audit=[before, broken, after], metrics=[metrics])) as lanes:
+                with pytest.raises(EvidenceLost) as caught:
+                    await audit(lanes, audited("f-7"))
             assert "f-7" in str(caught.value)
             assert "disk full" in str(caught.value)
             assert "<Notebook>" in str(caught.value)
@@ -151,29 +174,74 @@ class TestTheAuditLane:
 
         run(main)
 
-    def test_names_the_class_of_an_error_without_words(self) -> None:
+    def test_tells_everyone_whose_record_is_lost_in_words_of_its_own(self) -> None:
         async def main(clock: VirtualClock) -> None:
-            with pytest.raises(EvidenceLost, match="TimeoutError"):
-                await Lanes(audit=[Notebook(fails=TimeoutError())]).audit(audited())
+            async with writing(Lanes(audit=[Notebook(fails=OSError("full"))])) as lanes:
+                records = [lanes.audit(audited(f"f-{number}")) for number in range(3)]
+                outcomes = await asyncio.gather(*filter(None, records), return_exceptions=True)
+            assert [f"f-{number}" in str(outcome) for number, outcome in enumerate(outcomes)] == [True] * 3
 
         run(main)
 
-    def test_is_free_for_the_next_one_when_a_writer_is_cancelled(self) -> None:
+    def test_names_the_class_of_an_error_without_words(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            async with writing(Lanes(audit=[Notebook(fails=TimeoutError())])) as lanes:
+                with pytest.raises(EvidenceLost, match="TimeoutError"):
+                    await audit(lanes, audited())
+
+        run(main)
+
+    def test_gives_up_a_sink_that_takes_for_ever(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            async with writing(Lanes(audit=[Notebook(takes=1_000)])) as lanes:
+                with pytest.raises(EvidenceLost):
+                    await audit(lanes, audited())
+            assert clock.monotonic() < 15
+
+        run(main)
+
+    def test_writes_the_record_of_a_caller_that_was_cancelled_too(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=5)
+            async with writing(Lanes(audit=[notebook])) as lanes:
+                with anyio.move_on_after(1):
+                    await audit(lanes, audited("cut off"))
+                await audit(lanes, audited("next"))
+            assert [getattr(event, "file_id", "") for event in notebook.events] == ["cut off", "next"]
+
+        run(main)
+
+    def test_is_not_cut_off_while_it_writes(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=5)
             lanes = Lanes(audit=[notebook])
             with anyio.move_on_after(1):
-                await lanes.audit(audited("cut off"))
-            await lanes.audit(audited("next"))
-            assert [getattr(event, "file_id", "") for event in notebook.events] == ["next"]
+                async with writing(lanes):
+                    lanes.audit(audited("first"))
+                    await anyio.sleep(0.5)
+                    lanes.audit(audited("second"))
+                    await anyio.sleep_forever()
+            assert [getattr(event, "file_id", "") for event in notebook.events] == ["first", "second"]
+
+        run(main)
+
+    def test_that_lost_a_record_nobody_waits_for_says_so_on_closing(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            lanes = Lanes(audit=[Notebook(fails=OSError("full"))])
+            written = lanes.audit(audited("f-9"))
+            assert written is not None
+            written.cancel()
+            with pytest.raises(EvidenceLost, match="f-9"):
+                await lanes.aclose()
 
         run(main)
 
     def test_passes_each_record_on_to_the_metrics_lane(self) -> None:
         async def main(clock: VirtualClock) -> None:
             metrics = Notebook()
-            lanes = Lanes(audit=[Notebook()], metrics=[metrics])
-            await lanes.audit(audited())
+            async with writing(Lanes(audit=[Notebook()], metrics=[metrics])) as lanes:
+                await audit(lanes, audited())
+                await anyio.sleep(1)
             await lanes.aclose()
             assert metrics.events == [audited()]
 

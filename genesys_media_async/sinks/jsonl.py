@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic_core import PydanticSerializationError, to_json
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,6 +47,9 @@ class JsonLinesSink:
 
 
 def _line(event: Event) -> bytes:
-    text = json.dumps(event.as_dict(), ensure_ascii=False, separators=(",", ":"))
-    # An id that was refused may hold half a surrogate pair, which UTF-8 cannot encode and JSON can escape.
-    return text.encode(errors="backslashreplace") + b"\n"
+    flat = event.as_dict()
+    try:
+        return to_json(flat) + b"\n"
+    except PydanticSerializationError:
+        # An id that was refused may hold half a surrogate pair, which UTF-8 cannot encode and JSON can escape.
+        return json.dumps(flat, separators=(",", ":")).encode() + b"\n"

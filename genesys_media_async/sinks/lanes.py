@@ -12,7 +12,7 @@ import anyio
 from ..errors import EvidenceLost, quotable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -23,23 +23,25 @@ LOGGER = logging.getLogger("genesys_media_async.sinks")
 
 MOST_WAITING = 10_000
 CLOSE_PATIENCE = 5.0
+RECORD_PATIENCE = 10.0
+"""Seconds that the audit sinks may take over what has come together."""
 
 
 class Lanes:
     """
     Brings events to sinks.
 
-    `audit` returns when every audit sink has taken the record, and raises `EvidenceLost` if one could not. `emit` puts
-    an event into the bounded queue of each metrics sink and returns at once; what finds a queue full is dropped and
-    counted in `dropped`.
+    `audit` hands a record to every audit sink and returns what tells when they have taken it. `emit` puts an event into
+    the bounded queue of each metrics sink; what finds a queue full is dropped and counted in `dropped`. Neither waits.
     """
 
     def __init__(self, *, audit: Sequence[Sink] = (), metrics: Sequence[Sink] = ()) -> None:
-        self._audit = [_AuditLane(sink) for sink in audit]
+        self._audit = _AuditLane(audit, then=self.emit) if audit else None
         self._metrics = [_MetricsLane(sink) for sink in metrics]
 
     def __repr__(self) -> str:
-        return f"<Lanes: {len(self._audit)} audit, {len(self._metrics)} metrics, {self.dropped} dropped>"
+        audits = len(self._audit.sinks) if self._audit else 0
+        return f"<Lanes: {audits} audit, {len(self._metrics)} metrics, {self.dropped} dropped>"
 
     @property
     def dropped(self) -> int:
@@ -47,15 +49,22 @@ class Lanes:
         return sum(lane.dropped for lane in self._metrics)
 
     def start(self, task_group: TaskGroup) -> None:
-        """Begin to write to the metrics sinks."""
-        for lane in self._metrics:
-            task_group.start_soon(lane.run)
+        """Begin to write."""
+        for lane in (self._audit, *self._metrics):
+            if lane is not None:
+                task_group.start_soon(lane.run)
 
-    async def audit(self, record: AttemptAudited) -> None:
-        """Write a record to every audit sink, and to the metrics sinks in passing."""
-        for lane in self._audit:
-            await lane.write(record)
+    def audit(self, record: AttemptAudited) -> asyncio.Future[None] | None:
+        """
+        Queue a record for every audit sink, and then, if they have taken it, for the metrics sinks.
+
+        The future is done when every audit sink has taken the record, and fails with `EvidenceLost` if one could not;
+        None if there is no audit sink. Who does not await it cancels it: the record is written all the same.
+        """
+        if self._audit is not None:
+            return self._audit.put(record)
         self.emit(record)
+        return None
 
     def emit(self, event: Event) -> None:
         """Queue an event for every metrics sink."""
@@ -66,43 +75,89 @@ class Lanes:
         """
         Write out what waits, within a bound, and close every sink.
 
-        Raises `EvidenceLost` if an audit sink could not be closed; the others are closed all the same.
+        Raises `EvidenceLost` if an audit sink could not be closed, or lost a record that nobody was waiting for; the
+        others are closed all the same.
         """
-        lost: EvidenceLost | None = None
-        for lane in self._metrics:
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
-                await lane.aclose()
-        for audit_lane in self._audit:
-            try:
-                await audit_lane.aclose()
-            except EvidenceLost as error:
-                lost = error
-        if lost is not None:
-            raise lost
+        try:
+            if self._audit is not None:
+                await self._audit.aclose()
+        finally:
+            for lane in self._metrics:
+                with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+                    await lane.aclose()
 
 
 class _AuditLane:
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._lock = asyncio.Lock()
+    """One queue for all audit sinks: what comes together while they write is their next batch."""
 
-    async def write(self, record: AttemptAudited) -> None:
-        async with self._lock:
-            try:
-                await self._sink.write((record,))
-            except Exception as error:
-                raise self._lost(f"The audit record of {quotable(record.file_id, 128)}", error) from error
+    def __init__(self, sinks: Sequence[Sink], *, then: Callable[[AttemptAudited], None]) -> None:
+        self.sinks = tuple(sinks)
+        self._then = then
+        self._waiting: list[tuple[AttemptAudited, asyncio.Future[None]]] = []
+        self._arrived = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._lost: EvidenceLost | None = None
+
+    def put(self, record: AttemptAudited) -> asyncio.Future[None]:
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, written))
+        self._arrived.set()
+        return written
+
+    async def run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            # A record may be of a request that Genesys has carried out: no cancellation comes between it and the sinks.
+            with anyio.CancelScope(shield=True):
+                await self._write_waiting()
 
     async def aclose(self) -> None:
-        try:
-            with anyio.fail_after(CLOSE_PATIENCE, shield=True):
-                await self._sink.aclose()
-        except Exception as error:
-            raise self._lost("The end of the audit trail", error) from error
+        lost: EvidenceLost | None = None
+        with anyio.CancelScope(shield=True):
+            await self._write_waiting()
+            for sink in self.sinks:
+                try:
+                    with anyio.fail_after(CLOSE_PATIENCE):
+                        await sink.aclose()
+                except Exception as error:  # noqa: BLE001 - told as EvidenceLost once the others are closed
+                    lost = _lost("The end of the audit trail", sink, error)
+        if (lost := self._lost or lost) is not None:
+            raise lost
 
-    def _lost(self, what: str, error: Exception) -> EvidenceLost:
-        reason = quotable(str(error)) or type(error).__name__
-        return EvidenceLost(f"{what} could not be written to {self._sink!r}: {reason}.")
+    async def _write_waiting(self) -> None:
+        async with self._lock:
+            self._arrived.clear()
+            batch, self._waiting = self._waiting, []
+            if not batch:
+                return
+            lost = await self._write(tuple(record for record, _ in batch))
+            for record, written in batch:
+                if lost is None:
+                    self._then(record)
+                    if not written.done():
+                        written.set_result(None)
+                    continue
+                error = _lost(f"The audit record of {quotable(record.file_id, 128)}", *lost)
+                if written.done():
+                    self._lost = error
+                else:
+                    written.set_exception(error)
+
+    async def _write(self, records: tuple[AttemptAudited, ...]) -> tuple[Sink, Exception] | None:
+        for sink in self.sinks:
+            try:
+                with anyio.fail_after(RECORD_PATIENCE):
+                    await sink.write(records)
+            except Exception as error:  # noqa: BLE001 - handed to everyone whose record it was
+                return sink, error
+        return None
+
+
+def _lost(what: str, sink: Sink, error: Exception) -> EvidenceLost:
+    reason = quotable(str(error)) or type(error).__name__
+    lost = EvidenceLost(f"{what} could not be written to {sink!r}: {reason}.")
+    lost.__cause__ = error
+    return lost
 
 
 class _MetricsLane:

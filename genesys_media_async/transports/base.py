@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 LONGEST_REPLY = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest:
     """A request, whole; headers and body may hold secrets and are not shown."""
 
@@ -21,7 +21,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpReply:
     """A reply, whole; header names are lower-case. The body may hold secrets and is not shown."""
 
