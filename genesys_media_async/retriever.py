@@ -226,7 +226,9 @@ class Retrieval:
         self._engine = engine
         self._start_patience = settings.start_patience
         self._pool = Pool(ids, self._work, concurrency=options.concurrency)
+        # Two halves, the older of which is forgotten whole: a dict is slow to give up its first entry.
         self._recent: dict[object, _Once] = {}
+        self._earlier: dict[object, _Once] = {}
         self._tally = Tally()
         self._run = engine.run(options, self._tally, RetryBudget(settings.retry.budget))
         self._started_at = engine.clock.monotonic()
@@ -260,7 +262,7 @@ class Retrieval:
             return result
         # The consumer was slower than the URL lives: what it gets must not be dead on arrival.
         self._tally.succeeded -= 1
-        return await self._ask(result.file_id)
+        return await self._engine.retrieve(result.file_id, self._run)
 
     def stop(self) -> None:
         """Read no more ids; those under way are finished, then the iteration ends."""
@@ -274,25 +276,23 @@ class Retrieval:
     async def _work(self, file_id: str, tell: Callable[[MediaResult], None]) -> None:
         # What is not text is answered too, with an error, even if it cannot be hashed.
         key = file_id if type(file_id) is str else (type(file_id), str(file_id))
-        once = self._recent.get(key)
-        if once is not None and once.result is None:
-            once.others += 1
-            return
-        if once is not None and once.result is not None and not self._is_stale(once.result):
-            self._engine.count(once.result, self._tally)
-            tell(once.result)
-            return
+        once = self._recent.get(key) or self._earlier.get(key)
+        if once is not None:
+            if once.result is None:
+                once.others += 1
+                return
+            if not self._is_stale(once.result):
+                self._engine.count(once.result, self._tally)
+                tell(once.result)
+                return
+        if len(self._recent) >= MOST_REMEMBERED // 2:
+            self._recent, self._earlier = {}, self._recent
         once = self._recent[key] = _Once()
-        if len(self._recent) > MOST_REMEMBERED:
-            del self._recent[next(iter(self._recent))]
-        result = once.result = await self._ask(file_id)
+        result = once.result = await self._engine.retrieve(file_id, self._run)
         tell(result)
         for _ in range(once.others):
             self._engine.count(result, self._tally)
             tell(result)
-
-    async def _ask(self, file_id: str) -> MediaResult:
-        return await self._engine.retrieve(file_id, self._run)
 
     def _is_stale(self, result: MediaResult) -> bool:
         url = result.url

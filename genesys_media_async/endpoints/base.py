@@ -43,7 +43,7 @@ class Endpoint(Protocol):
 def require_json(reply: HttpReply) -> bytes:
     """Return the body of a JSON reply. Raises `InvalidReply` for another content type."""
     content_type = reply.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
+    if content_type != "application/json" and content_type.partition(";")[0].strip().lower() != "application/json":
         raise InvalidReply(
             f"The reply is {quotable(content_type, 80) or 'of no content type'}, not application/json.",
             code="reply_not_json",

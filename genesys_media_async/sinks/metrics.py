@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..events import (
@@ -37,7 +38,7 @@ class Histogram:
     _SMALLEST = 1e-6
 
     def __init__(self) -> None:
-        self._buckets: Counter[int] = Counter()
+        self._buckets: defaultdict[int, int] = defaultdict(int)
         self.count = 0
         self.total = 0.0
         self.largest = 0.0
@@ -47,7 +48,8 @@ class Histogram:
         self._buckets[math.ceil(math.log(max(value, self._SMALLEST)) / self._GROWTH)] += 1
         self.count += 1
         self.total += value
-        self.largest = max(self.largest, value)
+        if value > self.largest:
+            self.largest = value
 
     def percentile(self, percent: float) -> float | None:
         """Return a number that `percent` of all do not exceed (its bucket's upper edge); None if there are none."""
@@ -93,7 +95,8 @@ class MetricsSink:
         self._error_codes: Counter[str] = Counter()
         self._content_types: Counter[str] = Counter()
         self._latency = Histogram()
-        self._life = Histogram()
+        self._lives = 0
+        self._total_life = 0
         self._happened: Counter[type[Event]] = Counter()
         self._attempts = 0
 
@@ -118,13 +121,14 @@ class MetricsSink:
         if event.attempts:
             self._latency.add(event.latency)
         if event.expires_in is not None:
-            self._life.add(event.expires_in)
+            self._lives += 1
+            self._total_life += event.expires_in
         if event.content_type is not None:
-            _count_name(self._content_types, event.content_type.partition(";")[0].strip().lower())
+            _count_name(self._content_types, _kind_of(event.content_type))
 
     def snapshot(self) -> MetricsSnapshot:
         """Return the aggregates as they are now."""
-        latency, life = self._latency, self._life
+        latency = self._latency
         valid = self._outcomes[Outcome.SUCCESS]
         received = valid + self._outcomes[Outcome.VALIDATION_FAILED]
         return MetricsSnapshot(
@@ -136,7 +140,7 @@ class MetricsSink:
             latency_p99=latency.percentile(99),
             latency_mean=latency.total / latency.count if latency.count else None,
             validity_rate=valid / received if received else None,
-            mean_life=life.total / life.count if life.count else None,
+            mean_life=self._total_life / self._lives if self._lives else None,
             attempts=self._attempts,
             retries=self._happened[RetryScheduled],
             pauses=self._happened[QuotaPaused],
@@ -144,6 +148,11 @@ class MetricsSink:
             webhooks_delivered=self._happened[WebhookDelivered],
             webhooks_undelivered=self._happened[WebhookUndelivered],
         )
+
+
+@lru_cache(maxsize=MOST_NAMES)
+def _kind_of(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _count_name(counts: Counter[str], name: str) -> None:
