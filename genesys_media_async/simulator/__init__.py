@@ -1,4 +1,9 @@
-"""A local Genesys Cloud for the demo, the tests and the benchmarks: OAuth, quotas, errors, delays and faults."""
+"""
+A local Genesys Cloud for the demo, the tests and the benchmarks: OAuth, quotas, errors, delays and faults.
+
+It serves every family of operations that hands out a media URL, and those that find what to ask for; the organization
+behind them is `Simulator.organization`, which knows the ids of everything there is.
+"""
 
 from importlib.util import find_spec as _find_spec
 
@@ -7,10 +12,40 @@ if _find_spec("httptools") is None:
         "the simulator needs httptools: pip install 'genesys-media-async[simulator]'", name="httptools"
     )
 
+from .batch import BatchItem, BatchJob
 from .counts import Counts
-from .faults import Fault
+from .family_settings import (
+    AnalyticsSettings,
+    BatchSettings,
+    DocumentSettings,
+    DownloadSettings,
+    OrganizationSettings,
+    RecordingSettings,
+)
+from .faults import Fault, JobFault
+from .organization import Conversation, Organization, Recording
 from .settings import OAuthClient, Quota, SimulatorSettings
 from .simulator import Simulator
 from .webhooks import Delivery
 
-__all__ = ["Counts", "Delivery", "Fault", "OAuthClient", "Quota", "Simulator", "SimulatorSettings"]
+__all__ = [
+    "AnalyticsSettings",
+    "BatchItem",
+    "BatchJob",
+    "BatchSettings",
+    "Conversation",
+    "Counts",
+    "Delivery",
+    "DocumentSettings",
+    "DownloadSettings",
+    "Fault",
+    "JobFault",
+    "OAuthClient",
+    "Organization",
+    "OrganizationSettings",
+    "Quota",
+    "Recording",
+    "RecordingSettings",
+    "Simulator",
+    "SimulatorSettings",
+]

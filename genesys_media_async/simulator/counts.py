@@ -13,8 +13,10 @@ class Counts:
     """
     Live numbers, changed by the simulator alone.
 
-    `api_requests` are those to the endpoint's path, whatever became of them; `api_ok` those whose right answer went out
-    whole. `refused_429` were refused by the quota; a 429 by fault counts in `faults`. `by_status` is of every reply
+    `api_requests` are those to a path of the API, whatever became of them; `by_operation` are those of them with a
+    method there, by the operation id; `api_ok` those whose right answer went out whole. `by_file_id` counts the last id
+    in the path, be it a file's, a recording's or a job's. `refused_429` were refused by the token's quota,
+    `refused_by_family` by a resource's; a 429 by fault counts in `faults`. `by_status` is of every reply
     outside the token, media and webhook endpoints that sent a status. `in_flight` are API requests received and not
     yet answered. Connections are those of the server; the in-process transport has none.
     """
@@ -24,6 +26,8 @@ class Counts:
     api_requests: int = 0
     api_ok: int = 0
     refused_429: int = 0
+    refused_by_family: Counter[str] = field(default_factory=Counter[str])
+    by_operation: Counter[str] = field(default_factory=Counter[str])
     by_status: Counter[int] = field(default_factory=Counter[int])
     by_file_id: Counter[str] = field(default_factory=Counter[str], repr=False)
     ok_by_file_id: Counter[str] = field(default_factory=Counter[str], repr=False)
@@ -44,6 +48,8 @@ class Counts:
             "api_requests": self.api_requests,
             "api_ok": self.api_ok,
             "refused_429": self.refused_429,
+            "refused_by_family": dict(self.refused_by_family),
+            "by_operation": dict(self.by_operation),
             "by_status": {str(status): count for status, count in sorted(self.by_status.items())},
             "by_file_id": dict(self.by_file_id),
             "ok_by_file_id": dict(self.ok_by_file_id),

@@ -10,23 +10,19 @@ import json
 import math
 from typing import TYPE_CHECKING, cast
 
-from .errors import JSON_TYPE, correlation_header, error_reply
-from .messages import (
-    Headers,
-    Kind,
-    Reply,
-    Request,
-    decode_segment,
-    json_bytes,
-)
+from .family_settings import DEFAULT_URL_STYLE
+from .messages import decode_segment
+from .operations import Call, Operation
 from .settings import FILE_ID_FIELD, LONGEST_URL_LIFE
-from .signing import content_type_of
-from .storage import signed_target
+from .signing import content_type_of, file_name_of, media_path
 
 if TYPE_CHECKING:
+    from .family_settings import UrlStyle
+    from .messages import Reply
     from .settings import SimulatorSettings
     from .signing import Signer
 
+NAME = "postMediaStorageFileDownloadUrl"
 MISSING_PREFIX = "missing-"
 FORBIDDEN_PREFIX = "forbidden-"
 PERMISSION = "media:storage:view"
@@ -41,6 +37,7 @@ class DownloadUrlEndpoint:
     def __init__(self, settings: SimulatorSettings, signer: Signer) -> None:
         self._settings = settings
         self._signer = signer
+        self._style: UrlStyle = settings.url_styles.get("media-storage", DEFAULT_URL_STYLE)
         self._before, _, self._after = settings.path_template.partition(FILE_ID_FIELD)
 
     def __repr__(self) -> str:
@@ -52,40 +49,34 @@ class DownloadUrlEndpoint:
             return None
         return decode_segment(path[len(self._before) : len(path) - len(self._after)])
 
-    def answer(
-        self, request: Request, file_id: str, origin: str, wall: float, headers: Headers, correlation_id: str
-    ) -> Reply:
-        """Return a URL under `origin`, or the first thing that is wrong; `headers` go on every reply."""
-        if request.media_type != "application/json":
-            return error_reply("unsupported.media.type", correlation_id, headers=headers)
-        if request.too_large:
-            return error_reply("request.entity.too.large", correlation_id, headers=headers)
-        asked = _parse(request.body)
-        problem = _problem(asked, file_id)
-        if problem is not None or asked is None:
-            code, *parameters = problem or ("bad.request",)
-            return error_reply(code, correlation_id, *parameters, headers=headers)
-        if file_id.startswith(MISSING_PREFIX) or file_id in self._settings.unknown_file_ids:
-            return error_reply("not.found", correlation_id, headers=headers)
-        if file_id.startswith(FORBIDDEN_PREFIX):
-            return error_reply("missing.permissions", correlation_id, PERMISSION, headers=headers)
-        body = self._grant(asked, file_id, origin, wall)
-        return Reply(
-            200,
-            (JSON_TYPE, correlation_header(correlation_id), *headers),
-            json_bytes(body),
-            Kind.API,
-            file_id,
-            good=True,
-        )
+    @property
+    def operation(self) -> Operation:
+        """What `answer` is to the rules that come before it."""
+        path = self._settings.path_template
+        return Operation(NAME, "POST", path, "media-storage", self.answer, all_of=(PERMISSION,))
 
-    def _grant(self, asked: dict[str, object], file_id: str, origin: str, wall: float) -> dict[str, object]:
+    def answer(self, call: Call) -> Reply:
+        """Return a URL, or the first thing that is wrong."""
+        (file_id,) = call.ids
+        asked = call.json_object()
+        problem = _problem(asked, file_id)
+        if problem is not None:
+            return call.error(*problem)
+        if file_id.startswith(MISSING_PREFIX) or file_id in self._settings.unknown_file_ids:
+            return call.error("not.found")
+        if file_id.startswith(FORBIDDEN_PREFIX):
+            return call.error("missing.permissions", PERMISSION)
+        return call.reply(self._grant(asked, file_id, call))
+
+    def _grant(self, asked: dict[str, object], file_id: str, call: Call) -> dict[str, object]:
         life = cast("int", asked.get("expiresIn", self._settings.url_life_default))
         life = min(life, self._settings.url_life_max)
         content_type = content_type_of(file_id, self._settings.content_types)
-        file_name, target = signed_target(self._signer, file_id, content_type, math.ceil(wall) + life)
+        file_name = file_name_of(file_id, content_type)
+        path = media_path(file_id, file_name)
+        target = self._signer.sign(path, math.ceil(call.wall) + life, style=self._style, life=life)
         granted: dict[str, object] = {
-            "url": origin + target,
+            "url": call.origin + target,
             "expiresIn": life,
             "fileName": file_name,
             "contentType": content_type,
@@ -95,18 +86,9 @@ class DownloadUrlEndpoint:
         return granted
 
 
-def _parse(body: bytes) -> dict[str, object] | None:
-    """Return the JSON object of a body; None when it is none, is not UTF-8, or says something twice."""
-    try:
-        parsed: object = _DECODER.decode(body.decode())
-    except (ValueError, RecursionError):
-        return None
-    return cast("dict[str, object]", parsed) if isinstance(parsed, dict) else None
-
-
-def _problem(asked: dict[str, object] | None, file_id: str) -> tuple[str, ...] | None:
+def _problem(asked: dict[str, object], file_id: str) -> tuple[str, ...] | None:
     """Return the error code and its parameters, or None when the body is right."""
-    if asked is None or asked.get("fileId") != file_id or not asked.keys() <= _FIELDS:
+    if asked.get("fileId") != file_id or not asked.keys() <= _FIELDS:
         return ("bad.request",)
     if "expiresIn" in asked:
         life = asked["expiresIn"]
@@ -118,17 +100,3 @@ def _problem(asked: dict[str, object] | None, file_id: str) -> tuple[str, ...] |
         if not isinstance(level, str) or not level:
             return ("invalid.value", json.dumps(level), "string", "a non-empty access level")
     return None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name appears twice")
-    return found
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -7,13 +7,24 @@ correlation id. Whether `contextId`, `details` and `errors` are in every real er
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .messages import BODY_LIMIT, Headers, Kind, Reply, json_bytes
+
+if TYPE_CHECKING:
+    from .settings import Quota
 
 JSON_TYPE = (b"Content-Type", b"application/json")
 
 _MESSAGES: dict[str, tuple[int, str]] = {
     "bad.request": (400, "The request could not be understood by the server due to malformed syntax."),
     "invalid.value": (400, "Value [%s] is not valid for field type [%s]. Allowable values are: %s"),
+    "invalid.date": (
+        400,
+        "Dates must be specified as ISO-8601 strings. For example: yyyy-MM-ddTHH:mm:ss.SSSZ",
+    ),
+    "batch.download.bad.request": (400, "Request list is required and must not be empty"),
+    "batch.download.too.many.items": (400, "Too many items requested, max 100 allowed"),
     "authentication.required": (401, "No authentication bearer token specified in authorization header."),
     "bad.credentials": (401, "Invalid login credentials."),
     "credentials.expired": (401, "The supplied credentials are expired and cannot be used."),
@@ -21,7 +32,15 @@ _MESSAGES: dict[str, tuple[int, str]] = {
         403,
         "Unable to perform the requested action. You are missing the following permission(s): %s",
     ),
+    "missing.any.permissions": (
+        403,
+        "Unable to perform the requested action. You must have at least one of the following permissions assigned: %s",
+    ),
+    "recording.recording.view.permission.check.failed": (403, "The recording:recording:view permission is required."),
+    "batch.download.permission.denied": (403, "Only user that initiated the job can request results"),
     "not.found": (404, "The requested resource was not found."),
+    "conversation.not.found": (404, "A conversation for the provided conversationId was not found."),
+    "batch.download.job.not.found": (404, "The requested job is unknown"),
     "method.not.allowed": (405, "The method is not allowed for the requested resource."),
     "client.timeout": (
         408,
@@ -34,6 +53,7 @@ _MESSAGES: dict[str, tuple[int, str]] = {
         "Unsupported Media Type - Unsupported or incorrect media type, such as an incorrect Content-Type value in the"
         " header.",
     ),
+    "too.many.requests": (429, "Rate limit exceeded the maximum [%s] requests within [%s] seconds"),
     "too.many.requests.retry.after": (
         429,
         "Rate limit exceeded the maximum. Retry the request in [%s] seconds",
@@ -82,6 +102,12 @@ def too_many_requests(correlation_id: str, seconds: int, *, kind: Kind = Kind.AP
     """Return the 429 of a used-up quota, with the seconds to wait in its header and its message."""
     waiting = (b"Retry-After", b"%d" % seconds)
     return error_reply("too.many.requests.retry.after", correlation_id, seconds, kind=kind, headers=(waiting, *headers))
+
+
+def resource_exhausted(correlation_id: str, quota: Quota, seconds: int, *, headers: Headers = ()) -> Reply:
+    """Return the 429 of a resource's quota, in the older wording that names the limit instead of the wait."""
+    headers = ((b"Retry-After", b"%d" % seconds), *headers)
+    return error_reply("too.many.requests", correlation_id, quota.limit, f"{quota.seconds:g}", headers=headers)
 
 
 def bad_gateway(correlation_id: str, *, kind: Kind = Kind.API, headers: Headers = ()) -> Reply:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Iterable, Mapping
+
+FaultT = TypeVar("FaultT", bound=Enum)
 
 
 class Fault(Enum):
@@ -47,6 +49,21 @@ class Fault(Enum):
     LATE = "late"
 
 
+class JobFault(Enum):
+    """One way for a batch download job to go wrong, from its submission to its end."""
+
+    ANSWER_LOST = "answer-lost"
+    NEVER_COMPLETES = "never-completes"
+    LOST = "lost"
+    UNKNOWN_STATUS = "unknown-status"
+    DUPLICATE_RESULTS = "duplicate-results"
+    UNASKED_RESULTS = "unasked-results"
+    MISSING_RESULTS = "missing-results"
+    NULL_URLS = "null-urls"
+    HTTP_URLS = "http-urls"
+    FOREIGN_URLS = "foreign-urls"
+
+
 ERROR_STATUSES = frozenset(
     {
         Fault.SERVER_ERROR_500,
@@ -79,17 +96,17 @@ WEBHOOK_FAULTS = (ERROR_STATUSES | SILENT | {Fault.LATE}) - {Fault.TOKEN_EXPIRED
 """What the webhook receiver can be told to do; its good reply has no body that could be spoiled."""
 
 
-class FaultPlan:
+class FaultPlan(Generic[FaultT]):
     """
-    Which fault, if any, the next request meets.
+    Which fault, if any, the next request, or job, meets. `possible` are those it can be given; None: any.
 
     What was scripted comes first, in order; only then do the probabilities apply.
     """
 
     def __init__(
-        self, chances: Mapping[Fault, float], rng: random.Random, *, possible: frozenset[Fault] = frozenset(Fault)
+        self, chances: Mapping[FaultT, float], rng: random.Random, *, possible: frozenset[FaultT] | None = None
     ) -> None:
-        self._script: deque[Fault | None] = deque()
+        self._script: deque[FaultT | None] = deque()
         self._rng = rng
         self._possible = possible
         self._thresholds = _thresholds(chances)
@@ -97,15 +114,16 @@ class FaultPlan:
     def __repr__(self) -> str:
         return f"<FaultPlan: {len(self._script)} scripted, {len(self._thresholds)} by chance>"
 
-    def script(self, faults: Iterable[Fault | None]) -> None:
+    def script(self, faults: Iterable[FaultT | None]) -> None:
         """Append what the next requests meet; None is a good reply. Raises ValueError for what cannot happen here."""
         wanted = tuple(faults)
-        impossible = [fault.value for fault in wanted if fault is not None and fault not in self._possible]
+        possible = self._possible
+        impossible = [fault.value for fault in wanted if possible and fault is not None and fault not in possible]
         if impossible:
             raise ValueError(f"this endpoint cannot be given {', '.join(impossible)}")
         self._script.extend(wanted)
 
-    def draw(self) -> Fault | None:
+    def draw(self) -> FaultT | None:
         """Return what this request meets, and move on."""
         if self._script:
             return self._script.popleft()
@@ -115,10 +133,16 @@ class FaultPlan:
         return next((fault for threshold, fault in self._thresholds if roll < threshold), None)
 
 
-def _thresholds(chances: Mapping[Fault, float]) -> tuple[tuple[float, Fault], ...]:
+def check_chances(chances: Mapping[FaultT, float]) -> None:
+    """Raise ValueError when these cannot be the probabilities of faults that exclude each other."""
+    if any(chance < 0 for chance in chances.values()) or sum(chances.values()) > 1.0 + 1e-9:
+        raise ValueError("the probabilities of the faults must not be negative or add up to more than 1")
+
+
+def _thresholds(chances: Mapping[FaultT, float]) -> tuple[tuple[float, FaultT], ...]:
     """Lay the probabilities end to end, so that one roll of the dice decides among all of them."""
     reached = 0.0
-    thresholds: list[tuple[float, Fault]] = []
+    thresholds: list[tuple[float, FaultT]] = []
     for fault, chance in chances.items():
         reached += chance
         thresholds.append((reached, fault))

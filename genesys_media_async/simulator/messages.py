@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 if TYPE_CHECKING:
@@ -85,6 +85,15 @@ def json_bytes(value: object) -> bytes:
     return _COMPACT.encode(value).encode()
 
 
+def json_object(body: bytes) -> dict[str, object] | None:
+    """Return the JSON object of a body; None when it is none, is not UTF-8, or says something twice."""
+    try:
+        parsed: object = _DECODER.decode(body.decode())
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, object]", parsed) if isinstance(parsed, dict) else None
+
+
 def split_target(target: str) -> tuple[str, str]:
     """Return the path and query of a request target, both undecoded; understands the absolute form too."""
     if not target.startswith("/"):
@@ -103,12 +112,16 @@ def decode_segment(segment: str) -> str | None:
     """
     if segment.isascii() and segment.isalnum():
         return segment
-    if not segment.isascii() or "/" in segment or not _escapes_are_whole(segment):
+    if not segment.isascii() or "/" in segment:
         return None
-    try:
-        decoded = unquote(segment, errors="strict")
-    except UnicodeDecodeError:
-        return None
+    decoded = segment
+    if "%" in segment:
+        if not _escapes_are_whole(segment):
+            return None
+        try:
+            decoded = unquote(segment, errors="strict")
+        except UnicodeDecodeError:
+            return None
     if decoded in ("", ".", "..") or "/" in decoded or "\\" in decoded or "\0" in decoded:
         return None
     return decoded
@@ -117,3 +130,17 @@ def decode_segment(segment: str) -> str | None:
 def _escapes_are_whole(segment: str) -> bool:
     pieces = segment.split("%")[1:]
     return all(len(piece) >= 2 and piece[0] in _HEX and piece[1] in _HEX for piece in pieces)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name appears twice")
+    return found
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)

@@ -22,6 +22,7 @@ from .settings import Quota
 if TYPE_CHECKING:
     import random
 
+    from .family_settings import Family
     from .settings import SimulatorSettings
 
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -30,12 +31,13 @@ EXPIRED_TOKENS_REMEMBERED = 1000
 
 @dataclass(slots=True)
 class Grant:
-    """One token: whose it is, until when (monotonic seconds), and what it has used of its quota."""
+    """One token: whose it is, until when (monotonic seconds), and what it has used of its quota and of resources'."""
 
     token: str = field(repr=False)
     client_id: str
     expires_at: float
     window: QuotaWindow | None
+    family_windows: dict[Family, QuotaWindow] = field(default_factory=dict["Family", QuotaWindow], repr=False)
 
 
 @dataclass(frozen=True, slots=True)

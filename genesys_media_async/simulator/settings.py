@@ -12,9 +12,22 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from .family_settings import (
+    FAMILIES,
+    URL_STYLES,
+    AnalyticsSettings,
+    BatchSettings,
+    DocumentSettings,
+    DownloadSettings,
+    OrganizationSettings,
+    RecordingSettings,
+)
+from .faults import check_chances
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .family_settings import Family, UrlStyle
     from .faults import Fault
 
 FILE_ID_FIELD = "{file_id}"
@@ -23,10 +36,15 @@ LONGEST_URL_LIFE = 86400
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
-    """The id and secret of a client that may ask for tokens with the client credentials grant."""
+    """
+    The id and secret of a client that may ask for tokens with the client credentials grant.
+
+    `permissions` are those its roles give, such as `recording:recording:view`; None is all there are.
+    """
 
     client_id: str
     client_secret: str = field(repr=False)
+    permissions: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
         if not self.client_id or ":" in self.client_id:
@@ -68,6 +86,12 @@ class SimulatorSettings:
       `accept_body_credentials` beside HTTP Basic; `expired_token_code`, the error code of an expired token.
     * Quota: `quota` per token (None: none); `quota_headers` adds `inin-ratelimit-*`, which Genesys has announced to
       remove; `retry_after_rounding`, where "down" lets a client that waits exactly so long be a fraction early.
+      `resource_quotas` are charged beside it, per token and family of operations; Genesys has such and does not
+      document them (a user measured 120 a minute for recordings).
+    * Families: `organization`, `batch`, `recording`, `document`, `download` and `analytics`, each with a class of its
+      own; `message_media_status` of all media in messages; `url_styles` by family, batch as the object store and all
+      else as its distribution by default. `operation_permissions` says what an operation asks for instead of what is
+      documented, any one of these, by the operation's name.
     * Pace: `latency` added to every reply of the API, a number or a log-normal (median, sigma).
     * Faults: `faults`, the probability of each per API request; `fault_seconds`, how long a hang lasts and the least
       a slow drip takes; `drip_gap` between its bytes; `late_seconds` of a late reply.
@@ -89,6 +113,16 @@ class SimulatorSettings:
     quota: Quota | None = field(default_factory=Quota)
     quota_headers: bool = False
     retry_after_rounding: Literal["down", "up"] = "down"
+    resource_quotas: Mapping[Family, Quota] = field(default_factory=dict["Family", Quota])
+    organization: OrganizationSettings = field(default_factory=OrganizationSettings)
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
+    document: DocumentSettings = field(default_factory=DocumentSettings)
+    download: DownloadSettings = field(default_factory=DownloadSettings)
+    analytics: AnalyticsSettings = field(default_factory=AnalyticsSettings)
+    message_media_status: Literal["valid", "uploading", "invalid"] = "valid"
+    url_styles: Mapping[Family, UrlStyle] = field(default_factory=lambda: {"batch": "s3"})
+    operation_permissions: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
     latency: float | tuple[float, float] = 0.0
     faults: Mapping[Fault, float] = field(default_factory=dict["Fault", float])
     fault_seconds: float = 1.0
@@ -108,7 +142,8 @@ class SimulatorSettings:
 
     def __post_init__(self) -> None:
         _check_numbers(self)
-        _check_faults(self.faults)
+        check_chances(self.faults)
+        _check_families(self)
         if not self.content_types:
             raise ValueError("content_types must name at least one")
         if len({client.client_id for client in self.clients}) != len(self.clients):
@@ -150,6 +185,12 @@ def _check_numbers(settings: SimulatorSettings) -> None:
         raise ValueError("latency must not be negative")
 
 
-def _check_faults(faults: Mapping[Fault, float]) -> None:
-    if any(chance < 0 for chance in faults.values()) or sum(faults.values()) > 1.0 + 1e-9:
-        raise ValueError("the probabilities of the faults must not be negative or add up to more than 1")
+def _check_families(settings: SimulatorSettings) -> None:
+    unknown = (settings.resource_quotas.keys() | settings.url_styles.keys()) - FAMILIES
+    if unknown:
+        raise ValueError(f"no such family: {', '.join(sorted(unknown))}; there are {', '.join(sorted(FAMILIES))}")
+    styles = set(settings.url_styles.values()) - URL_STYLES
+    if styles:
+        raise ValueError(
+            f"no such style of URL: {', '.join(sorted(styles))}; there are {', '.join(sorted(URL_STYLES))}"
+        )

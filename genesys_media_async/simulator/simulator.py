@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..clock import Clock
+    from .batch import BatchJob
     from .counts import Counts
-    from .faults import Fault
+    from .faults import Fault, JobFault
+    from .organization import Organization
     from .webhooks import Delivery
 
 UNSTARTED_PORT = 1
@@ -87,9 +89,31 @@ class Simulator:
         """The webhooks accepted so far; the same live list every time."""
         return self._cloud.receiver.deliveries
 
-    def script(self, *faults: Fault | None) -> None:
-        """Say what the next API requests that paid their quota meet, in order; None is a good reply."""
-        self._cloud.api_faults.script(faults)
+    @property
+    def organization(self) -> Organization:
+        """The simulated organization: the ids of all that it has, and how to change its recordings."""
+        return self._cloud.organization
+
+    @property
+    def batch_jobs(self) -> list[BatchJob]:
+        """The batch download jobs that it knows, in the order of their submission."""
+        return self._cloud.batch.jobs()
+
+    def script(self, *faults: Fault | None, operation: str | None = None) -> None:
+        """
+        Say what the next API requests that paid their quota meet, in order; None is a good reply.
+
+        With an operation id, such as `getRecordingBatchrequest`, it is said of that operation alone, and comes first.
+        Raises ValueError for an operation that the simulator does not have.
+        """
+        if operation is None:
+            self._cloud.api_faults.script(faults)
+        else:
+            self._cloud.script(operation, faults)
+
+    def script_jobs(self, *faults: JobFault | None) -> None:
+        """Say what goes wrong with the next batch download jobs, in the order of their submission; None is nothing."""
+        self._cloud.job_faults.script(faults)
 
     def script_token(self, *faults: Fault | None) -> None:
         """Say what the next token requests meet; ValueError for a fault that only the API has."""
@@ -102,6 +126,10 @@ class Simulator:
     def revoke_tokens(self) -> None:
         """Let every token die now."""
         self._cloud.revoke_tokens()
+
+    def forget_jobs(self) -> None:
+        """Lose every batch and analytics job, as a restart of the service would; each is unknown from here on."""
+        self._cloud.forget_jobs()
 
     def transport(self) -> InProcessTransport:
         """Return an httpx transport that needs no socket; works whether the simulator listens or not."""

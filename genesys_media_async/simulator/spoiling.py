@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .errors import bad_gateway, error_reply, too_many_requests
 from .faults import CUT_OR_SLOW, ERROR_STATUSES, SILENT, STILL_GOOD, Fault
@@ -21,6 +21,26 @@ if TYPE_CHECKING:
 RETRY_AFTER_SECONDS = 1
 OVERSIZE = 80 * 1024
 PUBLIC_HTTP_ORIGIN = "http://media.example.com"
+PUBLIC_HTTPS_ORIGIN = "https://media.example.com"
+
+_URL_FIELDS = frozenset({"url", "resultUrl", "mediaUri", "contentLocationUri"})
+_LEFT_OUT = frozenset(
+    {
+        "expiresIn",
+        "contentType",
+        "access_token",
+        "id",
+        "jobId",
+        "status",
+        "state",
+        "mediaUris",
+        "totalHits",
+        "conversationId",
+        "entities",
+    }
+)
+
+_MISSING = object()
 
 _ERROR_CODES = {
     Fault.SERVER_ERROR_500: "internal.server.error",
@@ -54,7 +74,8 @@ def spoil(reply: Reply, fault: Fault, *, late_seconds: float) -> Reply | None:
         return replace(reply, fault=fault, good=reply.good and fault in STILL_GOOD) if reply.body else None
     if reply.status != 200:
         return None
-    return replace(_REWRITES[fault](reply), fault=fault, good=fault in STILL_GOOD)
+    rewritten = _REWRITES[fault](reply)
+    return None if rewritten == reply else replace(rewritten, fault=fault, good=fault in STILL_GOOD)
 
 
 def _error(fault: Fault, kind: Kind, headers: Headers, correlation_id: str) -> Reply:
@@ -79,7 +100,9 @@ def _malformed(reply: Reply) -> Reply:
 
 
 def _oversized(reply: Reply) -> Reply:
-    padded = {**json.loads(reply.body), "comment": "x" * OVERSIZE}
+    body = cast("dict[str, object] | list[object]", json.loads(reply.body))
+    padding = "x" * OVERSIZE
+    padded = {**body, "comment": padding} if isinstance(body, dict) else [*body, padding]
     return replace(reply, body=json_bytes(padded), chunked=True)
 
 
@@ -94,28 +117,42 @@ def _as_html(reply: Reply) -> Reply:
 
 
 def _empty_url(reply: Reply) -> Reply:
-    return _rewritten(reply, {"url": ""})
+    return _rewritten(reply, lambda name, value: "" if name in _URL_FIELDS and value else value)
 
 
 def _http_url(reply: Reply) -> Reply:
-    url: str = json.loads(reply.body)["url"]
-    target = url[url.index("/", len("https://")) :]
-    return _rewritten(reply, {"url": PUBLIC_HTTP_ORIGIN + target})
+    def changed(name: str, value: object) -> object:
+        if name not in _URL_FIELDS or not isinstance(value, str):
+            return value
+        return PUBLIC_HTTP_ORIGIN + value[value.index("/", len("https://")) :]
+
+    return _rewritten(reply, changed)
 
 
 def _missing_fields(reply: Reply) -> Reply:
-    missing = {"expiresIn", "contentType", "access_token"}
-    left = {name: value for name, value in json.loads(reply.body).items() if name not in missing}
-    return replace(reply, body=json_bytes(left))
+    return _rewritten(reply, lambda name, value: _MISSING if name in _LEFT_OUT else value)
 
 
 def _wrong_types(reply: Reply) -> Reply:
-    body: dict[str, object] = json.loads(reply.body)
-    return _rewritten(reply, {name: str(value) for name, value in body.items() if isinstance(value, int)})
+    return _rewritten(
+        reply, lambda _, value: str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    )
 
 
-def _rewritten(reply: Reply, changes: dict[str, str]) -> Reply:
-    return replace(reply, body=json_bytes({**json.loads(reply.body), **changes}))
+def _rewritten(reply: Reply, change: Callable[[str, object], object]) -> Reply:
+    body: object = json.loads(reply.body)
+    changed = _changed(body, change)
+    return reply if changed == body else replace(reply, body=json_bytes(changed))
+
+
+def _changed(value: object, change: Callable[[str, object], object]) -> object:
+    """Return a JSON value with every field of its objects changed; a field that becomes `_MISSING` is left out."""
+    if isinstance(value, list):
+        return [_changed(each, change) for each in cast("list[object]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = {name: change(name, _changed(each, change)) for name, each in cast("dict[str, object]", value).items()}
+    return {name: each for name, each in fields.items() if each is not _MISSING}
 
 
 _REWRITES: dict[Fault, Callable[[Reply], Reply]] = {

@@ -8,20 +8,26 @@ that forwards its token to a foreign host is found out.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from typing import TYPE_CHECKING
 
-from .errors import correlation_header
-from .messages import Headers, Kind, Reply, Request, decode_segment
+from .errors import JSON_TYPE, correlation_header
+from .family_settings import DEFAULT_URL_STYLE
+from .messages import Headers, Kind, Reply, Request, decode_segment, json_bytes
 from .signing import (
     MEDIA_PREFIX,
     Verdict,
     content_type_of,
+    content_type_of_name,
     file_name_of,
     media_path,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .family_settings import Family, UrlStyle
     from .settings import SimulatorSettings
     from .signing import Signer
 
@@ -53,12 +59,14 @@ class MediaStorage:
         verdict = self._signer.judge(media_path(file_id, file_name), query, wall)
         if verdict is not Verdict.GOOD:
             return _refused(verdict, correlation_id)
-        return self._serve(request, file_id, correlation_id)
+        return self._serve(request, file_id, file_name, correlation_id)
 
-    def _serve(self, request: Request, file_id: str, correlation_id: str) -> Reply:
+    def _serve(self, request: Request, file_id: str, file_name: str, correlation_id: str) -> Reply:
+        content_type = content_type_of_name(file_name) or content_type_of(file_id, self._settings.content_types)
         content = media_bytes(file_id, self._settings.media_bytes)
+        if content_type == JSON_TYPE[1].decode():
+            content = json_bytes({"id": file_id, "content": content.hex()})
         size = len(content)
-        content_type = content_type_of(file_id, self._settings.content_types)
         headers: Headers = (
             (b"Content-Type", content_type.encode()),
             (b"Accept-Ranges", b"bytes"),
@@ -75,15 +83,41 @@ class MediaStorage:
         return Reply(206, (*headers, place), part, Kind.MEDIA, file_id, good=True)
 
 
+class MediaUrls:
+    """Makes the pre-signed URLs of all families, each in its own style."""
+
+    def __init__(self, settings: SimulatorSettings, signer: Signer) -> None:
+        self._styles: Mapping[Family, UrlStyle] = settings.url_styles
+        self._signer = signer
+
+    def __repr__(self) -> str:
+        return "<MediaUrls>"
+
+    def style_of(self, family: Family) -> UrlStyle:
+        """Return how a family's URLs carry their expiry."""
+        return self._styles.get(family, DEFAULT_URL_STYLE)
+
+    def url(
+        self,
+        family: Family,
+        origin: str,
+        file_id: str,
+        content_type: str,
+        *,
+        signed_at: float,
+        minutes: int = 60,
+        name: str | None = None,
+    ) -> str:
+        """Return the URL of a file, signed at an epoch time for some minutes; `name` is the file's without its end."""
+        life = minutes * 60
+        path = media_path(file_id, file_name_of(name or file_id, content_type.partition(";")[0]))
+        style = self.style_of(family)
+        return origin + self._signer.sign(path, math.floor(signed_at) + life, style=style, life=life)
+
+
 def media_bytes(file_id: str, size: int) -> bytes:
     """Return a file's content: the same for an id every time, and different from every other id's."""
     return hashlib.shake_128(file_id.encode()).digest(size)
-
-
-def signed_target(signer: Signer, file_id: str, content_type: str, expires_at: int) -> tuple[str, str]:
-    """Return a file's name, and path and query of its signed URL."""
-    file_name = file_name_of(file_id, content_type)
-    return file_name, signer.sign(media_path(file_id, file_name), expires_at)
 
 
 def _byte_range(header: str, size: int) -> range | None:
