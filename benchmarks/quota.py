@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from genesys_media_async.clock import Clock
+    from genesys_media_async.retriever import Carrier
 
 LIMIT, SECONDS = 300, 60.0
 FOREIGN_RATE = 1.5
@@ -419,7 +420,7 @@ async def retrieve(workers: int, clock: Clock, *, sockets: bool) -> Outcome:
                 "rule": ValidationRule(loopback_http=True),
             }
         )
-        transport = None if sockets else simulator.transport()
+        transport: Carrier = "auto" if sockets else simulator.transport()
         retriever = await stack.enter_async_context(MediaRetriever(settings, transport=transport, clock=clock))
         started = clock.monotonic()
         for result in await retriever.retrieve_all(f"recording-{number}" for number in range(REAL_REQUESTS)):

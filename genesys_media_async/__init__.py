@@ -34,7 +34,8 @@ from .errors import (
 )
 from .models import DownloadUrl, MediaRequest, MediaResult
 from .quota import QuotaState
-from .retriever import MediaRetriever, Retrieval, RunOptions
+from .retrieval import Retrieval
+from .retriever import MediaRetriever, RunOptions
 from .settings import VERSION, QuotaLimit, RetryPolicy, Settings, ValidationRule, WebhookTarget
 from .sinks import JsonLinesSink, LoggingSink, MemorySink, MetricsSink, MetricsSnapshot, Sink
 from .tally import Statistics

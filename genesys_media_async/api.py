@@ -35,6 +35,7 @@ from .models import ErrorBody, correlation_id
 from .quota import Reading
 from .retry import Again, RetryBudget, RetryRule, Tries, parse_retry_after, pause_after_429
 from .transports import HttpReply, HttpRequest, Transport
+from .values import value
 
 if TYPE_CHECKING:
     import asyncio
@@ -55,13 +56,14 @@ T_co = TypeVar("T_co", covariant=True)
 _SAID_IN_BODY = re.compile(rb"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
 
 
-@dataclass(slots=True)
+@value
 class Call(Generic[T_co]):
     """
     What to ask, on whose behalf, and how to read the answer.
 
     `path` follows the API's origin. `read` turns a 2xx reply, to a request sent at that many seconds since 1970, into
-    the value wanted, or raises `InvalidReply` (ask again) or `UrlRefused` (do not).
+    the value wanted, or raises `InvalidReply` (ask again) or `UrlRefused` (do not). A call that is not `repeatable`
+    starts something at Genesys each time, and is not sent again if it may have been carried out.
     """
 
     method: str
@@ -70,6 +72,7 @@ class Call(Generic[T_co]):
     subject: str
     action: str
     read: Callable[[HttpReply, float], T_co] = field(repr=False)
+    repeatable: bool = True
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -246,7 +249,9 @@ class Api:
         self, call: Call[T], progress: _Progress, error: GenesysMediaError, budget: RetryBudget, tally: Tally
     ) -> bool:
         left, remaining = budget.left, progress.ends - self._clock.monotonic()
-        decision = self._rule.decide(error, progress.tries, remaining=remaining, budget=budget)
+        decision = self._rule.decide(
+            error, progress.tries, remaining=remaining, budget=budget, repeatable=call.repeatable
+        )
         if not isinstance(decision, Again):
             return False
         progress.retries_paid += budget.left < left

@@ -6,11 +6,12 @@ No event carries a token, a secret or a pre-signed URL. An event may carry a fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import ClassVar
+
+from .values import value
 
 JsonScalar = str | int | float | bool | None
 
@@ -25,23 +26,25 @@ class Outcome(StrEnum):
     VALIDATION_FAILED = "validation_failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Event:
     """Something that happened `at` that many seconds since 1970 UTC."""
 
     name: ClassVar[str] = "event"
+    __slots__: ClassVar[tuple[str, ...]]
 
     at: float
 
     def as_dict(self) -> dict[str, JsonScalar]:
         """Return the event as one flat JSON object: its name, its time in ISO 8601, then its own members."""
-        flat: dict[str, JsonScalar] = {"event": self.name, "time": _iso(self.at)}
+        flat: dict[str, JsonScalar] = {"event": self.name, "time": iso(self.at)}
         for name in self.__slots__:
             flat[name] = getattr(self, name)
         return flat
 
 
-def _iso(at: float) -> str:
+def iso(at: float) -> str:
+    """Return seconds since 1970 as an ISO 8601 date in UTC, to the millisecond."""
     milliseconds = int(at * 1_000)
     return f"{_to_the_second(milliseconds // 1_000)}.{milliseconds % 1_000:03d}+00:00"
 
@@ -51,7 +54,7 @@ def _to_the_second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class AttemptAudited(Event):
     """
     The audit record: one for every attempt, and one for a request that was refused before it was sent.
@@ -73,9 +76,13 @@ class AttemptAudited(Event):
     correlation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RetrievalFinished(Event):
-    """One id is done: the event that metrics are made of. `latency` and `expires_in` are in seconds."""
+    """
+    One medium is done: the event that metrics are made of. `latency` and `expires_in` are in seconds.
+
+    `media_id` says which one it is, where an id can stand for several.
+    """
 
     name: ClassVar[str] = "retrieval_finished"
 
@@ -84,12 +91,13 @@ class RetrievalFinished(Event):
     latency: float
     attempts: int
     valid: bool
+    media_id: str | None = None
     content_type: str | None = None
     expires_in: int | None = None
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class RetryScheduled(Event):
     """An attempt failed and will be repeated in `delay` seconds; sent when the wait begins."""
 
@@ -102,7 +110,7 @@ class RetryScheduled(Event):
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class TokenRefreshed(Event):
     """A token was granted for `life` seconds; asking took `latency` seconds."""
 
@@ -112,7 +120,7 @@ class TokenRefreshed(Event):
     latency: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class TokenRefreshFailed(Event):
     """No token was granted; nobody asks again for `pause` seconds."""
 
@@ -122,7 +130,7 @@ class TokenRefreshFailed(Event):
     pause: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class QuotaPaused(Event):
     """A 429 arrived: nobody sends with this token for `seconds`."""
 
@@ -131,7 +139,7 @@ class QuotaPaused(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class QuotaResumed(Event):
     """The pause is over, after `seconds`: the first request goes out again."""
 
@@ -140,7 +148,7 @@ class QuotaResumed(Event):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class QuotaLearnt(Event):
     """Headers or a 429 taught another limit than the one in force: `allowed` requests in a window from now on."""
 
@@ -149,7 +157,7 @@ class QuotaLearnt(Event):
     allowed: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class WebhookDelivered(Event):
     """The receiver accepted the event about `file_id`."""
 
@@ -160,7 +168,7 @@ class WebhookDelivered(Event):
     attempts: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class WebhookUndelivered(Event):
     """The event about `file_id` was given up, for `reason`."""
 

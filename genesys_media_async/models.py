@@ -9,16 +9,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import GenesysMediaError, InvalidRequest, quotable
+from .values import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
+
+ExpiryKnownFrom = Literal["reply", "url", "settings", "default"]
+"""Who said when a URL ends: Genesys's reply, the signed URL itself, the organisation's settings, or only its rule."""
 
 LONGEST_LIFE = 86_400
 DEFAULT_LIFE = 3_600
@@ -65,28 +69,35 @@ class MediaRequest:
     """
     One id and what is asked for it: a URL that lives `expires_in` seconds, with an access level if one is needed.
 
-    Raises `InvalidRequest` for what must not be sent: an id may have 1 to 128 of the characters `A-Z a-z 0-9 . _ -`
-    and not begin with a dot; `expires_in` is a whole number from 1 to 86,400.
+    `form` names the parts of the id with slashes between, as in `conversationId/recordingId`. Raises `InvalidRequest`
+    for what must not be sent: an id has 1 to 128 characters, each of its parts some of `A-Z a-z 0-9 . _ -` and no dot
+    first; `expires_in` is a whole number from 1 to 86,400.
     """
 
     file_id: str
     expires_in: int = DEFAULT_LIFE
     access_level: str | None = None
+    form: str = "fileId"
 
     def __post_init__(self) -> None:
-        _check_file_id(self.file_id)
+        _check_file_id(self.file_id, self.form)
         check_life(self.expires_in)
         if self.access_level is not None:
             check_access_level(self.access_level)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the id, as many as its form has."""
+        return tuple(self.file_id.split("/"))
+
     def payload(self) -> bytes:
-        """Return the JSON body to send."""
+        """Return the JSON body that asks media storage for it."""
         # None of the characters that an id or a level may have needs escaping.
         level = "" if self.access_level is None else f',"accessLevel":"{self.access_level}"'
         return f'{{"fileId":"{self.file_id}","expiresIn":{self.expires_in}{level}}}'.encode()
 
 
-def _check_file_id(file_id: object) -> None:
+def _check_file_id(file_id: object, form: str) -> None:
     if not isinstance(file_id, str):
         raise InvalidRequest(
             f"A file id is text, not {type(file_id).__name__}.",
@@ -101,12 +112,18 @@ def _check_file_id(file_id: object) -> None:
             code="invalid_file_id",
             advice="Check that the input holds one id a line.",
         )
-    if not _FILE_ID.fullmatch(file_id):
+    slashes = form.count("/")
+    if not _FILE_ID.fullmatch(file_id) if not slashes else not _is_in_parts(file_id, slashes + 1):
         raise InvalidRequest(
             f"The file id {quotable(ascii(file_id), 80)} has a character that no id has.",
             code="invalid_file_id",
             advice="Only A-Z a-z 0-9 . _ - are allowed, and no dot first.",
         )
+
+
+def _is_in_parts(file_id: str, count: int) -> bool:
+    parts = file_id.split("/")
+    return len(parts) == count and all(_FILE_ID.fullmatch(part) for part in parts)
 
 
 def check_life(expires_in: object) -> int:
@@ -137,14 +154,14 @@ def check_access_level(access_level: object) -> str:
     return access_level
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DownloadUrl:
     """
     A pre-signed URL and what is known of it.
 
     Whoever has `url` can download the medium: it is a secret, and no `repr` shows it. `expires_at` is counted from
     when the request was sent, so that it is never later than the truth. `expires_in` is the life in seconds that
-    Genesys granted.
+    Genesys granted, as known from `expiry_known_from`.
     """
 
     url: str = field(repr=False)
@@ -153,6 +170,7 @@ class DownloadUrl:
     file_name: str | None = None
     content_type: str | None = None
     access_level: str | None = None
+    expiry_known_from: ExpiryKnownFrom = "reply"
 
     @classmethod
     def from_reply(cls, body: bytes, *, sent_at: float) -> Self:
@@ -184,13 +202,14 @@ class DownloadUrl:
         return self.expires_at.timestamp() - wall
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MediaResult:
     """
     What became of one id: exactly one of `url` and `error` is set.
 
-    `file_id` is the input as given. `latency` is the seconds from sending the deciding request to the end of its
-    reply, without any waiting before it; 0 if nothing was sent. `attempts` counts the requests sent.
+    `file_id` is the input as given; `media_id` says which medium this is, where an id can stand for several. `latency`
+    is the seconds from sending the deciding request to the end of its reply, without any waiting before it; 0 if
+    nothing was sent. `attempts` counts the requests sent.
     """
 
     file_id: str
@@ -199,6 +218,7 @@ class MediaResult:
     attempts: int = 0
     latency: float = 0.0
     correlation_id: str | None = None
+    media_id: str | None = None
 
     @property
     def ok(self) -> bool:

@@ -15,7 +15,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from enum import Enum, auto
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 import anyio
@@ -32,6 +34,12 @@ Result = TypeVar("Result")
 
 CLOSE_PATIENCE = 5.0
 
+LINGER = 0.1
+"""Seconds that a batch which is not full waits for another item of a source that is slow."""
+
+MOST_RESTING = 1_000
+"""So many works may rest at once while others take their places; each holds its items in memory."""
+
 
 class _End(Enum):
     END = auto()
@@ -42,32 +50,34 @@ _END: Final = _End.END
 
 class Pool(Generic[Item, Result]):
     """
-    Calls `work` for each item, for at most `concurrency` of them at once, and iterates over what it tells.
+    Calls `work` for the items, for at most `concurrency` at once, and iterates over what it tells.
 
-    `work` is given the item and a function that takes a result; it may tell none, one or many. Results come as they are
-    told, not in the order of the items. Once `concurrency` of them wait to be taken, the workers wait too, and nothing
-    more is read from `items`. An exception from `items` or from `work` ends the intake; what is under way is finished
-    and handed over first, then the iteration raises it.
+    `work` is given one item, or up to `batch_size` of them, and a function that takes a result; it may tell none, one
+    or many. Results come as they are told, not in the order of the items. Once `concurrency` of them wait to be taken,
+    the workers wait too, and nothing more is read from `items`. An exception from `items` or from `work` ends the
+    intake; what is under way is finished and handed over first, then the iteration raises it.
     """
 
     def __init__(
         self,
         items: Iterable[Item] | AsyncIterable[Item],
-        work: Callable[[Item, Callable[[Result], None]], Awaitable[None]],
+        work: Callable[[tuple[Item, ...], Callable[[Result], None]], Awaitable[None]],
         *,
         concurrency: int,
+        batch_size: int = 1,
     ) -> None:
         self._items = items
         self._work = work
         self._concurrency = concurrency
-        self._source: Iterator[Item] | None = None
-        self._async_source: AsyncIterator[Item] | None = None
-        self._source_lock = anyio.Lock(fast_acquire=True)
-        self._reading: anyio.CancelScope | None = None
+        self._batch_size = batch_size
+        self._source: Iterator[Item] = iter(())
+        self._reader: _Reader[Item] | None = None
         self._stopped = False
         self._failure: BaseException | None = None
         self._task_group: TaskGroup
         self._working = 0
+        self._resting = 0
+        self._surplus = 0
         self._ready: deque[Result] = deque()
         self._arrived = asyncio.Event()
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
@@ -77,13 +87,14 @@ class Pool(Generic[Item, Result]):
 
     async def __aenter__(self) -> Self:
         if isinstance(self._items, AsyncIterable):
-            self._async_source = aiter(self._items)
+            self._reader = _Reader(aiter(self._items))
         else:
             self._source = iter(self._items)
         self._task_group = await anyio.create_task_group().__aenter__()
-        self._working = self._concurrency
+        if self._reader is not None:
+            self._task_group.start_soon(self._reader.run)
         for _ in range(self._concurrency):
-            self._task_group.start_soon(self._run_worker)
+            self._start_worker()
         return self
 
     async def __aexit__(
@@ -95,7 +106,6 @@ class Pool(Generic[Item, Result]):
         finally:
             self._working = 0
             self._ready.clear()
-            await self._close_source()
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self
@@ -110,7 +120,7 @@ class Pool(Generic[Item, Result]):
             self._arrived.clear()
             await self._arrived.wait()
         result = self._ready.popleft()
-        if self._waiting_for_room and len(self._ready) < self._concurrency:
+        if self._waiting_for_room and len(self._ready) <= self._concurrency:
             waiter = self._waiting_for_room.popleft()
             if not waiter.done():
                 waiter.set_result(None)
@@ -119,26 +129,55 @@ class Pool(Generic[Item, Result]):
     def stop(self) -> None:
         """Take no more items; what is under way is finished and handed over, then the iteration ends."""
         self._stopped = True
-        if self._reading is not None:
-            self._reading.cancel()
+        if self._reader is not None:
+            self._reader.stop()
+
+    @asynccontextmanager
+    async def resting(self) -> AsyncGenerator[None]:
+        """Let another worker take the place of the work that enters this, for as long as it only waits."""
+        if self._stopped or self._resting >= MOST_RESTING:
+            yield
+            return
+        self._resting += 1
+        if self._surplus:
+            self._surplus -= 1
+        else:
+            self._start_worker()
+        try:
+            yield
+        finally:
+            self._resting -= 1
+            self._surplus += 1
+
+    def _start_worker(self) -> None:
+        self._working += 1
+        self._task_group.start_soon(self._run_worker)
 
     async def _run_worker(self) -> None:
-        source = self._source
         try:
             while not self._stopped:
+                if self._surplus:
+                    self._surplus -= 1
+                    break
                 try:
-                    item = next(source, _END) if source is not None else await self._next_item()
-                    if item is _END:
+                    batch = await self._reader.take(self._batch_size) if self._reader else self._next_batch()
+                    if not batch:
                         break
-                    await self._work(item, self._tell)
+                    await self._work(batch, self._tell)
                 except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
                     self._failure = self._failure or error
                     self.stop()
-                if len(self._ready) >= self._concurrency:
+                if len(self._ready) > self._concurrency:
                     await self._room()
         finally:
             self._working -= 1
             self._arrived.set()
+
+    def _next_batch(self) -> tuple[Item, ...]:
+        if self._batch_size == 1:
+            item = next(self._source, _END)
+            return () if item is _END else (item,)
+        return tuple(islice(self._source, self._batch_size))
 
     def _tell(self, result: Result) -> None:
         self._ready.append(result)
@@ -149,23 +188,83 @@ class Pool(Generic[Item, Result]):
         self._waiting_for_room.append(waiter)
         await waiter
 
-    async def _next_item(self) -> Item | Literal[_End.END]:
-        async with self._source_lock:
-            if self._stopped or self._async_source is None:
-                return _END
-            with anyio.CancelScope() as self._reading:
-                try:
-                    return await anext(self._async_source)
-                except StopAsyncIteration:
-                    self._stopped = True
-            return _END
 
-    async def _close_source(self) -> None:
-        # Left alone, an abandoned async generator is ended by the event loop, some time, in a task of its own.
-        source: object = self._async_source
-        if isinstance(source, AsyncGenerator):
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
-                await source.aclose()
+class _Reader(Generic[Item]):
+    """
+    Reads an async source in one task from beginning to end, an item at a time, and only when a worker wants one.
+
+    A generator may hold a cancel scope or a task group open over its yields, which have to be left by the task that
+    entered them.
+    """
+
+    def __init__(self, source: AsyncIterator[Item]) -> None:
+        self._source = source
+        self._scope = anyio.CancelScope()
+        self._lock = asyncio.Lock()
+        self._order: asyncio.Future[Item | Literal[_End.END]] | None = None
+        self._ordered = asyncio.Event()
+        self._ended = False
+
+    def stop(self) -> None:
+        """Read no more."""
+        self._scope.cancel()
+
+    async def take(self, most: int) -> tuple[Item, ...]:
+        """Wait for an item, and a little for each further one; none means that the source has ended."""
+        batch: list[Item] = []
+        # One worker at a time, so that what trickles in makes one full batch and not many with an item each.
+        async with self._lock:
+            while len(batch) < most:
+                if self._order is None:
+                    if self._ended:
+                        break
+                    self._order = asyncio.get_running_loop().create_future()
+                    self._ordered.set()
+                if not batch:
+                    await self._order
+                elif not (await asyncio.wait({self._order}, timeout=LINGER))[0]:
+                    # What comes of the order is the first item of the next batch.
+                    break
+                elif self._order.exception() is not None:
+                    break
+                order, self._order = self._order, None
+                item = order.result()
+                if item is _END:
+                    break
+                batch.append(item)
+        return tuple(batch)
+
+    async def run(self) -> None:
+        """Read until the source ends, or `stop`; its exception is raised where the next item is awaited."""
+        failure: Exception | None = None
+        try:
+            with self._scope:
+                await self._read()
+        except Exception as error:  # noqa: BLE001 - raised by `take`
+            failure = error
+        finally:
+            self._ended = True
+            if self._order is not None and not self._order.done():
+                if failure is None:
+                    self._order.set_result(_END)
+                else:
+                    self._order.set_exception(failure)
+            source: object = self._source
+            if isinstance(source, AsyncGenerator):
+                # Left alone, it is ended by the event loop, some time, in a task of its own.
+                with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+                    await source.aclose()
+
+    async def _read(self) -> None:
+        while True:
+            await self._ordered.wait()
+            self._ordered.clear()
+            try:
+                item = await anext(self._source)
+            except StopAsyncIteration:
+                return
+            if self._order is not None and not self._order.done():
+                self._order.set_result(item)
 
 
 async def leave(task_group: TaskGroup, error: BaseException | None) -> bool | None:

@@ -20,6 +20,7 @@ import backoff
 
 from .errors import (
     ApiError,
+    ConnectFailed,
     GenesysMediaError,
     InvalidReply,
     RateLimited,
@@ -53,8 +54,13 @@ class Kind(Enum):
     PERMANENT = auto()
 
 
-def classify(error: GenesysMediaError) -> Kind:
-    """Say what kind of failure an error is."""
+def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
+    """
+    Say what kind of failure an error is.
+
+    A call that is not `repeatable` starts something at Genesys each time it is carried out: it fails for good unless it
+    is known that it was not.
+    """
     match error:
         case RateLimited():
             return Kind.RATE_LIMITED
@@ -62,12 +68,19 @@ def classify(error: GenesysMediaError) -> Kind:
             return Kind.TOKEN_PENDING if error.retryable else Kind.PERMANENT
         case Unauthorized():
             return Kind.TOKEN_REJECTED
+        case _ if not repeatable and _may_have_been_carried_out(error):
+            return Kind.PERMANENT
         case ApiError():
             return Kind.TRANSIENT if error.status in TRANSIENT_STATUSES else Kind.PERMANENT
         case TransportError() | InvalidReply():
             return Kind.TRANSIENT if error.retryable else Kind.PERMANENT
         case _:
             return Kind.PERMANENT
+
+
+def _may_have_been_carried_out(error: GenesysMediaError) -> bool:
+    told_to_come_later = error.status == 503 and error.retry_after is not None
+    return not isinstance(error, ConnectFailed) and not told_to_come_later
 
 
 @dataclass(slots=True)
@@ -135,14 +148,20 @@ class RetryRule:
         self._curve = curve(policy.base, policy.longest)
 
     def decide(
-        self, error: GenesysMediaError, tries: Tries, *, remaining: float, budget: RetryBudget
+        self,
+        error: GenesysMediaError,
+        tries: Tries,
+        *,
+        remaining: float,
+        budget: RetryBudget,
+        repeatable: bool = True,
     ) -> Again | GiveUp:
         """
         Decide about an attempt that ended in `error`, with `remaining` seconds until the id's deadline.
 
         Counts in `tries` and takes from `budget`. `error.retry_after` is a floor: jitter comes on top of it, never off.
         """
-        kind = classify(error)
+        kind = classify(error, repeatable=repeatable)
         floor = max(0.0, error.retry_after or 0.0)
         if kind is Kind.PERMANENT:
             return GiveUp()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, fields
 
 @dataclass(slots=True, eq=False)
 class Tally:
-    """Live counts; `in_flight` counts requests, the others but `sent` and `retries` count ids."""
+    """Live counts: of ids (`done`), of media (`succeeded`, `failed`) and of requests."""
 
+    done: int = 0
     succeeded: int = 0
     failed: int = 0
     in_flight: int = 0
@@ -26,9 +27,10 @@ class Statistics:
     """
     How far a run is.
 
-    `in_flight` are the requests on their way, `waiting_for_quota` the workers that have an id but no permit,
-    `requests` what was sent and `retries` the share of it that repeated something. `elapsed` is in seconds and `rate`
-    in ids a second since the start.
+    `done` counts ids, `succeeded` and `failed` count media, of which an id may have several. `in_flight` are the
+    requests on their way, `waiting_for_quota` the workers that have an id but no permit, `requests` what was sent and
+    `retries` the share of it that repeated something. `elapsed` is in seconds and `rate` in ids a second since the
+    start.
     """
 
     done: int
@@ -44,9 +46,8 @@ class Statistics:
     @classmethod
     def of(cls, tally: Tally, *, waiting_for_quota: int, elapsed: float) -> Statistics:
         """Take the snapshot of a tally that has been counting for `elapsed` seconds."""
-        done = tally.succeeded + tally.failed
         return cls(
-            done=done,
+            done=tally.done,
             succeeded=tally.succeeded,
             failed=tally.failed,
             in_flight=tally.in_flight,
@@ -54,5 +55,5 @@ class Statistics:
             requests=tally.sent,
             retries=tally.retries,
             elapsed=elapsed,
-            rate=done / elapsed if elapsed > 0 else 0.0,
+            rate=tally.done / elapsed if elapsed > 0 else 0.0,
         )

@@ -101,11 +101,12 @@ class Webhooks:
         """Begin to deliver."""
         task_group.start_soon(self._run)
 
-    def post(self, file_id: str, url: DownloadUrl) -> None:
+    def post(self, file_id: str, url: DownloadUrl, *, media_id: str | None = None) -> None:
         """Queue the event that a URL was generated."""
         event: dict[str, JsonScalar] = {
             "event": EVENT_NAME,
             "fileId": file_id,
+            **({} if media_id is None else {"mediaId": media_id}),
             "timestamp": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds"),
             "expiresAt": url.expires_at.isoformat(timespec="seconds"),
             "expiresIn": url.expires_in,

@@ -635,7 +635,7 @@ def test_a_consumer_slower_than_the_urls_live_gets_fresh_ones():
 @pytest.mark.anyio
 async def test_statistics_are_there_at_any_moment():
     async with Simulator(SimulatorSettings(quota=None, latency=0.01)) as simulator:
-        async with MediaRetriever(settings_for(simulator)) as retriever:
+        async with MediaRetriever(settings_for(simulator, quota=None)) as retriever:
             async with retriever.retrieve_many([*ids(100), "missing-1"], concurrency=5) as results:
                 seen = [results.statistics()]
                 async for _ in results:

@@ -40,7 +40,8 @@ def pool_of(
 ) -> Pool[Item, Result]:
     """A pool whose work tells one result for each item."""
 
-    async def telling(item: Item, tell: Callable[[Result], None]) -> None:
+    async def telling(batch: tuple[Item, ...], tell: Callable[[Result], None]) -> None:
+        (item,) = batch
         tell(await work(item))
 
     return Pool(items, telling, concurrency=concurrency)

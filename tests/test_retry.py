@@ -107,6 +107,27 @@ class TestTheKindOfAFailure:
     def test_follows_from_its_class(self, error: GenesysMediaError, kind: Kind) -> None:
         assert classify(error) is kind
 
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (ConnectFailed("x"), Kind.TRANSIENT),
+            (ServerError("x", status=503, retry_after=3.0), Kind.TRANSIENT),
+            (ServerError("x", status=503), Kind.PERMANENT),
+            (ServerError("x", status=500, retry_after=3.0), Kind.PERMANENT),
+            (ApiError("x", status=408), Kind.PERMANENT),
+            (TransportError("x"), Kind.PERMANENT),
+            (ExchangeTimeout("x"), Kind.PERMANENT),
+            (InvalidReply("x"), Kind.PERMANENT),
+            (status_error(429), Kind.RATE_LIMITED),
+            (status_error(401), Kind.TOKEN_REJECTED),
+            (TokenUnavailable("x"), Kind.TOKEN_PENDING),
+        ],
+    )
+    def test_of_what_must_not_be_done_twice_is_permanent_unless_it_was_not_done(
+        self, error: GenesysMediaError, kind: Kind
+    ) -> None:
+        assert classify(error, repeatable=False) is kind
+
 
 class TestATransientFailure:
     def test_is_tried_again_until_the_tries_are_used_up(self) -> None:

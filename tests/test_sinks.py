@@ -664,7 +664,7 @@ class TestAHistogram:
         assert histogram.percentile(99) == 1.01
 
 
-def test_every_event_is_one_flat_json_object_without_a_place_for_secrets() -> None:
+def test_every_event_is_one_flat_json_object_without_a_place_for_secrets(tmp_path: Path) -> None:
     examples: list[Event] = [
         audited(),
         finished(),
@@ -680,6 +680,15 @@ def test_every_event_is_one_flat_json_object_without_a_place_for_secrets() -> No
     defined = {each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)}
     assert {type(each) for each in examples} == defined - {Event}
     assert len({each.name for each in examples}) == len(examples)
+    path = tmp_path / "events.jsonl"
+
+    async def write() -> None:
+        sink = JsonLinesSink(path)
+        await sink.write(examples)
+        await sink.aclose()
+
+    asyncio.run(write())
+    assert [json.loads(line) for line in path.read_bytes().splitlines()] == [each.as_dict() for each in examples]
     for each in examples:
         flat = json.loads(json.dumps(each.as_dict()))
         assert list(flat)[:2] == ["event", "time"]

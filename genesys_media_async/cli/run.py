@@ -24,7 +24,8 @@ from .streams import say
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from ..retriever import MediaRetriever, Retrieval
+    from ..retrieval import Retrieval
+    from ..retriever import MediaRetriever
     from ..tally import Statistics
 
 GRACE = 10.0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ..errors import InvalidReply, quotable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from ..api import Answer, Call
     from ..models import DownloadUrl, MediaRequest
     from ..settings import ValidationRule
@@ -15,19 +17,38 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Ask(Protocol):
-    """Makes a call to its end: permits, token, retries and audit records are taken care of."""
+class Assignment(Protocol):
+    """What an endpoint has to do its work with; it lasts for the requests that it was given together."""
 
-    async def __call__(self, call: Call[T], /) -> Answer[T]:
-        """Return the value or the error that the call came to."""
+    @property
+    def rule(self) -> ValidationRule:
+        """What a URL must meet to be handed out; see `validation.check`."""
+        ...
+
+    def ask(self, call: Call[T], /) -> Awaitable[Answer[T]]:
+        """Make a call to its end: permits, token, retries and audit records are taken care of."""
+        ...
+
+    async def wait(self, seconds: float, /) -> None:
+        """Wait for Genesys to get ready; the worker's place is another's meanwhile."""
+        ...
+
+    async def tell(self, request: MediaRequest, answer: Answer[DownloadUrl], /, *, media_id: str | None = None) -> None:
+        """
+        Hand over what a request has come to.
+
+        `media_id` says which medium it is, where a request has several or a reply was about several; such an answer
+        gets an audit record of its own.
+        """
         ...
 
 
 class Endpoint(Protocol):
     """
-    One way of getting a URL from Genesys.
+    One way of getting URLs from Genesys.
 
-    `action` is the audit trail's name for it.
+    `action` is the audit trail's name for it. `forms` are the ids it takes, each by the names of its parts with slashes
+    between, such as `conversationId/recordingId`. Up to `batch_size` requests are given to it together.
     """
 
     @property
@@ -35,8 +56,18 @@ class Endpoint(Protocol):
         """What the audit trail calls it."""
         ...
 
-    async def retrieve(self, request: MediaRequest, rule: ValidationRule, ask: Ask) -> Answer[DownloadUrl]:
-        """Ask for the URL of one medium; it has passed `rule` when it is returned."""
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The forms of ids that it takes."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many requests it takes together, at most."""
+        ...
+
+    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment, /) -> None:
+        """Ask for the media of the requests, and tell of each request at least one answer."""
         ...
 
 

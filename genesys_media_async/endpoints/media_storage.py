@@ -13,11 +13,10 @@ from ..validation import check
 from .base import require_json
 
 if TYPE_CHECKING:
-    from ..api import Answer
     from ..models import MediaRequest
     from ..settings import ValidationRule
     from ..transports import HttpReply
-    from .base import Ask
+    from .base import Assignment
 
 PATH_TEMPLATE = "/api/v2/media/storage/files/{file_id}/download-url"
 
@@ -31,6 +30,8 @@ class MediaStorage:
     """
 
     action = "media_storage.download_url"
+    forms = ("fileId",)
+    batch_size = 1
 
     def __init__(self, path_template: str = PATH_TEMPLATE) -> None:
         self._before, found, self._after = path_template.partition("{file_id}")
@@ -43,15 +44,18 @@ class MediaStorage:
     def __repr__(self) -> str:
         return f"<MediaStorage {self._before}{{file_id}}{self._after}>"
 
-    async def retrieve(self, request: MediaRequest, rule: ValidationRule, ask: Ask) -> Answer[DownloadUrl]:
+    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
         """Ask for the URL of one file."""
+        (request,) = requests
+        rule = assignment.rule
 
         def read(reply: HttpReply, sent_at: float) -> DownloadUrl:
             return _read(reply, sent_at, request, rule)
 
         # An id has none of the characters that would need quoting.
         path = f"{self._before}{request.file_id}{self._after}"
-        return await ask(Call("POST", path, request.payload(), request.file_id, self.action, read))
+        answer = await assignment.ask(Call("POST", path, request.payload(), request.file_id, self.action, read))
+        await assignment.tell(request, answer)
 
 
 def _read(reply: HttpReply, sent_at: float, request: MediaRequest, rule: ValidationRule) -> DownloadUrl:

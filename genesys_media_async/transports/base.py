@@ -11,9 +11,14 @@ if TYPE_CHECKING:
 LONGEST_REPLY = 64 * 1024
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request, whole; headers and body may hold secrets and are not shown."""
+    """
+    A request, whole; headers and body may hold secrets and are not shown.
+
+    Once handed over, `headers` must not change: a transport may keep what it has made of a mapping for the next
+    request that has the same one.
+    """
 
     method: str
     url: str
@@ -21,7 +26,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class HttpReply:
     """A reply, whole; header names are lower-case. The body may hold secrets and is not shown."""
 

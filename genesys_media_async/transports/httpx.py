@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, assert_never
 
@@ -12,6 +11,7 @@ import httpx
 from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
 from ..settings import reveal
 from .base import LONGEST_REPLY, HttpReply, HttpRequest
+from .tls import tls_context
 
 if TYPE_CHECKING:
     from ..settings import Settings
@@ -90,13 +90,6 @@ class HttpxTransport:
         if self._owned:
             with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
                 await self._carrier.aclose()
-
-
-def tls_context() -> ssl.SSLContext:
-    """Return httpx's own context (certifi's roots, or `SSL_CERT_FILE`'s), with nothing below TLS 1.2."""
-    context = httpx.create_ssl_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 async def _read(response: httpx.Response, headers: dict[str, str], longest_reply: int) -> bytes:

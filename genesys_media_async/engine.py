@@ -1,0 +1,214 @@
+"""What exists while a retriever is open, and what an endpoint works with: from a request to an answer that is told."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from .api import outcome_of
+from .errors import InvalidRequest, TokenUnavailable
+from .events import AttemptAudited, RetrievalFinished
+from .models import DownloadUrl, MediaRequest, MediaResult
+from .tally import Statistics, Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .api import Answer, Api, Call
+    from .clock import Clock
+    from .endpoints import Endpoint
+    from .governor import Governor
+    from .retry import RetryBudget
+    from .settings import ValidationRule
+    from .sinks import Lanes
+    from .tokens import TokenManager
+    from .transports import Transport
+    from .webhooks import Webhooks
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was said for a run, or else in the settings; see `RunOptions`."""
+
+    expires_in: int
+    access_level: str | None
+    rule: ValidationRule
+    concurrency: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The parts that all runs of a retriever share."""
+
+    api: Api
+    tokens: TokenManager
+    governor: Governor
+    transport: Transport
+    lanes: Lanes
+    webhooks: Webhooks | None
+    endpoint: Endpoint
+    clock: Clock
+    user_agent: str
+    opened_at: float
+    tally: Tally = field(default_factory=Tally)
+    running: list[Tally] = field(default_factory=list[Tally])
+
+    async def first_token(self, patience: float) -> None:
+        """Wait until there is a token; give up on a login host that has none to give for `patience` seconds."""
+        gives_up_at = self.clock.monotonic() + patience
+        while True:
+            try:
+                await self.tokens.bearer()
+            except TokenUnavailable as error:
+                pause = error.retry_after or 0.0
+                if not error.retryable or self.clock.monotonic() + pause >= gives_up_at:
+                    raise
+                await self.clock.sleep(pause)
+            else:
+                return
+
+    def total(self) -> Tally:
+        """Return the counts of all runs together, those that go on included."""
+        total = Tally()
+        for tally in (self.tally, *self.running):
+            total.add(tally)
+        return total
+
+    def statistics(self, tally: Tally, *, since: float) -> Statistics:
+        """Return how far a tally is that has been counting since then (monotonic seconds)."""
+        elapsed = self.clock.monotonic() - since
+        return Statistics.of(tally, waiting_for_quota=self.governor.waiting, elapsed=elapsed)
+
+
+class Run:
+    """What the requests of one run have in common: the options, the tally, the budget of retries."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: Options,
+        tally: Tally,
+        budget: RetryBudget,
+        rest: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+    ) -> None:
+        self.engine = engine
+        self.options = options
+        self.tally = tally
+        self.budget = budget
+        self.rest = rest
+        self._forms = {form.count("/"): form for form in engine.endpoint.forms}
+
+    def request(self, file_id: str) -> MediaRequest:
+        """Return what to ask for an id. Raises `InvalidRequest`."""
+        options, forms = self.options, self.engine.endpoint.forms
+        form = forms[0]
+        if len(forms) > 1 and type(file_id) is str:
+            form = self._forms.get(file_id.count("/"), form)
+        try:
+            return MediaRequest(file_id, options.expires_in, options.access_level, form)
+        except InvalidRequest as error:
+            if error.code == "invalid_file_id" and forms != ("fileId",):
+                error.advice = f"An id here is {' or '.join(forms)}. {error.advice}"
+            raise
+
+    async def retrieve(self, requests: tuple[MediaRequest, ...], put: Callable[[MediaResult], None]) -> None:
+        """Ask for all that comes of the requests; each result is put once it is recorded."""
+        errand = _Errand(self, put)
+        await self.engine.endpoint.retrieve(requests, errand)
+        for request in requests:
+            if request.file_id not in errand.answered:
+                raise RuntimeError(f"{self.engine.endpoint!r} told nothing of {request.file_id}.")
+
+    async def retrieve_one(self, file_id: str) -> list[MediaResult]:
+        """Return all that comes of one id."""
+        try:
+            request = self.request(file_id)
+        except InvalidRequest as error:
+            return [await self.refuse(file_id, error)]
+        results: list[MediaResult] = []
+        await self.retrieve((request,), results.append)
+        return results
+
+    async def refuse(self, file_id: str, error: InvalidRequest) -> MediaResult:
+        """Record that an id cannot be asked for."""
+        await self.engine.api.record_unsent(str(file_id), self.engine.endpoint.action, error)
+        result = MediaResult(str(file_id), error=error)
+        self.finish(result)
+        return result
+
+    def finish(self, result: MediaResult) -> None:
+        """Tell the webhook and the sinks of a result that is recorded."""
+        engine, url, error = self.engine, result.url, result.error
+        if engine.webhooks is not None and url is not None:
+            engine.webhooks.post(result.file_id, url, media_id=result.media_id)
+        engine.lanes.emit(
+            RetrievalFinished(
+                at=engine.clock.wall(),
+                file_id=result.file_id,
+                outcome=outcome_of(error),
+                latency=result.latency,
+                attempts=result.attempts,
+                valid=url is not None,
+                media_id=result.media_id,
+                content_type=url.content_type if url is not None else None,
+                expires_in=url.expires_in if url is not None else None,
+                code=error.code if error is not None else None,
+            )
+        )
+
+
+class _Errand:
+    """The `Assignment` of one endpoint's call."""
+
+    def __init__(self, run: Run, put: Callable[[MediaResult], None]) -> None:
+        self._run = run
+        self._put = put
+        self.rule: ValidationRule = run.options.rule
+        self.answered: set[str] = set()
+
+    def ask(self, call: Call[T], /) -> Awaitable[Answer[T]]:
+        run = self._run
+        return run.engine.api.call(call, deadline=run.options.deadline, budget=run.budget, tally=run.tally)
+
+    async def wait(self, seconds: float, /) -> None:
+        async with self._run.rest():
+            await self._run.engine.clock.sleep(seconds)
+
+    async def tell(self, request: MediaRequest, answer: Answer[DownloadUrl], /, *, media_id: str | None = None) -> None:
+        if media_id is not None:
+            await self._record(media_id, answer)
+        result = MediaResult(
+            request.file_id,
+            answer.value,
+            answer.error,
+            answer.attempts,
+            answer.latency,
+            answer.correlation_id,
+            media_id,
+        )
+        self.answered.add(request.file_id)
+        self._run.finish(result)
+        self._put(result)
+
+    async def _record(self, media_id: str, answer: Answer[DownloadUrl]) -> None:
+        engine, error = self._run.engine, answer.error
+        written = engine.lanes.audit(
+            AttemptAudited(
+                at=engine.clock.wall(),
+                action=f"{engine.endpoint.action}.result",
+                file_id=media_id,
+                outcome=outcome_of(error),
+                status=error.status if error is not None else None,
+                latency=answer.latency,
+                user_agent=engine.user_agent,
+                attempt=answer.attempts,
+                code=error.code if error is not None else None,
+                correlation_id=answer.correlation_id,
+            )
+        )
+        if written is not None:
+            await written

@@ -1,0 +1,163 @@
+"""One run over many ids: who is answered with what, and never with a URL that has died meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .engine import Run
+from .errors import InvalidRequest
+from .models import MediaRequest, MediaResult
+from .pool import Pool
+from .retry import RetryBudget
+from .tally import Tally
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from .engine import Engine, Options
+    from .settings import Settings
+    from .tally import Statistics
+
+Ids = Iterable[str] | AsyncIterable[str]
+
+FRESH_SHARE = 0.1
+"""A URL with less than this share of its life left when it is handed over is asked for again."""
+
+MOST_REMEMBERED = 4_096
+"""Ids whose outcome is kept to answer duplicates; a bound, so that memory does not grow with the input."""
+
+
+class Retrieval:
+    """
+    One run over many ids; made by `MediaRetriever.retrieve_many`.
+
+    Entering it gets the first token, so that wrong credentials end the run before anything is read: it raises
+    `CredentialsRejected`, or `TokenUnavailable` after the settings' `start_patience`. From then on every id has its
+    result, and what the iteration raises is an exception of `ids` itself or `EvidenceLost`, after everything that was
+    done is handed over.
+    """
+
+    def __init__(self, engine: Engine, ids: Ids, options: Options, settings: Settings) -> None:
+        self._engine = engine
+        self._start_patience = settings.start_patience
+        self._pool = Pool(ids, self._work, concurrency=options.concurrency, batch_size=engine.endpoint.batch_size)
+        self._tally = Tally()
+        self._run = Run(engine, options, self._tally, RetryBudget(settings.retry.budget), rest=self._pool.resting)
+        self._under_way: dict[str, _UnderWay] = {}
+        # Two halves, the older of which is forgotten whole: a dict is slow to give up its first entry.
+        self._recent: dict[str, Sequence[MediaResult]] = {}
+        self._earlier: dict[str, Sequence[MediaResult]] = {}
+        self._started_at = engine.clock.monotonic()
+
+    def __repr__(self) -> str:
+        tally = self._tally
+        return f"<Retrieval: {tally.succeeded} retrieved, {tally.failed} failed, {tally.in_flight} in flight>"
+
+    async def __aenter__(self) -> Self:
+        await self._engine.first_token(self._start_patience)
+        self._started_at = self._engine.clock.monotonic()
+        self._engine.running.append(self._tally)
+        await self._pool.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        try:
+            return await self._pool.__aexit__(kind, error, traceback)
+        finally:
+            self._engine.running.remove(self._tally)
+            self._engine.tally.add(self._tally)
+
+    def __aiter__(self) -> AsyncIterator[MediaResult]:
+        return self
+
+    async def __anext__(self) -> MediaResult:
+        result = await anext(self._pool)
+        if not self._is_stale(result):
+            return result
+        # The consumer was slower than the URL lives: what it gets must not be dead on arrival.
+        fresh = await self._run.retrieve_one(result.file_id)
+        newest = next((each for each in fresh if each.media_id == result.media_id), fresh[0])
+        if not newest.ok:
+            self._tally.succeeded -= 1
+            self._tally.failed += 1
+        return newest
+
+    def stop(self) -> None:
+        """Read no more ids; those under way are finished, then the iteration ends."""
+        self._pool.stop()
+
+    def statistics(self) -> Statistics:
+        """Return how far the run is."""
+        return self._engine.statistics(self._tally, since=self._started_at)
+
+    async def _work(self, file_ids: tuple[str, ...], tell: Callable[[MediaResult], None]) -> None:
+        requests: list[MediaRequest] = []
+        for file_id in file_ids:
+            if isinstance(request := self._begin(file_id, tell), MediaRequest):
+                requests.append(request)
+            elif request is not None:
+                tell(self._counted(await self._run.refuse(file_id, request)))
+                self._tally.done += 1
+        if not requests:
+            return
+
+        def put(result: MediaResult) -> None:
+            self._under_way[result.file_id].results.append(result)
+            tell(self._counted(result))
+
+        await self._run.retrieve(tuple(requests), put)
+        for request in requests:
+            under_way = self._under_way.pop(request.file_id)
+            self._tally.done += 1
+            if len(self._recent) >= MOST_REMEMBERED // 2:
+                self._recent, self._earlier = {}, self._recent
+            self._recent[request.file_id] = under_way.results
+            for _ in range(under_way.others):
+                self._repeat(under_way.results, tell)
+
+    def _begin(self, file_id: str, tell: Callable[[MediaResult], None]) -> MediaRequest | InvalidRequest | None:
+        """Return the request to make, why there can be none, or None for an id whose answer another one shares."""
+        # What is not text may not even have a hash.
+        if type(file_id) is str:
+            if (under_way := self._under_way.get(file_id)) is not None:
+                under_way.others += 1
+                return None
+            known = self._recent.get(file_id) or self._earlier.get(file_id)
+            if known and not any(map(self._is_stale, known)):
+                self._repeat(known, tell)
+                return None
+        try:
+            request = self._run.request(file_id)
+        except InvalidRequest as error:
+            return error
+        self._under_way[file_id] = _UnderWay()
+        return request
+
+    def _repeat(self, results: Sequence[MediaResult], tell: Callable[[MediaResult], None]) -> None:
+        self._tally.done += 1
+        for result in results:
+            tell(self._counted(result))
+
+    def _counted(self, result: MediaResult) -> MediaResult:
+        if result.ok:
+            self._tally.succeeded += 1
+        else:
+            self._tally.failed += 1
+        return result
+
+    def _is_stale(self, result: MediaResult) -> bool:
+        url = result.url
+        return url is not None and url.remaining(self._engine.clock.wall()) < FRESH_SHARE * url.expires_in
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """What an id that is being asked for has come to so far; `others` of the input wait for the same answer."""
+
+    results: list[MediaResult] = field(default_factory=list[MediaResult])
+    others: int = 0

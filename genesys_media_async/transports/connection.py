@@ -1,0 +1,401 @@
+"""One HTTP/1.1 connection: writes a request, and hands what comes back to llhttp until the reply is whole."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import select
+from typing import TYPE_CHECKING, cast
+
+import httptools
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONGEST_HEAD = 64 * 1024
+"""Bytes a reply may spend on anything but its body: interim replies, its head, chunk extensions and trailers."""
+
+MOST_HEADERS = 256
+READ_AHEAD = 256 * 1024
+"""Bytes of a streamed body that may wait to be taken before the peer is made to wait."""
+
+TRUSTED_IDLE = 1.0
+"""Seconds for which an idle connection is believed to be alive without asking the operating system."""
+
+_SWITCHING_PROTOCOLS = 101
+_FIRST_FINAL_STATUS = 200
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_SWITCHES = "The server switches to another protocol, which was not asked for"
+
+
+class TooLarge(httpx.RemoteProtocolError):
+    """The body of a reply is longer than its caller allows."""
+
+    def __init__(self, longest: float, status: int) -> None:
+        super().__init__(f"The reply has more than {longest} bytes")
+        self.status = status
+
+
+class Connection(asyncio.BufferedProtocol):
+    """
+    Carries one exchange at a time; that there is only one is up to its owner.
+
+    The caller begins, waits, and finds in `failure` what went wrong, or in `status`, `reason`, `headers` (raw names
+    and values, in order) and `chunks` what came; the reply is whole once `complete` is set. Bytes that nobody asked
+    for close the connection, so that they cannot be taken for the next caller's.
+
+    What arrives is read into `buffer` and parsed at once, so all connections of an event loop share one.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_gone",
+        "_head_only",
+        "_loop",
+        "_on_gone",
+        "_on_lost",
+        "_overhead",
+        "_parser",
+        "_reading_paused",
+        "_size",
+        "_streamed",
+        "_transport",
+        "_waiter",
+        "_writing_paused",
+        "chunks",
+        "complete",
+        "deadline",
+        "failure",
+        "headers",
+        "idle_since",
+        "keep_alive",
+        "longest",
+        "now",
+        "reason",
+        "retire_at",
+        "sending",
+        "sent",
+        "status",
+        "version",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        buffer: memoryview,
+        *,
+        on_gone: Callable[[Connection], None],
+        on_lost: Callable[[Connection], None],
+    ) -> None:
+        self._loop = loop
+        self._buffer = buffer
+        self.now = loop.time
+        self._on_gone = on_gone
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._gone = False
+        self._writing_paused = False
+        self._reading_paused = False
+        self._head_only = False
+        self._streamed = False
+        self._size = 0
+        self._overhead = 0
+        self.longest: float = 0
+        self.deadline = math.inf
+        self.idle_since = 0.0
+        self.retire_at = math.inf
+        self.failure: httpx.TransportError | None = None
+        self.complete = True
+        self.keep_alive = True
+        self.sending = False
+        self.sent = True
+        self.status = 0
+        self.reason = b""
+        self.version = ""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.chunks: list[bytes] = []
+
+    # What the owner asks.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request may be written, as far as the event loop knows."""
+        return not self._gone and not self._transport.is_closing()
+
+    @property
+    def answered(self) -> bool:
+        """Whether the head of the reply is here, or none will come."""
+        return self.failure is not None or self.status >= _FIRST_FINAL_STATUS
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether an idle connection can be used again; one that rested for long is asked whether its peer left."""
+        if now >= self.deadline or not self.is_open:
+            return False
+        return now - self.idle_since <= TRUSTED_IDLE or not self._has_something_to_read()
+
+    def is_reusable(self) -> bool:
+        """Whether a reply has come to its end with both sides ready for another, and the request was taken whole."""
+        transport = self._transport
+        return (
+            self.complete
+            and self.keep_alive
+            and self.sent
+            and not self._gone
+            and not transport.is_closing()
+            and not transport.get_write_buffer_size()
+        )
+
+    def _has_something_to_read(self) -> bool:
+        socket = self._transport.get_extra_info("socket")
+        if socket is None:
+            return False
+        if not hasattr(select, "poll"):
+            return bool(select.select([socket], [], [], 0)[0])
+        poll = select.poll()
+        poll.register(socket, select.POLLIN)
+        return bool(poll.poll(0))
+
+    # What the caller does.
+
+    def begin(
+        self, data: bytes, *, deadline: float, longest: float, streamed: bool = False, head_only: bool = False
+    ) -> asyncio.Future[None]:
+        """
+        Write a request, or the first part of it, and return what is done as soon as there is news.
+
+        Who has more to write says so by `sending`, and by `sent` when it was not all.
+
+        News is a whole reply or a failure; if the reply is streamed, then also its head and every piece of its body.
+        A body of more than `longest` bytes is a failure, or, if it is streamed, waits at its sender.
+        """
+        self.deadline = deadline
+        self.longest = longest
+        self._streamed = streamed
+        self._head_only = head_only
+        self._size = 0
+        self._overhead = 0
+        self.status = 0
+        self.reason = b""
+        self.headers = []
+        self.chunks = []
+        self.complete = False
+        self.keep_alive = False
+        self._waiter = waiter = self._loop.create_future()
+        self._transport.write(data)
+        return waiter
+
+    def write(self, data: bytes) -> None:
+        """Write another part of a request."""
+        if self.is_open:
+            self._transport.write(data)
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the peer keeps up with what is written."""
+        return not self._writing_paused
+
+    def news(self) -> asyncio.Future[None]:
+        """Return what is done at the next news; for one caller at a time."""
+        self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def take(self) -> list[bytes]:
+        """Return the pieces of a streamed body that have come, and let more come."""
+        chunks, self.chunks, self._size = self.chunks, [], 0
+        if self._reading_paused:
+            self._reading_paused = False
+            if self.is_open:
+                self._transport.resume_reading()
+        return chunks
+
+    def expire(self) -> None:
+        """End what takes longer than its deadline allows."""
+        if self.complete:
+            self.close()
+        elif self.sending:
+            self.fail(httpx.WriteTimeout("The request was not taken in time."))
+        else:
+            self.fail(httpx.ReadTimeout("The reply did not come in time."))
+
+    def fail(self, error: httpx.TransportError) -> None:
+        """End the connection, and tell the caller why, unless the reply is whole already."""
+        if not self.complete and self.failure is None:
+            self.failure = error
+        self.abort()
+        self._tell()
+
+    def close(self) -> None:
+        """Close politely where nothing is under way; what was not yet sent is not worth waiting for."""
+        if self.complete and not self._transport.get_write_buffer_size():
+            self._transport.close()
+        else:
+            self._transport.abort()
+        self._leave()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._transport.abort()
+        self._leave()
+
+    def _leave(self) -> None:
+        if not self._gone:
+            self._gone = True
+            self._on_gone(self)
+
+    def _tell(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # What asyncio tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """Say where to put what arrives."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what has arrived."""
+        unasked, size = self.complete, self._size
+        if unasked:
+            self.abort()
+            return
+        data = self._buffer[:nbytes]
+        try:
+            if self.status or (not self._head_only and nbytes <= LONGEST_HEAD - self._overhead):
+                self._parser.feed_data(data)
+            else:
+                self._feed_head(data)
+        except httptools.HttpParserUpgrade:
+            self.fail(httpx.RemoteProtocolError(_SWITCHES))
+        except httptools.HttpParserError as error:
+            self._mistrust(error)
+        if self.complete:
+            return
+        if self._size == size:
+            self._overhead += nbytes
+            if self._overhead >= LONGEST_HEAD:
+                self.fail(httpx.RemoteProtocolError(f"The reply's head has more than {LONGEST_HEAD} bytes"))
+        if self._streamed:
+            self._tell()
+
+    def eof_received(self) -> None:
+        """End a reply that lasts until the connection is closed; any other is cut off."""
+        self._end(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the caller, if it is not yet known."""
+        self._end(exc)
+        self._on_lost(self)
+        # It holds this object's methods, as this object holds it.
+        del self._parser
+
+    def pause_writing(self) -> None:
+        """Let the caller wait before it writes more."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """Let the caller write on; it is told by a future, since nobody may close a transport from in here."""
+        self._writing_paused = False
+        self._tell()
+
+    def on_message_begin(self) -> None:
+        """Stop at what follows a whole reply."""
+        if self.complete:
+            raise httptools.HttpParserError("There is more than one reply")
+
+    def on_status(self, reason: bytes) -> None:
+        """Take the reason phrase, which may come in pieces."""
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, but no trailer."""
+        if not self.status:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Take the status."""
+        self.status = self._parser.get_status_code()
+        if self._streamed:
+            self.version = self._parser.get_http_version()
+        if len(self.headers) > MOST_HEADERS:
+            self.fail(httpx.RemoteProtocolError(f"The reply has more than {MOST_HEADERS} headers"))
+        elif self._head_only and self.status >= _FIRST_FINAL_STATUS:
+            self._finish()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self.chunks.append(body)
+        self._size += len(body)
+        if self._size > self.longest:
+            self._overflow()
+
+    def on_message_complete(self) -> None:
+        """Finish, unless this was only an interim reply."""
+        if self.status >= _FIRST_FINAL_STATUS:
+            if not self.complete:
+                self._finish()
+        elif self.status == _SWITCHING_PROTOCOLS:
+            self.fail(httpx.RemoteProtocolError(_SWITCHES))
+        else:
+            self.status = 0
+            self.reason = b""
+            self.headers = []
+
+    def _finish(self) -> None:
+        self.complete = True
+        self.keep_alive = self._parser.should_keep_alive()
+        self._tell()
+
+    def _overflow(self) -> None:
+        if not self._streamed:
+            self.fail(TooLarge(self.longest, self.status))
+        elif not self._reading_paused and self.is_open:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _feed_head(self, data: memoryview) -> None:
+        """
+        Feed a head that may be too long, or that is all there is of a reply.
+
+        llhttp cannot be told that no body follows a head, so where it ends has to be found out byte by byte.
+        """
+        step = 1 if self._head_only else LONGEST_HEAD - self._overhead
+        for start in range(0, len(data), step):
+            if self.complete:
+                self.abort()
+                break
+            self._parser.feed_data(data[start : start + step])
+            if not self._head_only and not self.status:
+                break
+        if self._head_only and self.complete:
+            self._parser = httptools.HttpResponseParser(self)
+
+    def _mistrust(self, error: httptools.HttpParserError) -> None:
+        """Give up a connection whose peer does not speak HTTP; what it sent before that stays good."""
+        self.fail(httpx.RemoteProtocolError(f"The server does not keep to HTTP ({error})"))
+
+    def _end(self, error: Exception | None) -> None:
+        if not self.complete:
+            if error is None and self.status and not self._has_length():
+                self.complete = True
+            elif self.failure is None:
+                self.failure = self._cut_off(error)
+        self._leave()
+        self._tell()
+
+    def _has_length(self) -> bool:
+        return any(name.lower() in _FRAMING for name, _ in self.headers)
+
+    def _cut_off(self, error: Exception | None) -> httpx.TransportError:
+        if self.sending:
+            return httpx.WriteError(f"The connection broke while the request was sent ({error or 'closed'})")
+        if error is not None:
+            return httpx.ReadError(f"The connection broke before the reply was complete ({error})")
+        return httpx.RemoteProtocolError("The server closed the connection before the reply was complete")

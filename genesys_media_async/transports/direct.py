@@ -1,0 +1,292 @@
+"""The fast transport: HTTP/1.1 straight over asyncio, for the bulk of a run and under anybody's `httpx.AsyncClient`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
+from .base import LONGEST_REPLY, HttpReply, HttpRequest
+from .connection import READ_AHEAD, Connection, TooLarge
+from .connections import Connections, Origin, bound
+from .wire import Encoder, httpx_head
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=5.0)
+LONGEST_LIFE = 300.0
+"""Seconds after which a connection is replaced, so that a change of addresses is noticed."""
+
+MOST_NAMES = 256
+
+
+class DirectTransport(httpx.AsyncBaseTransport):
+    """
+    Carries requests over HTTP/1.1 connections of its own, on asyncio or uvloop, with next to no cost.
+
+    `exchange` is for whoever has a whole request and wants a whole reply. As an `httpx.AsyncBaseTransport` it goes
+    under any `httpx.AsyncClient`, streams both ways and raises httpx's errors. There is no proxy, no HTTP/2, no
+    pipelining, and no repetition of anything that was sent; a connection that is known to have died while it rested
+    is replaced before anything is sent. It belongs to the event loop it was first used in.
+
+    `limits` bound the connections of all origins together; who finds none free waits in line. A connection is not
+    used for longer than `longest_life` seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: httpx.Limits = DEFAULT_LIMITS,
+        ssl_context: ssl.SSLContext | None = None,
+        longest_life: float = LONGEST_LIFE,
+    ) -> None:
+        self._connections = Connections(limits, ssl_context, longest_life)
+        self._encoder = Encoder()
+        self._names: dict[bytes, str] = {}
+        self.requests = 0
+        """Requests that were sent, at least in part."""
+
+    def __repr__(self) -> str:
+        opened, idle = self._connections.open, self._connections.idle
+        return f"<DirectTransport: {opened} connections, {idle} idle, {opened - idle} in use>"
+
+    @property
+    def connections_opened(self) -> int:
+        """Connections that were opened so far."""
+        return self._connections.opened
+
+    @property
+    def reused(self) -> int:
+        """How many requests were sent over a connection that had carried another before."""
+        return self.requests - self._connections.opened
+
+    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+        """Send a request and return the complete reply; see `Transport.exchange`."""
+        loop = asyncio.get_running_loop()
+        connections = self._connections
+        connections.enter(loop)
+        try:
+            origin, outgoing = self._encoder.encode(request)
+            now = loop.time()
+            deadline = now + timeout
+            connection = connections.take(origin, now)
+            if connection is None:
+                connection = await connections.acquire(origin, until=deadline)
+            self.requests += 1
+            try:
+                news = connection.begin(
+                    outgoing, deadline=deadline, longest=longest_reply, head_only=request.method == "HEAD"
+                )
+                if deadline < connections.next_look:
+                    connections.look_by(deadline)
+                await news
+            except BaseException:
+                connection.abort()
+                raise
+            if connection.failure is not None:
+                if isinstance(connection.failure, TooLarge):
+                    _check_encoding(self._decoded(connection.headers), connection.status)
+                raise connection.failure
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            # "from None": what httpx or the system says may quote what was sent.
+            raise _translated(error, timeout) from None
+        connections.release(connection, origin)
+        headers = self._decoded(connection.headers)
+        _check_encoding(headers, connection.status)
+        chunks = connection.chunks
+        return HttpReply(connection.status, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request of httpx's and return its response, whose body is streamed unless it is here already."""
+        loop = asyncio.get_running_loop()
+        self._connections.enter(loop)
+        try:
+            return await self._respond(request, loop)
+        except httpx.RequestError as error:
+            error.request = request
+            raise
+
+    async def aclose(self) -> None:
+        """Close every connection; what is under way fails, and nothing can be sent any more."""
+        await self._connections.aclose()
+
+    async def _respond(self, request: httpx.Request, loop: asyncio.AbstractEventLoop) -> httpx.Response:
+        connections = self._connections
+        timeouts = request.extensions.get("timeout", {})
+        read, write = bound(timeouts.get("read")), bound(timeouts.get("write"))
+        origin = self._encoder.origin_of(request.url)
+        head, length, body = httpx_head(request, origin)
+        connection = connections.take(origin, loop.time())
+        if connection is None:
+            connection = await connections.acquire(
+                origin, pool=bound(timeouts.get("pool")), connect=bound(timeouts.get("connect"))
+            )
+        self.requests += 1
+        try:
+            connection.begin(
+                head if body is None else head + body,
+                deadline=math.inf,
+                longest=READ_AHEAD,
+                streamed=True,
+                head_only=request.method == "HEAD",
+            )
+            connection.sending = True
+            if body is None:
+                await self._send_body(connection, request.stream, length, write)
+            else:
+                await self._drain(connection, write)
+            connection.sending = False
+            while not connection.answered:
+                await connections.news(connection, read)
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.failure is not None:
+            raise connection.failure
+        body_stream: httpx.AsyncByteStream
+        if connection.complete:
+            connections.release(connection, origin)
+            body_stream = httpx.ByteStream(b"".join(connection.chunks))
+        else:
+            body_stream = _Body(connections, connection, origin, read, request)
+        return httpx.Response(
+            connection.status,
+            headers=connection.headers,
+            stream=body_stream,
+            extensions={
+                "http_version": f"HTTP/{connection.version}".encode("ascii"),
+                "reason_phrase": connection.reason,
+            },
+        )
+
+    async def _send_body(
+        self,
+        connection: Connection,
+        stream: httpx.SyncByteStream | httpx.AsyncByteStream,
+        length: int | None,
+        write: float,
+    ) -> None:
+        """Send a body piece by piece, in chunks if nobody knows its length; stop when the reply is there."""
+        if not isinstance(stream, AsyncIterable):
+            raise TypeError("An AsyncClient needs a request body that is an async stream.")
+        pieces = aiter(stream)
+        connection.sent = False
+        sent = 0
+        try:
+            async for piece in pieces:
+                sent += len(piece)
+                if length is not None and sent > length:
+                    break
+                if connection.answered:
+                    return
+                if length is not None:
+                    connection.write(piece)
+                elif piece:
+                    connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                await self._drain(connection, write)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+        if length is None:
+            connection.write(b"0\r\n\r\n")
+        elif sent != length:
+            raise httpx.LocalProtocolError(f"The request's body has not the {length} bytes that its headers say.")
+        connection.sent = not connection.answered
+
+    async def _drain(self, connection: Connection, timeout: float) -> None:
+        while not connection.may_write and not connection.answered:
+            await self._connections.news(connection, timeout)
+
+    def _decoded(self, raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+        """Return a reply's headers by their lower-case names, repeated ones joined."""
+        names = self._names
+        try:
+            headers = {names[name]: value.decode("latin-1") for name, value in raw}
+        except KeyError:
+            headers = {}
+        if len(headers) == len(raw):
+            return headers
+        joined: dict[str, str] = {}
+        if len(names) >= MOST_NAMES:
+            names.clear()
+        for raw_name, raw_value in raw:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            names[raw_name] = name
+            joined[name] = f"{joined[name]}, {value}" if name in joined else value
+        return joined
+
+
+class _Body(httpx.AsyncByteStream):
+    """What is left of a reply's body when its head is handed out."""
+
+    def __init__(
+        self, owner: Connections, connection: Connection, origin: Origin, timeout: float, request: httpx.Request
+    ) -> None:
+        self._owner = owner
+        self._connection = connection
+        self._origin = origin
+        self._timeout = timeout
+        self._request = request
+        self._over = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        connection = self._connection
+        try:
+            while True:
+                for chunk in connection.take():
+                    yield chunk
+                if connection.chunks:
+                    continue
+                if connection.complete or connection.failure is not None:
+                    break
+                await self._owner.news(connection, self._timeout)
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.failure is not None:
+            connection.failure.request = self._request
+            raise connection.failure
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Give the connection back if the reply has come to its end, and close it if not."""
+        if not self._over:
+            self._over = True
+            self._owner.release(self._connection, self._origin)
+
+
+def _check_encoding(headers: Mapping[str, str], status: int) -> None:
+    encoding = headers.get("content-encoding")
+    if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
+        raise InvalidReply(
+            f"The reply is compressed ({quotable(encoding, 40)}) although that was ruled out.",
+            code="reply_compressed",
+            status=status,
+        )
+
+
+def _translated(error: Exception, timeout: float) -> GenesysMediaError:
+    """Return httpx's error as one of ours; what could not even be sent is told from what may have been carried out."""
+    match error:
+        case TooLarge():
+            return InvalidReply(f"{error}.", code="reply_too_large", status=error.status)
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
+            return ConnectFailed(
+                f"Nothing was sent: {quotable(str(error))}.", retryable=False, advice="Correct the request."
+            )
+        case httpx.ConnectTimeout() | httpx.PoolTimeout():
+            return ConnectFailed(f"{error} ({timeout:g} s).")
+        case httpx.ConnectError():
+            return ConnectFailed(f"No connection: {quotable(str(error))}.")
+        case httpx.TimeoutException():
+            return ExchangeTimeout(f"No complete reply within {timeout:g} s.")
+        case _:
+            return TransportError(
+                f"No complete reply came after the request was sent; Genesys may have carried it out: {error}."
+            )

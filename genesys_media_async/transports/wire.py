@@ -1,0 +1,183 @@
+"""What goes out: the head of a request as bytes, with nothing in it that could smuggle another."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import httpx
+
+from .connections import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from .base import HttpRequest
+
+MOST_REMEMBERED = 64
+"""How many origins, beginnings of URLs and header mappings are kept to save work, each."""
+
+_PORTS = {"http": 80, "https": 443}
+_BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NOT_IN_A_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_VISIBLE = bytes(range(0x21, 0x7F))
+
+
+class _Lines(NamedTuple):
+    """A header mapping as it goes out to an origin."""
+
+    headers: Mapping[str, str]
+    origin: Origin
+    encoded: bytes
+
+
+class Encoder:
+    """Turns requests into bytes, and remembers what many of them have in common."""
+
+    def __init__(self) -> None:
+        self._origins: dict[tuple[str, bytes], Origin] = {}
+        self._prefixes: dict[str, Origin] = {}
+        self._lines: dict[int, _Lines] = {}
+
+    def encode(self, request: HttpRequest) -> tuple[Origin, bytes]:
+        """Return where a request goes, and all its bytes."""
+        url, method, body = request.url, request.method, request.body
+        slash = url.find("/", 8)
+        origin = self._prefixes.get(url[:slash]) if slash > 0 else None
+        if origin is None:
+            origin, path = self._located(url)
+        else:
+            path = url[slash:]
+        if "#" in path:
+            path = path[: path.index("#")]
+        headers = request.headers
+        lines = self._lines.get(id(headers))
+        if lines is None or lines.headers is not headers or lines.origin is not origin:
+            lines = self._remembered(headers, origin)
+        encoded = lines.encoded
+        if body or method in _BODY_EXPECTED:
+            encoded = b"%bcontent-length: %d\r\n" % (encoded, len(body))
+        return origin, b"%b%b\r\n%b" % (_start_line(method, path.encode()), encoded, body)
+
+    def _located(self, url: str) -> tuple[Origin, str]:
+        """Parse a URL whose beginning was not yet seen, or that has no path."""
+        parsed = httpx.URL(url)
+        origin = self.origin_of(parsed)
+        slash = url.find("/", 8)
+        prefix = url[:slash]
+        if slash < 0 or "?" in prefix or "#" in prefix:
+            return origin, parsed.raw_path.decode("ascii")
+        if len(self._prefixes) >= MOST_REMEMBERED:
+            self._prefixes.clear()
+        self._prefixes[prefix] = origin
+        return origin, url[slash:]
+
+    def origin_of(self, url: httpx.URL) -> Origin:
+        """Return the one origin for all URLs with the same scheme, host and port."""
+        key = url.scheme, url.netloc
+        origin = self._origins.get(key)
+        if origin is None:
+            if url.scheme not in _PORTS:
+                raise httpx.UnsupportedProtocol("The URL has to begin with http:// or https://")
+            if not url.host:
+                raise httpx.UnsupportedProtocol("The URL names no host")
+            if len(self._origins) >= MOST_REMEMBERED:
+                self._origins = {each: origin for each, origin in self._origins.items() if origin.idle}
+                self._prefixes.clear()
+                self._lines.clear()
+            host = url.raw_host.decode("ascii")
+            origin = Origin(host, url.port or _PORTS[url.scheme], url.scheme == "https", url.netloc)
+            self._origins[key] = origin
+        return origin
+
+    def _remembered(self, headers: Mapping[str, str], origin: Origin) -> _Lines:
+        """Encode a header mapping once for all requests that share it."""
+        try:
+            raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        except UnicodeEncodeError:
+            raise httpx.LocalProtocolError("A header has characters that HTTP has no bytes for") from None
+        fields, framing = _encoded(raw)
+        if b"transfer-encoding" in framing:
+            raise httpx.LocalProtocolError("A request that is sent whole has no Transfer-Encoding; leave it out")
+        lines = [line for name, line in fields if name != b"content-length"]
+        if b"host" not in framing:
+            lines.insert(0, b"Host: %b\r\n" % origin.authority)
+        if len(self._lines) >= MOST_REMEMBERED:
+            self._lines.clear()
+        self._lines[id(headers)] = remembered = _Lines(headers, origin, b"".join(lines))
+        return remembered
+
+
+def _start_line(method: str, target: bytes) -> bytes:
+    """Return the first line of a request; nothing may be in it that could end it early."""
+    if target.translate(None, _VISIBLE) or not target:
+        raise httpx.LocalProtocolError(
+            "The request's target has spaces, control characters or letters beyond ASCII; percent-encode them"
+        )
+    if method not in _METHODS:
+        if method == "CONNECT":
+            raise httpx.LocalProtocolError("CONNECT is for proxies, which this transport does not speak to")
+        if not method.isascii() or not _TOKEN.fullmatch(method.encode()):
+            raise httpx.LocalProtocolError("The request's method is no HTTP token")
+    return b"%b %b HTTP/1.1\r\n" % (method.encode(), target)
+
+
+def _encoded(raw: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], dict[bytes, bytes]]:
+    """
+    Return the lower-case name and the line of each header, and those that say how the request is framed.
+
+    Nothing may be in a header that could end it early or begin another.
+    """
+    fields: list[tuple[bytes, bytes]] = []
+    framing: dict[bytes, bytes] = {}
+    for name, value in raw:
+        if not _TOKEN.fullmatch(name):
+            raise httpx.LocalProtocolError("A header's name is no HTTP token")
+        if _NOT_IN_A_VALUE.search(value):
+            raise httpx.LocalProtocolError(f"The value of the header {name.decode()} has control characters")
+        key = name.lower()
+        if key in _FRAMING:
+            if key in framing:
+                raise httpx.LocalProtocolError(f"The header {name.decode()} is there twice")
+            framing[key] = value
+        elif key == b"upgrade":
+            raise httpx.LocalProtocolError("This transport cannot change to another protocol; leave out Upgrade")
+        fields.append((key, b"%b: %b\r\n" % (name, value)))
+    return fields, framing
+
+
+def httpx_head(request: httpx.Request, origin: Origin) -> tuple[bytes, int | None, bytes | None]:
+    """
+    Return the head of a request of httpx's, the length of its body, and the body if it is at hand.
+
+    Without a length the body goes in chunks.
+    """
+    stream = request.stream
+    body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else None
+    target = request.extensions.get("target")
+    fields, framing = _encoded(request.headers.raw)
+    lines = [_start_line(request.method, request.url.raw_path if target is None else target)]
+    if b"host" not in framing:
+        lines.append(b"Host: %b\r\n" % origin.authority)
+    lines += [line for _, line in fields]
+    coding, said = framing.get(b"transfer-encoding"), framing.get(b"content-length")
+    if coding is not None:
+        if said is not None or coding.lower() != b"chunked":
+            raise httpx.LocalProtocolError("A request has either a Content-Length or Transfer-Encoding: chunked")
+        length = body = None
+    elif said is not None:
+        if not said.isdigit() or (body is not None and len(body) != int(said)):
+            raise httpx.LocalProtocolError("The request's Content-Length is not the length of its body")
+        length = int(said)
+    elif body is None:
+        lines.append(b"Transfer-Encoding: chunked\r\n")
+        length = None
+    else:
+        length = len(body)
+        if body or request.method in _BODY_EXPECTED:
+            lines.append(b"Content-Length: %d\r\n" % length)
+    lines.append(b"\r\n")
+    return b"".join(lines), length, body
