@@ -7,6 +7,7 @@ leaves an audit record, one that is cancelled on its way included.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -86,11 +87,10 @@ class Answer(NamedTuple, Generic[T]):
 
 
 @dataclass(slots=True)
-class _Progress:
+class _Progress(Tries):
     """What one call has come to so far; the last three are of its last attempt."""
 
-    ends: float
-    tries: Tries = field(default_factory=Tries)
+    ends: float = math.inf
     attempts: int = 0
     retries_paid: int = 0
     latency: float = 0.0
@@ -147,7 +147,7 @@ class Api:
 
     async def record_unsent(self, subject: str, action: str, error: GenesysMediaError) -> None:
         """Leave the audit record of a request that was refused before it could be sent."""
-        await self._record(subject, action, _Progress(ends=0.0), error)
+        await self._record(subject, action, _Progress(), error)
 
     async def _attempt(
         self, call: Call[T], progress: _Progress, tally: Tally
@@ -249,9 +249,7 @@ class Api:
         self, call: Call[T], progress: _Progress, error: GenesysMediaError, budget: RetryBudget, tally: Tally
     ) -> bool:
         left, remaining = budget.left, progress.ends - self._clock.monotonic()
-        decision = self._rule.decide(
-            error, progress.tries, remaining=remaining, budget=budget, repeatable=call.repeatable
-        )
+        decision = self._rule.decide(error, progress, remaining=remaining, budget=budget, repeatable=call.repeatable)
         if not isinstance(decision, Again):
             return False
         progress.retries_paid += budget.left < left
@@ -282,7 +280,7 @@ class Api:
             at=self._clock.wall(),
             action=action,
             file_id=subject,
-            outcome=outcome_of(error),
+            outcome=Outcome.SUCCESS if error is None else outcome_of(error),
             status=progress.status,
             latency=progress.latency,
             user_agent=self._user_agent,

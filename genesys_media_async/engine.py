@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .api import outcome_of
 from .errors import InvalidRequest, TokenUnavailable
-from .events import AttemptAudited, RetrievalFinished
+from .events import AttemptAudited, Outcome, RetrievalFinished
 from .models import DownloadUrl, MediaRequest, MediaResult
 from .tally import Statistics, Tally
 
@@ -115,14 +115,6 @@ class Run:
                 error.advice = f"An id here is {' or '.join(forms)}. {error.advice}"
             raise
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], put: Callable[[MediaResult], None]) -> None:
-        """Ask for all that comes of the requests; each result is put once it is recorded."""
-        errand = _Errand(self, put)
-        await self.engine.endpoint.retrieve(requests, errand)
-        for request in requests:
-            if request.file_id not in errand.answered:
-                raise RuntimeError(f"{self.engine.endpoint!r} told nothing of {request.file_id}.")
-
     async def retrieve_one(self, file_id: str) -> list[MediaResult]:
         """Return all that comes of one id."""
         try:
@@ -130,7 +122,9 @@ class Run:
         except InvalidRequest as error:
             return [await self.refuse(file_id, error)]
         results: list[MediaResult] = []
-        await self.retrieve((request,), results.append)
+        errand = Errand(self, results.append)
+        await self.engine.endpoint.retrieve((request,), errand)
+        errand.require_answers((request,))
         return results
 
     async def refuse(self, file_id: str, error: InvalidRequest) -> MediaResult:
@@ -149,7 +143,7 @@ class Run:
             RetrievalFinished(
                 at=engine.clock.wall(),
                 file_id=result.file_id,
-                outcome=outcome_of(error),
+                outcome=Outcome.SUCCESS if error is None else outcome_of(error),
                 latency=result.latency,
                 attempts=result.attempts,
                 valid=url is not None,
@@ -161,8 +155,8 @@ class Run:
         )
 
 
-class _Errand:
-    """The `Assignment` of one endpoint's call."""
+class Errand:
+    """The `Assignment` of one call of the endpoint: what is told, it finishes and puts."""
 
     def __init__(self, run: Run, put: Callable[[MediaResult], None]) -> None:
         self._run = run
@@ -170,15 +164,24 @@ class _Errand:
         self.rule: ValidationRule = run.options.rule
         self.answered: set[str] = set()
 
+    def require_answers(self, requests: tuple[MediaRequest, ...]) -> None:
+        """Raise `RuntimeError` unless every request was told of: an endpoint must lose none."""
+        for request in requests:
+            if request.file_id not in self.answered:
+                raise RuntimeError(f"{self._run.engine.endpoint!r} told nothing of {request.file_id}.")
+
     def ask(self, call: Call[T], /) -> Awaitable[Answer[T]]:
+        """Make a call to its end."""
         run = self._run
         return run.engine.api.call(call, deadline=run.options.deadline, budget=run.budget, tally=run.tally)
 
     async def wait(self, seconds: float, /) -> None:
+        """Wait, and give the worker's place away meanwhile."""
         async with self._run.rest():
             await self._run.engine.clock.sleep(seconds)
 
     async def tell(self, request: MediaRequest, answer: Answer[DownloadUrl], /, *, media_id: str | None = None) -> None:
+        """Hand over what a request has come to."""
         if media_id is not None:
             await self._record(media_id, answer)
         result = MediaResult(

@@ -52,16 +52,16 @@ class Pool(Generic[Item, Result]):
     """
     Calls `work` for the items, for at most `concurrency` at once, and iterates over what it tells.
 
-    `work` is given one item, or up to `batch_size` of them, and a function that takes a result; it may tell none, one
-    or many. Results come as they are told, not in the order of the items. Once `concurrency` of them wait to be taken,
-    the workers wait too, and nothing more is read from `items`. An exception from `items` or from `work` ends the
-    intake; what is under way is finished and handed over first, then the iteration raises it.
+    `work` is given one item, or up to `batch_size` of them, and may `tell` none, one or many results. They come as they
+    are told, not in the order of the items. Once more than `concurrency` of them wait to be taken, the workers wait
+    too, and nothing more is read from `items`. An exception from `items` or from `work` ends the intake; what is under
+    way is finished and handed over first, then the iteration raises it.
     """
 
     def __init__(
         self,
         items: Iterable[Item] | AsyncIterable[Item],
-        work: Callable[[tuple[Item, ...], Callable[[Result], None]], Awaitable[None]],
+        work: Callable[[tuple[Item, ...]], Awaitable[None]],
         *,
         concurrency: int,
         batch_size: int = 1,
@@ -126,6 +126,11 @@ class Pool(Generic[Item, Result]):
                 waiter.set_result(None)
         return result
 
+    def tell(self, result: Result) -> None:
+        """Hand a result over."""
+        self._ready.append(result)
+        self._arrived.set()
+
     def stop(self) -> None:
         """Take no more items; what is under way is finished and handed over, then the iteration ends."""
         self._stopped = True
@@ -163,7 +168,7 @@ class Pool(Generic[Item, Result]):
                     batch = await self._reader.take(self._batch_size) if self._reader else self._next_batch()
                     if not batch:
                         break
-                    await self._work(batch, self._tell)
+                    await self._work(batch)
                 except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
                     self._failure = self._failure or error
                     self.stop()
@@ -178,10 +183,6 @@ class Pool(Generic[Item, Result]):
             item = next(self._source, _END)
             return () if item is _END else (item,)
         return tuple(islice(self._source, self._batch_size))
-
-    def _tell(self, result: Result) -> None:
-        self._ready.append(result)
-        self._arrived.set()
 
     async def _room(self) -> None:
         waiter = asyncio.get_running_loop().create_future()

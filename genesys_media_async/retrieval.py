@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .engine import Run
+from .engine import Errand, Run
 from .errors import InvalidRequest
 from .models import MediaRequest, MediaResult
 from .pool import Pool
@@ -43,7 +43,9 @@ class Retrieval:
     def __init__(self, engine: Engine, ids: Ids, options: Options, settings: Settings) -> None:
         self._engine = engine
         self._start_patience = settings.start_patience
-        self._pool = Pool(ids, self._work, concurrency=options.concurrency, batch_size=engine.endpoint.batch_size)
+        self._pool = Pool[str, MediaResult](
+            ids, self._work, concurrency=options.concurrency, batch_size=engine.endpoint.batch_size
+        )
         self._tally = Tally()
         self._run = Run(engine, options, self._tally, RetryBudget(settings.retry.budget), rest=self._pool.resting)
         self._under_way: dict[str, _UnderWay] = {}
@@ -95,22 +97,22 @@ class Retrieval:
         """Return how far the run is."""
         return self._engine.statistics(self._tally, since=self._started_at)
 
-    async def _work(self, file_ids: tuple[str, ...], tell: Callable[[MediaResult], None]) -> None:
-        requests: list[MediaRequest] = []
+    async def _work(self, file_ids: tuple[str, ...]) -> None:
+        new: list[MediaRequest] = []
         for file_id in file_ids:
-            if isinstance(request := self._begin(file_id, tell), MediaRequest):
-                requests.append(request)
-            elif request is not None:
-                tell(self._counted(await self._run.refuse(file_id, request)))
-                self._tally.done += 1
-        if not requests:
+            match self._begin(file_id):
+                case MediaRequest() as request:
+                    new.append(request)
+                case InvalidRequest() as error:
+                    self._hand_over(await self._run.refuse(file_id, error))
+                    self._tally.done += 1
+                case None:
+                    pass
+        if not new:
             return
-
-        def put(result: MediaResult) -> None:
-            self._under_way[result.file_id].results.append(result)
-            tell(self._counted(result))
-
-        await self._run.retrieve(tuple(requests), put)
+        requests, errand = tuple(new), Errand(self._run, self._put)
+        await self._engine.endpoint.retrieve(requests, errand)
+        errand.require_answers(requests)
         for request in requests:
             under_way = self._under_way.pop(request.file_id)
             self._tally.done += 1
@@ -118,10 +120,10 @@ class Retrieval:
                 self._recent, self._earlier = {}, self._recent
             self._recent[request.file_id] = under_way.results
             for _ in range(under_way.others):
-                self._repeat(under_way.results, tell)
+                self._repeat(under_way.results)
 
-    def _begin(self, file_id: str, tell: Callable[[MediaResult], None]) -> MediaRequest | InvalidRequest | None:
-        """Return the request to make, why there can be none, or None for an id whose answer another one shares."""
+    def _begin(self, file_id: str) -> MediaRequest | InvalidRequest | None:
+        """Return the request to make, why there can be none, or None for an id that shares another one's answer."""
         # What is not text may not even have a hash.
         if type(file_id) is str:
             if (under_way := self._under_way.get(file_id)) is not None:
@@ -129,7 +131,7 @@ class Retrieval:
                 return None
             known = self._recent.get(file_id) or self._earlier.get(file_id)
             if known and not any(map(self._is_stale, known)):
-                self._repeat(known, tell)
+                self._repeat(known)
                 return None
         try:
             request = self._run.request(file_id)
@@ -138,17 +140,21 @@ class Retrieval:
         self._under_way[file_id] = _UnderWay()
         return request
 
-    def _repeat(self, results: Sequence[MediaResult], tell: Callable[[MediaResult], None]) -> None:
+    def _put(self, result: MediaResult) -> None:
+        self._under_way[result.file_id].results.append(result)
+        self._hand_over(result)
+
+    def _repeat(self, results: Sequence[MediaResult]) -> None:
         self._tally.done += 1
         for result in results:
-            tell(self._counted(result))
+            self._hand_over(result)
 
-    def _counted(self, result: MediaResult) -> MediaResult:
-        if result.ok:
+    def _hand_over(self, result: MediaResult) -> None:
+        if result.url is not None:
             self._tally.succeeded += 1
         else:
             self._tally.failed += 1
-        return result
+        self._pool.tell(result)
 
     def _is_stale(self, result: MediaResult) -> bool:
         url = result.url

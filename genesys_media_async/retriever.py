@@ -184,7 +184,7 @@ class MediaRetriever:
         return self._running().governor.state()
 
     def metrics(self) -> MetricsSnapshot:
-        """Return counts by outcome, latency percentiles and the like; events reach them within a moment."""
+        """Return counts by outcome, latency percentiles and the like, as they are now."""
         return self._metrics.snapshot()
 
     def _running(self) -> Engine:
@@ -199,7 +199,7 @@ class MediaRetriever:
         transport = _as_transport(self._transport, settings)
         if transport is not self._transport:
             stack.push_async_callback(transport.aclose)
-        lanes = Lanes(audit=self._audit, metrics=(self._metrics, *self._sinks))
+        lanes = Lanes(audit=self._audit, metrics=self._sinks, count=self._metrics.count)
         stack.push_async_callback(lanes.aclose)
         task_group = await _enter_task_group(stack)
         lanes.start(task_group)

@@ -46,7 +46,6 @@ def check(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlR
     )
 
 
-@lru_cache(maxsize=256)
 def matches(content_type: str, pattern: str) -> bool:
     """Whether a content type, with or without parameters, is one that a pattern such as `audio/*` stands for."""
     kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
@@ -54,13 +53,18 @@ def matches(content_type: str, pattern: str) -> bool:
     return bool(kind and subtype) and wanted_kind in {"*", kind} and wanted_subtype in {"*", subtype}
 
 
+@lru_cache(maxsize=256)
+def _is_one_of(content_type: str, patterns: tuple[str, ...]) -> bool:
+    return any(matches(content_type, pattern) for pattern in patterns)
+
+
 def _content_type(url: DownloadUrl, rule: ValidationRule) -> UrlRefused | None:
+    if url.content_type is not None and _is_one_of(url.content_type, rule.content_types):
+        return None
     if url.content_type is None or not url.content_type.strip():
         if "*/*" in rule.content_types:
             return None
         return UrlRefused("The reply names no content type.", code="content_type_missing")
-    if any(matches(url.content_type, pattern) for pattern in rule.content_types):
-        return None
     return UrlRefused(
         f"The content type is {quotable(url.content_type, 80)}; allowed: {', '.join(rule.content_types) or 'none'}.",
         code="content_type_refused",

@@ -40,11 +40,12 @@ def pool_of(
 ) -> Pool[Item, Result]:
     """A pool whose work tells one result for each item."""
 
-    async def telling(batch: tuple[Item, ...], tell: Callable[[Result], None]) -> None:
+    async def telling(batch: tuple[Item, ...]) -> None:
         (item,) = batch
-        tell(await work(item))
+        pool.tell(await work(item))
 
-    return Pool(items, telling, concurrency=concurrency)
+    pool = Pool[Item, Result](items, telling, concurrency=concurrency)
+    return pool
 
 
 async def double(item: int) -> int:

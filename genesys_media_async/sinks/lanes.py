@@ -35,7 +35,14 @@ class Lanes:
     the bounded queue of each metrics sink; what finds a queue full is dropped and counted in `dropped`. Neither waits.
     """
 
-    def __init__(self, *, audit: Sequence[Sink] = (), metrics: Sequence[Sink] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        audit: Sequence[Sink] = (),
+        metrics: Sequence[Sink] = (),
+        count: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        self._count = count
         self._audit = _AuditLane(audit, then=self.emit) if audit else None
         self._metrics = [_MetricsLane(sink) for sink in metrics]
 
@@ -67,7 +74,8 @@ class Lanes:
         return None
 
     def emit(self, event: Event) -> None:
-        """Queue an event for every metrics sink."""
+        """Count an event, and queue it for every metrics sink."""
+        self._count(event)
         for lane in self._metrics:
             lane.put(event)
 

@@ -106,9 +106,13 @@ class MetricsSink:
     async def write(self, events: Sequence[Event]) -> None:
         """Count the events."""
         for event in events:
-            self._happened[type(event)] += 1
-            if isinstance(event, RetrievalFinished):
-                self._count(event)
+            self.count(event)
+
+    def count(self, event: Event) -> None:
+        """Count one event."""
+        self._happened[type(event)] += 1
+        if isinstance(event, RetrievalFinished):
+            self._count(event)
 
     async def aclose(self) -> None:
         """Do nothing: the numbers stay readable."""

@@ -229,6 +229,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close politely where nothing is under way; what was not yet sent is not worth waiting for."""
+        if self._gone:
+            return
         if self.complete and not self._transport.get_write_buffer_size():
             self._transport.close()
         else:
@@ -338,9 +340,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         """Finish, unless this was only an interim reply."""
+        if self.complete:
+            return
         if self.status >= _FIRST_FINAL_STATUS:
-            if not self.complete:
-                self._finish()
+            self._finish()
         elif self.status == _SWITCHING_PROTOCOLS:
             self.fail(httpx.RemoteProtocolError(_SWITCHES))
         else:

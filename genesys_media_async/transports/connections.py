@@ -13,6 +13,7 @@ import anyio
 import httpx
 
 from .connection import Connection
+from .racing import race
 from .tls import tls_context
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ TICK = 0.02
 """Seconds between two looks at the deadlines, at least; so late may a time-out be."""
 
 READ_SIZE = 64 * 1024
-HAPPY_EYEBALLS_DELAY = 0.25
 CLOSE_PATIENCE = 2.0
 
 
@@ -132,32 +132,25 @@ class Connections:
                 self._connecting -= 1
                 self._serve()
             raise
-        if self._closed:
-            raise httpx.ConnectError("The transport was closed")
         if not waiter.granted:
+            if self._closed:
+                raise httpx.ConnectError("The transport was closed")
             raise httpx.PoolTimeout("No connection came free in time")
         return waiter.connection
 
     async def _connect(self, origin: Origin, until: float) -> Connection:
         loop = asyncio.get_running_loop()
-        options: dict[str, Any] = {}
-        if origin.tls:
-            if self._ssl_context is None:
-                self._ssl_context = tls_context()
-            self._ssl_context.set_alpn_protocols(["http/1.1"])
-            options |= {
-                "ssl": self._ssl_context,
-                "server_hostname": origin.host,
-                "ssl_shutdown_timeout": CLOSE_PATIENCE,
-            }
-        if isinstance(loop, asyncio.BaseEventLoop) and not _is_address(origin.host):
-            # uvloop tries one address after the other, and has no such option.
-            options["happy_eyeballs_delay"] = HAPPY_EYEBALLS_DELAY
         connection = Connection(loop, self._buffer, on_gone=self._gone, on_lost=self._lost)
         scope = asyncio.timeout_at(None if until == math.inf else until)
         try:
+            options = self._tls_options(origin) if origin.tls else {}
             async with scope:
-                await loop.create_connection(lambda: connection, origin.host, origin.port, **options)
+                if isinstance(loop, asyncio.BaseEventLoop) and not _is_address(origin.host):
+                    options["sock"] = await race(loop, origin.host, origin.port)
+                else:
+                    # uvloop tries one address of a name after the other.
+                    options |= {"host": origin.host, "port": origin.port}
+                await loop.create_connection(lambda: connection, **options)
             if self._closed:
                 connection.abort()
             if not connection.is_open:
@@ -176,6 +169,12 @@ class Connections:
             self._connecting -= 1
             if connection not in self._usable:
                 self._serve()
+
+    def _tls_options(self, origin: Origin) -> dict[str, Any]:
+        if self._ssl_context is None:
+            self._ssl_context = tls_context()
+        self._ssl_context.set_alpn_protocols(["http/1.1"])
+        return {"ssl": self._ssl_context, "server_hostname": origin.host, "ssl_shutdown_timeout": CLOSE_PATIENCE}
 
     def _reserve(self) -> bool:
         """Count one more connection that is about to be opened, if there may be one, at the cost of an idle one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, cast
 
 import httpx
 
@@ -173,9 +173,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         write: float,
     ) -> None:
         """Send a body piece by piece, in chunks if nobody knows its length; stop when the reply is there."""
-        if not isinstance(stream, AsyncIterable):
-            raise TypeError("An AsyncClient needs a request body that is an async stream.")
-        pieces = aiter(stream)
+        pieces = aiter(cast("httpx.AsyncByteStream", stream))
         connection.sent = False
         sent = 0
         try:

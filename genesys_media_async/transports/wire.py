@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
@@ -60,7 +61,9 @@ class Encoder:
         encoded = lines.encoded
         if body or method in _BODY_EXPECTED:
             encoded = b"%bcontent-length: %d\r\n" % (encoded, len(body))
-        return origin, b"%b%b\r\n%b" % (_start_line(method, path.encode()), encoded, body)
+        target = path.encode()
+        _check_start(method, target)
+        return origin, b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), target, encoded, body)
 
     def _located(self, url: str) -> tuple[Origin, str]:
         """Parse a URL whose beginning was not yet seen, or that has no path."""
@@ -111,8 +114,8 @@ class Encoder:
         return remembered
 
 
-def _start_line(method: str, target: bytes) -> bytes:
-    """Return the first line of a request; nothing may be in it that could end it early."""
+def _check_start(method: str, target: bytes) -> None:
+    """Refuse a first line with anything in it that could end it early."""
     if target.translate(None, _VISIBLE) or not target:
         raise httpx.LocalProtocolError(
             "The request's target has spaces, control characters or letters beyond ASCII; percent-encode them"
@@ -122,7 +125,6 @@ def _start_line(method: str, target: bytes) -> bytes:
             raise httpx.LocalProtocolError("CONNECT is for proxies, which this transport does not speak to")
         if not method.isascii() or not _TOKEN.fullmatch(method.encode()):
             raise httpx.LocalProtocolError("The request's method is no HTTP token")
-    return b"%b %b HTTP/1.1\r\n" % (method.encode(), target)
 
 
 def _encoded(raw: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], dict[bytes, bytes]]:
@@ -157,9 +159,12 @@ def httpx_head(request: httpx.Request, origin: Origin) -> tuple[bytes, int | Non
     """
     stream = request.stream
     body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else None
-    target = request.extensions.get("target")
+    if body is None and not isinstance(stream, AsyncIterable):
+        raise TypeError("Under an AsyncClient a request's body has to be an async stream.")
+    target: bytes = request.extensions.get("target", request.url.raw_path)
+    _check_start(request.method, target)
     fields, framing = _encoded(request.headers.raw)
-    lines = [_start_line(request.method, request.url.raw_path if target is None else target)]
+    lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)]
     if b"host" not in framing:
         lines.append(b"Host: %b\r\n" % origin.authority)
     lines += [line for _, line in fields]
