@@ -48,6 +48,10 @@ Carrier = httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["au
 """What may be said of how requests travel; see `MediaRetriever`."""
 
 
+KEEP_IDLE = 30.0
+"""Seconds for which a connection may rest: longer than the gaps of a paced run."""
+
+
 class RunOptions(TypedDict, total=False):
     """
     What may be said for one run; what is left out is taken from the settings.
@@ -264,7 +268,8 @@ def _as_transport(given: Carrier, settings: Settings) -> Transport:
         given = "httpx" if settings.proxy is not None or getproxies() else "direct"
     match given:
         case "direct":
-            return DirectTransport()
+            # The governor and the workers bound what is in flight, so the connections need no bound of their own.
+            return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE))
         case "httpx":
             return HttpxTransport.from_settings(settings)
         case DirectTransport():

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 
-AUTO_WORKERS = 16
+AUTO_WORKERS = 64
 """Workers where nobody names a number; httpx's connection pool gets slower, not faster, with many more."""
 
 REGIONS: Final = {

@@ -604,7 +604,7 @@ class TestTheInstallation:
             "import sys\n"
             "from genesys_media_async.cli import main\n"
             "main(['--version'])\n"
-            "sys.exit(any(name.startswith(('genesys_media_async.simulator', 'rich.live', 'httptools')) "
+            "sys.exit(any(name.startswith(('genesys_media_async.simulator', 'rich.live')) "
             "for name in sys.modules))"
         )
         with anyio.fail_after(PATIENCE):

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
-import httpx
 
 from ..retriever import MediaRetriever
 from ..settings import QuotaLimit, Settings
@@ -40,18 +39,16 @@ async def _run(items: int, target: Target, progress: ProgressKind) -> Ended:
     quota = Quota(limit=LIMIT, seconds=WINDOW)
     async with Simulator(SimulatorSettings(quota=quota, latency=LATENCY, count_file_ids=False)) as simulator:
         settings = _settings_for(simulator)
-        # Our own connections, since a proxy named in the environment cannot reach this machine.
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=settings.workers)
-        async with httpx.AsyncHTTPTransport(limits=limits) as transport:
-            ended = await Run(
-                MediaRetriever(settings, transport=transport),
-                read_ids([f"recording-{number:06}" for number in range(1, items + 1)], None),
-                Output(target, *encoder("jsonl")),
-                progress_for(progress),
-                total=items,
-                quiet=progress == "none",
-                names=Names(),
-            ).to_its_end()
+        ended = await Run(
+            # A proxy named in the environment cannot reach this machine.
+            MediaRetriever(settings, transport="direct"),
+            read_ids([f"recording-{number:06}" for number in range(1, items + 1)], None),
+            Output(target, *encoder("jsonl")),
+            progress_for(progress),
+            total=items,
+            quiet=progress == "none",
+            names=Names(),
+        ).to_its_end()
         counts = simulator.counts
     said = (
         f"The simulator, which allows {quota.limit} requests in {quota.seconds:g} s, counted {counts.api_requests:,} "

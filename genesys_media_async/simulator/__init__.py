@@ -5,13 +5,6 @@ It serves every family of operations that hands out a media URL, and those that 
 behind them is `Simulator.organization`, which knows the ids of everything there is.
 """
 
-from importlib.util import find_spec as _find_spec
-
-if _find_spec("httptools") is None:
-    raise ModuleNotFoundError(
-        "the simulator needs httptools: pip install 'genesys-media-async[simulator]'", name="httptools"
-    )
-
 from .batch import BatchItem, BatchJob
 from .counts import Counts
 from .family_settings import (

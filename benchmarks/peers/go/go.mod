@@ -1,0 +1,3 @@
+module genesys-media-benchmark-peer
+
+go 1.22

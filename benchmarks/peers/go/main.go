@@ -1,0 +1,345 @@
+// The whole pipeline as a Go program does it: goroutines, net/http, encoding/json, log/slog.
+//
+// For each id: the cached token, the payload, one POST, the JSON decoded, the URL validated, the latency counted, an
+// audit line written. Command line and report are those of the Python peers.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	clientID     = "demo-client"
+	clientSecret = "demo-secret"
+	expiresIn    = 3600
+	renewAhead   = 5 * time.Minute
+	userAgent    = "go-http-client/1.1"
+	buckets      = 1024
+)
+
+type payload struct {
+	FileID    string `json:"fileId"`
+	ExpiresIn int    `json:"expiresIn"`
+}
+
+type reply struct {
+	URL         string `json:"url"`
+	ExpiresIn   int    `json:"expiresIn"`
+	FileName    string `json:"fileName"`
+	ContentType string `json:"contentType"`
+}
+
+// tokenCache asks for a token when there is none that is fresh.
+type tokenCache struct {
+	url     string
+	client  *http.Client
+	lock    sync.RWMutex
+	value   string
+	renewAt time.Time
+}
+
+func (cache *tokenCache) get(ctx context.Context) (string, error) {
+	cache.lock.RLock()
+	value, renewAt := cache.value, cache.renewAt
+	cache.lock.RUnlock()
+	if value != "" && time.Now().Before(renewAt) {
+		return value, nil
+	}
+	cache.lock.Lock()
+	defer cache.lock.Unlock()
+	if cache.value != "" && time.Now().Before(cache.renewAt) {
+		return cache.value, nil
+	}
+	form := url.Values{"grant_type": {"client_credentials"}}.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, cache.url, strings.NewReader(form))
+	if err != nil {
+		return "", err
+	}
+	credentials := base64.StdEncoding.EncodeToString([]byte(clientID + ":" + clientSecret))
+	request.Header.Set("Authorization", "Basic "+credentials)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := cache.client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	var granted struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&granted); err != nil {
+		return "", err
+	}
+	cache.value = granted.AccessToken
+	cache.renewAt = time.Now().Add(time.Duration(granted.ExpiresIn)*time.Second - renewAhead)
+	return cache.value, nil
+}
+
+// metrics belong to one worker, so that nobody waits for them; they are added up at the end.
+type metrics struct {
+	latency    [buckets]int
+	answers    int
+	errors     int
+	firstError string
+}
+
+func (own *metrics) count(latency time.Duration, problem error) {
+	bucket := int(math.Ceil(math.Log(math.Max(latency.Seconds(), 1e-6)/1e-6) / math.Log(1.05)))
+	own.latency[min(max(bucket, 0), buckets-1)]++
+	own.answers++
+	if problem != nil {
+		own.errors++
+		if own.firstError == "" {
+			own.firstError = problem.Error()
+		}
+	}
+}
+
+func (own *metrics) add(other *metrics) {
+	for bucket, number := range other.latency {
+		own.latency[bucket] += number
+	}
+	own.answers += other.answers
+	own.errors += other.errors
+	if own.firstError == "" {
+		own.firstError = other.firstError
+	}
+}
+
+func (own *metrics) percentile(share float64) float64 {
+	wanted, seen := int(math.Ceil(share*float64(own.answers))), 0
+	for bucket, number := range own.latency {
+		if seen += number; seen >= wanted {
+			return 1e-6 * math.Pow(1.05, float64(bucket))
+		}
+	}
+	return 0
+}
+
+type retriever struct {
+	base   string
+	client *http.Client
+	tokens *tokenCache
+	audit  *slog.Logger
+}
+
+// retrieve takes one id all the way.
+func (r *retriever) retrieve(ctx context.Context, fileID string, own *metrics) {
+	sent := time.Now()
+	status, correlationID, err := r.ask(ctx, fileID, &sent)
+	latency := time.Since(sent)
+	own.count(latency, err)
+	if r.audit == nil {
+		return
+	}
+	outcome := "success"
+	if err != nil {
+		outcome = "validation_failed"
+	}
+	r.audit.LogAttrs(ctx, slog.LevelInfo, "attempt_audited",
+		slog.String("action", "media_storage.download_url"),
+		slog.String("file_id", fileID),
+		slog.String("outcome", outcome),
+		slog.Int("status", status),
+		slog.Float64("latency", latency.Seconds()),
+		slog.String("user_agent", userAgent),
+		slog.Int("attempt", 1),
+		slog.Any("code", nil),
+		slog.String("correlation_id", correlationID),
+	)
+}
+
+func (r *retriever) ask(ctx context.Context, fileID string, sent *time.Time) (int, string, error) {
+	if !isFileID(fileID) {
+		return 0, "", fmt.Errorf("%q is no file id", fileID)
+	}
+	token, err := r.tokens.get(ctx)
+	if err != nil {
+		return 0, "", err
+	}
+	body, err := json.Marshal(payload{FileID: fileID, ExpiresIn: expiresIn})
+	if err != nil {
+		return 0, "", err
+	}
+	target := r.base + "/api/v2/media/storage/files/" + url.PathEscape(fileID) + "/download-url"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Authorization", "Bearer "+token)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", userAgent)
+	*sent = time.Now()
+	response, err := r.client.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	correlationID := response.Header.Get("Inin-Correlation-Id")
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return response.StatusCode, correlationID, err
+	}
+	return response.StatusCode, correlationID, check(fileID, response, content)
+}
+
+// check says what is wrong with an answer.
+func check(fileID string, response *http.Response, content []byte) error {
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", response.StatusCode)
+	}
+	contentType, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(contentType), "application/json") {
+		return fmt.Errorf("content type %s", contentType)
+	}
+	var answer reply
+	if err := json.Unmarshal(content, &answer); err != nil {
+		return err
+	}
+	if answer.ExpiresIn <= 0 || answer.ExpiresIn > expiresIn {
+		return fmt.Errorf("expiresIn %d", answer.ExpiresIn)
+	}
+	if !strings.HasPrefix(answer.ContentType, "audio/") && !strings.HasPrefix(answer.ContentType, "video/") &&
+		!strings.HasPrefix(answer.ContentType, "image/") {
+		return fmt.Errorf("media type %q", answer.ContentType)
+	}
+	parsed, err := url.Parse(answer.URL)
+	if err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.User != nil {
+		return errors.New("no https URL")
+	}
+	if !strings.HasPrefix(parsed.Path, "/recordings/"+fileID+"/") || answer.FileName != fileID+".wav" {
+		return errors.New("another file's answer")
+	}
+	return nil
+}
+
+func isFileID(text string) bool {
+	if text == "" || len(text) > 128 || text[0] == '.' {
+		return false
+	}
+	for _, character := range []byte(text) {
+		switch {
+		case 'a' <= character && character <= 'z', 'A' <= character && character <= 'Z',
+			'0' <= character && character <= '9', character == '.', character == '_', character == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// run lets the workers take the numbers from first to end, and returns what they counted together.
+func (r *retriever) run(ctx context.Context, workers int, first, end int64) *metrics {
+	var next atomic.Int64
+	next.Store(first)
+	counted := make([]metrics, workers)
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			for {
+				number := next.Add(1) - 1
+				if number >= end {
+					return
+				}
+				r.retrieve(ctx, fmt.Sprintf("00000000-0000-4000-8000-%012d", number), &counted[worker])
+			}
+		}()
+	}
+	group.Wait()
+	total := &metrics{}
+	for worker := range counted {
+		total.add(&counted[worker])
+	}
+	return total
+}
+
+func cpuSeconds() float64 {
+	var self, children syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &self)
+	_ = syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children)
+	nanoseconds := self.Utime.Nano() + self.Stime.Nano() + children.Utime.Nano() + children.Stime.Nano()
+	return float64(nanoseconds) / 1e9
+}
+
+func peakMiB() float64 {
+	status, _ := os.ReadFile("/proc/self/status")
+	for _, line := range strings.Split(string(status), "\n") {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
+			kibibytes, _ := strconv.ParseFloat(fields[1], 64)
+			return kibibytes / 1024
+		}
+	}
+	return 0
+}
+
+func main() {
+	base := flag.String("url", "", "the platform")
+	tokenURL := flag.String("token-url", "", "where tokens are granted")
+	items := flag.Int64("items", 0, "ids that are measured")
+	workers := flag.Int("in-flight", 64, "goroutines")
+	warmUp := flag.Int64("warm-up", 0, "ids before, which are not")
+	out := flag.String("out", "", "where the report goes")
+	auditPath := flag.String("audit", "", "where the audit lines go")
+	collect := flag.Int("gogc", 100, "how far the heap may grow between two collections, in percent")
+	flag.Parse()
+	debug.SetGCPercent(*collect)
+
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns = *workers
+	transport.MaxIdleConnsPerHost = *workers
+	transport.DisableCompression = true
+	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	own := &retriever{base: *base, client: client, tokens: &tokenCache{url: *tokenURL, client: client}}
+	if *auditPath != "" {
+		file, err := os.OpenFile(*auditPath, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		own.audit = slog.New(slog.NewJSONHandler(file, nil))
+	}
+
+	ctx := context.Background()
+	before := own.run(ctx, *workers, 0, *warmUp)
+	cpu, started := cpuSeconds(), time.Now()
+	counted := own.run(ctx, *workers, *warmUp, *warmUp+*items)
+	seconds, spent := time.Since(started).Seconds(), cpuSeconds()-cpu
+	firstError := counted.firstError
+	if firstError == "" {
+		firstError = before.firstError
+	}
+	report, _ := json.Marshal(map[string]any{
+		"items":       counted.answers,
+		"seconds":     seconds,
+		"cpu_seconds": spent,
+		"peak_mib":    peakMiB(),
+		"errors":      counted.errors + before.errors,
+		"first_error": firstError,
+		"latency_p50": counted.percentile(0.5),
+		"latency_p99": counted.percentile(0.99),
+	})
+	if err := os.WriteFile(*out, report, 0o600); err != nil {
+		panic(err)
+	}
+}

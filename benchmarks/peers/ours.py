@@ -1,0 +1,74 @@
+"""
+This package through its public interface, as its README uses it: `retrieve_many`, and a check of each result.
+
+A permit of the quota is paid for each request, which no peer does; the quota is the largest there is, so that nobody
+waits. The package's metrics are always on. With `--audit` the audit trail is, too.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import httpx
+from shared import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Measurement, Options, Tally, run, write_report
+
+from genesys_media_async import JsonLinesSink, MediaRetriever, QuotaLimit, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genesys_media_async import MediaResult
+
+QUOTA = QuotaLimit(limit=10_000_000, seconds=60)
+
+
+def count(tally: Tally, result: MediaResult) -> None:
+    """Count a result, and an error unless it is the answer to its own id."""
+    tally.answers += 1
+    url = result.url
+    if url is None:
+        tally.fail(repr(result.error))
+    elif f"/recordings/{result.file_id}/" not in url.url or url.file_name != f"{result.file_id}.wav":
+        tally.fail("another file's answer")
+
+
+async def main(options: Options) -> None:
+    """Retrieve all ids."""
+    settings = Settings.model_validate(
+        {
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "base_url": options.url,
+            "login_url": options.token_url.removesuffix("/oauth/token"),
+            "expires_in": EXPIRES_IN,
+            "quota": QUOTA,
+            "concurrency": options.in_flight,
+        }
+    )
+    audit = [JsonLinesSink(options.audit)] if options.audit else []
+    tally, measurement = Tally(), Measurement()
+
+    async def retrieve(ids: Iterator[str]) -> None:
+        async with retriever.retrieve_many(ids) as results:
+            async for result in results:
+                count(tally, result)
+
+    async with AsyncExitStack() as stack:
+        if options.rest.transport == "httpx":
+            client = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
+            retriever = MediaRetriever(settings, transport=client, audit=audit)
+        else:
+            retriever = MediaRetriever(settings, audit=audit)
+        await stack.enter_async_context(retriever)
+        await retrieve(options.warm_up_ids())
+        tally.answers = 0
+        with measurement:
+            await retrieve(options.ids())
+        metrics = retriever.metrics()
+    write_report(options, measurement, tally, {"latency_p50": metrics.latency_p50, "latency_p99": metrics.latency_p99})
+
+
+if __name__ == "__main__":
+    parsed = Options.parse(transport=("auto", "httpx"))
+    run(main(parsed), parsed.loop)
