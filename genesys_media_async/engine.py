@@ -140,17 +140,18 @@ class Run:
         if engine.webhooks is not None and url is not None:
             engine.webhooks.post(result.file_id, url, media_id=result.media_id)
         engine.lanes.emit(
+            # By position, as in `Api`.
             RetrievalFinished(
-                at=engine.clock.wall(),
-                file_id=result.file_id,
-                outcome=Outcome.SUCCESS if error is None else outcome_of(error),
-                latency=result.latency,
-                attempts=result.attempts,
-                valid=url is not None,
-                media_id=result.media_id,
-                content_type=url.content_type if url is not None else None,
-                expires_in=url.expires_in if url is not None else None,
-                code=error.code if error is not None else None,
+                engine.clock.wall(),
+                result.file_id,
+                Outcome.SUCCESS if error is None else outcome_of(error),
+                result.latency,
+                result.attempts,
+                url is not None,
+                result.media_id,
+                url.content_type if url is not None else None,
+                url.expires_in if url is not None else None,
+                error.code if error is not None else None,
             )
         )
 

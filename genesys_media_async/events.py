@@ -26,7 +26,7 @@ class Outcome(StrEnum):
     VALIDATION_FAILED = "validation_failed"
 
 
-@value(kw_only=True)
+@value
 class Event:
     """Something that happened `at` that many seconds since 1970 UTC."""
 
@@ -54,7 +54,7 @@ def _to_the_second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-@value(kw_only=True)
+@value
 class AttemptAudited(Event):
     """
     The audit record: one for every attempt, and one for a request that was refused before it was sent.
@@ -76,7 +76,7 @@ class AttemptAudited(Event):
     correlation_id: str | None = None
 
 
-@value(kw_only=True)
+@value
 class RetrievalFinished(Event):
     """
     One medium is done: the event that metrics are made of. `latency` and `expires_in` are in seconds.
@@ -97,7 +97,7 @@ class RetrievalFinished(Event):
     code: str | None = None
 
 
-@value(kw_only=True)
+@value
 class RetryScheduled(Event):
     """An attempt failed and will be repeated in `delay` seconds; sent when the wait begins."""
 
@@ -110,7 +110,7 @@ class RetryScheduled(Event):
     status: int | None = None
 
 
-@value(kw_only=True)
+@value
 class TokenRefreshed(Event):
     """A token was granted for `life` seconds; asking took `latency` seconds."""
 
@@ -120,7 +120,7 @@ class TokenRefreshed(Event):
     latency: float
 
 
-@value(kw_only=True)
+@value
 class TokenRefreshFailed(Event):
     """No token was granted; nobody asks again for `pause` seconds."""
 
@@ -130,7 +130,7 @@ class TokenRefreshFailed(Event):
     pause: float
 
 
-@value(kw_only=True)
+@value
 class QuotaPaused(Event):
     """A 429 arrived: nobody sends with this token for `seconds`."""
 
@@ -139,7 +139,7 @@ class QuotaPaused(Event):
     seconds: float
 
 
-@value(kw_only=True)
+@value
 class QuotaResumed(Event):
     """The pause is over, after `seconds`: the first request goes out again."""
 
@@ -148,7 +148,7 @@ class QuotaResumed(Event):
     seconds: float
 
 
-@value(kw_only=True)
+@value
 class QuotaLearnt(Event):
     """Headers or a 429 taught another limit than the one in force: `allowed` requests in a window from now on."""
 
@@ -157,7 +157,7 @@ class QuotaLearnt(Event):
     allowed: int
 
 
-@value(kw_only=True)
+@value
 class WebhookDelivered(Event):
     """The receiver accepted the event about `file_id`."""
 
@@ -168,7 +168,7 @@ class WebhookDelivered(Event):
     attempts: int
 
 
-@value(kw_only=True)
+@value
 class WebhookUndelivered(Event):
     """The event about `file_id` was given up, for `reason`."""
 

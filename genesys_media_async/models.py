@@ -7,18 +7,18 @@ JSON is checked where it enters and leaves, with pydantic; inside, everything is
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from .errors import GenesysMediaError, InvalidRequest, quotable
 from .values import value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
 ExpiryKnownFrom = Literal["reply", "url", "settings", "default"]
@@ -50,6 +50,9 @@ class DownloadUrlReply(BaseModel):
     accessLevel: str | None = None  # noqa: N815
 
 
+_READ_REPLY: Callable[[bytes], DownloadUrlReply] = TypeAdapter(DownloadUrlReply).validator.validate_json
+
+
 class ErrorBody(BaseModel):
     """
     Genesys's error body, as far as it is used; every member may be missing.
@@ -64,7 +67,7 @@ class ErrorBody(BaseModel):
     contextId: str | None = None  # noqa: N815
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MediaRequest:
     """
     One id and what is asked for it: a URL that lives `expires_in` seconds, with an access level if one is needed.
@@ -179,15 +182,10 @@ class DownloadUrl:
 
         Raises pydantic's `ValidationError` if the shape is not `DownloadUrlReply`'s.
         """
-        reply = DownloadUrlReply.model_validate_json(body)
-        return cls(
-            url=reply.url,
-            expires_at=datetime.fromtimestamp(sent_at + reply.expiresIn, UTC),
-            expires_in=reply.expiresIn,
-            file_name=reply.fileName,
-            content_type=reply.contentType,
-            access_level=reply.accessLevel,
-        )
+        reply = _READ_REPLY(body)
+        life = reply.expiresIn
+        expires_at = datetime.fromtimestamp(sent_at + life, UTC)
+        return cls(reply.url, expires_at, life, reply.fileName, reply.contentType, reply.accessLevel)
 
     @property
     def host(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -137,11 +136,6 @@ class TestThePayload:
             "expiresIn": 60,
             "accessLevel": "private",
         }
-
-    def test_belongs_to_a_value_that_cannot_change(self) -> None:
-        request: Any = MediaRequest("f-1")
-        with pytest.raises(dataclasses.FrozenInstanceError):
-            request.file_id = ".."
 
 
 class TestAReply:

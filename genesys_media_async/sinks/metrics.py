@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil, exp, log
 from typing import TYPE_CHECKING
 
 from ..events import (
@@ -34,8 +34,9 @@ class Histogram:
     Memory does not grow with the count: from a microsecond to a day there are 518 buckets.
     """
 
-    _GROWTH = math.log(1.05)
+    _GROWTH = log(1.05)
     _SMALLEST = 1e-6
+    _LOWEST = ceil(log(_SMALLEST) / _GROWTH)
 
     def __init__(self) -> None:
         self._buckets: defaultdict[int, int] = defaultdict(int)
@@ -45,7 +46,7 @@ class Histogram:
 
     def add(self, value: float) -> None:
         """Count a number; what is below a microsecond counts as one."""
-        self._buckets[math.ceil(math.log(max(value, self._SMALLEST)) / self._GROWTH)] += 1
+        self._buckets[ceil(log(value) / self._GROWTH) if value > self._SMALLEST else self._LOWEST] += 1
         self.count += 1
         self.total += value
         if value > self.largest:
@@ -53,12 +54,12 @@ class Histogram:
 
     def percentile(self, percent: float) -> float | None:
         """Return a number that `percent` of all do not exceed (its bucket's upper edge); None if there are none."""
-        wanted = math.ceil(self.count * percent / 100)
+        wanted = ceil(self.count * percent / 100)
         seen = 0
         for bucket in sorted(self._buckets):
             seen += self._buckets[bucket]
             if seen >= wanted:
-                return min(self.largest, math.exp(bucket * self._GROWTH))
+                return min(self.largest, exp(bucket * self._GROWTH))
         return None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
+
+from ..values import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 LONGEST_REPLY = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HttpRequest:
     """
     A request, whole; headers and body may hold secrets and are not shown.
@@ -26,7 +28,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HttpReply:
     """A reply, whole; header names are lower-case. The body may hold secrets and is not shown."""
 
