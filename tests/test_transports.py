@@ -1,12 +1,10 @@
-"""How a request travels: through httpx's mocks, and over real sockets to a server that misbehaves."""
+"""How a request travels by httpx: through its mocks, and over real sockets with what is set for a client of our own."""
 
 from __future__ import annotations
 
 import asyncio
 import gzip
 import ssl
-import warnings
-from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,10 +17,11 @@ from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError
 from genesys_media_async.settings import Settings
 from genesys_media_async.transports import LONGEST_REPLY, HttpReply, HttpRequest, HttpxTransport
-from genesys_media_async.transports.httpx import tls_context
+from genesys_media_async.transports.tls import tls_context
+from tests.scripted_server import OK, saying, server_tls, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
 BEARER = "Bearer canary-token"
@@ -392,83 +391,6 @@ class TestClosing:
 # ── over real sockets ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Server:
-    """Accepts connections, reads a request on each, and then does what its test says."""
-
-    def __init__(self, talk: Callable[[Server, asyncio.StreamWriter], Awaitable[None]]) -> None:
-        self.talk = talk
-        self.connections = 0
-        self.requests: list[bytes] = []
-        self.ended = asyncio.Event()
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-                while True:
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    length = next(
-                        (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")),
-                        0,
-                    )
-                    self.requests.append(head + await reader.readexactly(length))
-                    await self.talk(self, writer)
-                    await writer.drain()
-        finally:
-            self.ended.set()
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(
-    talk: Callable[[Server, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[Server, str]]:
-    server = Server(talk)
-    listening = await asyncio.start_server(server, "127.0.0.1", 0, ssl=tls)
-    port = listening.sockets[0].getsockname()[1]
-    try:
-        yield server, f"{'https' if tls else 'http'}://127.0.0.1:{port}/x"
-    finally:
-        listening.close()
-        await asyncio.sleep(0.01)
-        await listening.wait_closed()
-
-
-def saying(raw: bytes) -> Callable[[Server, asyncio.StreamWriter], Awaitable[None]]:
-    async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
-        writer.write(raw)
-
-    return talk
-
-
-def saying_and_closing(raw: bytes) -> Callable[[Server, asyncio.StreamWriter], Awaitable[None]]:
-    async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
-        writer.write(raw)
-        await writer.drain()
-        writer.close()
-
-    return talk
-
-
-async def resetting(server: Server, writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-
-
-async def silent(server: Server, writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(0.3)
-
-
-async def dripping(server: Server, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
-    while not writer.is_closing():
-        writer.write(b"x")
-        await writer.drain()
-        await asyncio.sleep(0.01)
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 2\r\n\r\n{}"
-
-
 def own(**changes: Any) -> HttpxTransport:
     """The transport that is used when none is given."""
     return HttpxTransport.from_settings(Settings(access_token=SecretStr("x"), **changes))
@@ -483,80 +405,6 @@ async def over(transport: HttpxTransport, url: str, timeout: float = 2.0) -> Htt
 
 @pytest.mark.anyio
 class TestOverASocket:
-    async def test_a_request_and_its_reply_are_whole(self) -> None:
-        async with serving(saying(OK)) as (server, url):
-            reply = await over(own(), url)
-        assert (reply.status, reply.body) == (200, b"{}")
-        assert reply.headers["content-type"] == "application/json"
-        head, _, body = server.requests[0].partition(b"\r\n\r\n")
-        assert head.startswith(b"POST /x HTTP/1.1\r\n")
-        assert b"\r\naccept-encoding: identity" in head.lower()
-        assert f"\r\nauthorization: {BEARER}".lower().encode() in head.lower()
-        assert body == b"body"
-
-    async def test_a_connection_is_used_again(self) -> None:
-        async with serving(saying(OK)) as (server, url):
-            transport = own()
-            for _ in range(5):
-                await transport.exchange(HttpRequest("POST", url, {}), timeout=2)
-            await transport.aclose()
-        assert (server.connections, len(server.requests)) == (1, 5)
-
-    @pytest.mark.parametrize(
-        "talk",
-        [
-            resetting,
-            saying_and_closing(b""),
-            saying_and_closing(b"HTTP/1.1 200 OK\r\n"),
-            saying_and_closing(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{}"),
-            saying_and_closing(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n"),
-            saying_and_closing(b"SSH-2.0-OpenSSH_9.6\r\n"),
-            saying_and_closing(b"\x00\xff" * 50),
-            saying_and_closing(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n{}\r\n"),
-        ],
-    )
-    async def test_a_reply_that_breaks_off_is_a_transport_error(self, talk: Any) -> None:
-        async with serving(talk) as (_, url):
-            with pytest.raises(TransportError) as caught:
-                await over(own(), url)
-        assert type(caught.value) is TransportError
-        assert caught.value.retryable
-
-    async def test_a_port_that_nobody_listens_on_is_a_failed_connection(self) -> None:
-        async with serving(saying(OK)) as (_, url):
-            pass
-        with pytest.raises(ConnectFailed):
-            await over(own(), url)
-
-    async def test_silence_ends_with_the_time_allowed(self) -> None:
-        async with serving(silent) as (_, url):
-            with pytest.raises(ExchangeTimeout), anyio.fail_after(1.5):
-                await over(own(), url, timeout=0.1)
-
-    async def test_a_drip_ends_with_the_time_allowed_and_its_connection_is_closed(self) -> None:
-        async with serving(dripping) as (server, url):
-            transport = own()
-            with pytest.raises(ExchangeTimeout), anyio.fail_after(1.5):
-                await transport.exchange(HttpRequest("POST", url, {}), timeout=0.15)
-            with anyio.fail_after(1):
-                await server.ended.wait()
-            await transport.aclose()
-
-    async def test_a_body_larger_than_allowed_is_refused(self) -> None:
-        raw = b"HTTP/1.1 200 OK\r\ncontent-length: 70000\r\n\r\n" + b"x" * 70_000
-        async with serving(saying(raw)) as (_, url):
-            with pytest.raises(InvalidReply) as caught:
-                await over(own(), url)
-        assert caught.value.code == "reply_too_large"
-
-    async def test_a_compressed_body_is_refused(self) -> None:
-        body = gzip.compress(b"0" * 1_000_000)
-        raw = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-        async with serving(saying(raw)) as (_, url):
-            with pytest.raises(InvalidReply) as caught:
-                await over(own(), url)
-        assert caught.value.code == "reply_compressed"
-
     async def test_a_redirect_is_a_reply_and_nobody_goes_there(self) -> None:
         async with serving(saying(OK)) as (elsewhere, there):
             raw = f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {there}\r\ncontent-length: 0\r\n\r\n".encode()
@@ -599,22 +447,6 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-def server_tls(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-    return context
-
-
-def only(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
-    """Let a context speak one version of TLS, in its oldest dialects if need be."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = version
-        context.maximum_version = version
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    return context
-
-
 async def status_by(context: ssl.SSLContext, url: str) -> int:
     async with httpx.AsyncClient(verify=context, trust_env=False) as client:
         return (await over(HttpxTransport(client), url)).status
@@ -642,36 +474,6 @@ class TestTls:
         monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
         async with serving(saying(OK), server_tls(authority)) as (_, url):
             assert (await over(own(), url)).status == 200
-
-    async def test_a_certificate_for_another_name_is_refused(self, authority: trustme.CA) -> None:
-        context = tls_context()
-        authority.configure_trust(context)
-        async with serving(saying(OK), server_tls(authority, "other.example.com")) as (server, url):
-            with pytest.raises(ConnectFailed):
-                await status_by(context, url)
-        assert server.requests == []
-
-    async def test_a_server_of_before_tls_1_2_is_refused_and_one_of_tls_1_2_is_not(self, authority: trustme.CA) -> None:
-        try:
-            old = only(server_tls(authority), ssl.TLSVersion.TLSv1_1)
-            permissive = only(ssl.create_default_context(), ssl.TLSVersion.TLSv1_1)
-        except (ValueError, ssl.SSLError) as error:
-            pytest.skip(f"this OpenSSL has no TLS 1.1: {error}")
-        authority.configure_trust(permissive)
-        ours = tls_context()
-        # Only the version may stand between the two: the same authority, and no policy about ciphers.
-        ours.set_ciphers("ALL:@SECLEVEL=0")
-        authority.configure_trust(ours)
-        async with serving(saying(OK), old) as (server, url):
-            try:
-                assert await status_by(permissive, url) == 200
-            except ConnectFailed as error:
-                pytest.skip(f"this OpenSSL does not speak TLS 1.1: {error}")
-            with pytest.raises(ConnectFailed):
-                await status_by(ours, url)
-            assert len(server.requests) == 1
-        async with serving(saying(OK), only(server_tls(authority), ssl.TLSVersion.TLSv1_2)) as (_, url):
-            assert await status_by(ours, url) == 200
 
 
 def test_the_context_checks_names_and_certificates_from_tls_1_2_on() -> None:

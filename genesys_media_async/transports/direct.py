@@ -98,7 +98,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
             raise _translated(error, timeout) from None
         connections.release(connection, origin)
         headers = self._decoded(connection.headers)
-        _check_encoding(headers, connection.status)
+        if "content-encoding" in headers:
+            _check_encoding(headers, connection.status)
         chunks = connection.chunks
         return HttpReply(connection.status, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 

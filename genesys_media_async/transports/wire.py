@@ -61,13 +61,17 @@ class Encoder:
         encoded = lines.encoded
         if body or method in _BODY_EXPECTED:
             encoded = b"%bcontent-length: %d\r\n" % (encoded, len(body))
-        target = path.encode()
+        # What has no encoding at all is refused with the rest that is not ASCII.
+        target = path.encode("utf-8", "surrogatepass")
         _check_start(method, target)
         return origin, b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), target, encoded, body)
 
     def _located(self, url: str) -> tuple[Origin, str]:
         """Parse a URL whose beginning was not yet seen, or that has no path."""
-        parsed = httpx.URL(url)
+        try:
+            parsed = httpx.URL(url)
+        except UnicodeEncodeError:
+            raise httpx.InvalidURL("The URL has characters that have no encoding") from None
         origin = self.origin_of(parsed)
         slash = url.find("/", 8)
         prefix = url[:slash]
