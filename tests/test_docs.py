@@ -36,10 +36,11 @@ async def test_every_program_in_the_readme_runs(program: str, tmp_path: Path):
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "error",
         }
-        # The quota of the first program's 1,000 ids would take minutes; its webhook must not leave this machine.
+        # The quota of the first program's 1,000 ids would take minutes; nothing must leave this machine.
         environment["GENESYS_MEDIA_QUOTA"] = "none"
         program = program.replace("range(1_000)", "range(100)")
         program = program.replace("https://hooks.example.com/media", simulator.webhook_url)
+        program = program.replace("https://www.python.org", simulator.base_url)
         done = await anyio.run_process(
             [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, stderr=subprocess.STDOUT
         )
