@@ -7,20 +7,26 @@ the account rests on what is safe in any case, and goes beyond it only on eviden
     by itself    a permit is charged from when it is taken until a window after its reply: whatever the server does, no
                  window of its can hold more than the limit
     by headers   where the `inin-ratelimit-*` headers agree with our own counts, they tell what others use of the token
-                 and when the window ends; the first request after that is a probe, and its reply opens the next window
+                 and when the window ends; the first request after that is a probe, and its reply opens the next window;
+                 where no window ends, the newest count tells what is left, beside others less a margin
     by refusals  a 429 pauses everybody; it tells when the window ends, and, if it comes early, of a lower limit or of
                  others; from then on permits are given out more carefully, and the limit learnt is raised again slowly
 
-Headers that contradict what we know are not believed again.
+Headers that contradict what we know are not believed again. Those that gave a permit beyond what is safe in any case,
+and it was refused, are believed from then on only where they hold back: so whoever is alone, and knows the limit, gets
+no 429 for anything sent later than a window after the first, whatever the headers say.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
+
+from .values import value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +42,12 @@ SPENDING_SHARE = 0.1
 """As many requests are kept in flight as spend the limit within this share of the window; more would gain nothing,
 and each of them can be a 429."""
 
+RELEASE = 8
+"""After a pause, and in a window that only a refusal told of, one more is kept in flight for each so many replies."""
+
+LAST_PERMITS = 6
+"""While permits are given out carefully, and headers tell of no window, one is in flight for each so many left."""
+
 PROOFS = 10
 """Readings that must agree with our counts before headers are acted upon."""
 
@@ -49,14 +61,25 @@ ROUNDING = 1.0
 """Seconds by which `reset` may be more than what is left of the window."""
 
 LEAK_MARGIN = 3
-"""Requests by which the headers of anything but a fixed window may lag behind; they are kept back, but for polls."""
+"""Requests by which the headers of anything but a fixed window may lag behind, or that others may send until a count
+gets here; they are kept back, but for polls."""
+
+SIGNS = 3
+"""So many counts in a row, each higher than our own requests can account for, are a sign of others."""
+
+WINDOWS_KEPT = 2
+"""So many windows must have opened when a refusal had told before the next is spent at full speed."""
+
+KEPT_BACK = 0.03
+"""The part of the limit that is left to others, on top of what they took, when they come to be known by a refusal."""
 
 POLL_INTERVAL = 1.0
-LONGEST_RAISE_WAIT = 32
+RAISE_WAIT, LONGEST_RAISE_WAIT = 2, 32
+SURE_STEP, UNSURE_STEP = 0.01, 0.02
 LATENCY_WEIGHT = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reading:
     """
     What the headers of one reply say of the token's quota.
@@ -82,15 +105,21 @@ class Reading:
             return None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value
 class Permit:
-    """One request's permit, and what was known when it was taken."""
+    """
+    One request's permit, and what was known when it was taken.
+
+    `is_on_trust` says that it was given on the word of the headers alone, beyond what is safe without them.
+    """
 
     taken_at: float
     window: int
     answered_in_window: int
     answered: int
+    left: int
     is_probe: bool
+    is_on_trust: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +175,7 @@ class PauseOnly:
         if now < self._paused_until:
             return None
         self._in_flight += 1
-        return Permit(now, 0, 0, 0, is_probe=False)
+        return Permit(now, 0, 0, 0, 0, is_probe=False)
 
     def next_chance(self, now: float) -> float:
         """Return when `take` will succeed."""
@@ -178,17 +207,19 @@ class _Trust(Enum):
 
 class _Ceiling:
     """
-    The limit as refusals taught it: lowered at once, raised a little after ever more windows without one.
+    The limit as refusals taught it: lowered at once, raised a little after some windows without one.
 
-    Where a refusal was no sure sign of a lower limit it is at most halved, and raised in larger steps.
+    A refusal that surely told of a lower limit is remembered for ever longer; one that may have been the work of others
+    counts half, and is forgotten soon. A little is kept back, unless the same count was refused before: it is a limit.
     """
 
     def __init__(self, limit: int, window: float) -> None:
         self._limit = limit
         self._window = window
         self.value = limit
+        self._refused_at_count: float = math.inf
         self._raise_at = math.inf
-        self._raise_wait = 2
+        self._raise_wait = RAISE_WAIT
         self._step = 1
 
     @property
@@ -200,14 +231,23 @@ class _Ceiling:
             self.value = min(self._limit, self.value + self._step)
             self._raise_at = now + self._window * self._raise_wait if self.value < self._limit else math.inf
 
-    def lower(self, to: int, now: float, *, sure: bool) -> None:
-        to = to if sure else max(to, self.value // 2)
+    def lower(self, count: int, now: float, *, sure: bool, kept_back: int) -> None:
+        """Note that a request was refused when `count` of our own were counted."""
+        to = count - 1 - (kept_back if count < self._refused_at_count else 0)
+        self._refused_at_count = count
+        if not sure:
+            to = math.ceil((to + self.value) / 2) - kept_back
         if not 0 < to < self.value:
             return
         self.value = to
-        self._step = max(1, self._limit // (100 if sure else 10))
-        self._raise_at = now + self._window * (self._raise_wait + 0.5)
-        self._raise_wait = min(LONGEST_RAISE_WAIT, 2 * self._raise_wait)
+        if sure:
+            self._step = max(1, int(self._limit * SURE_STEP))
+            self._raise_at = now + self._window * (self._raise_wait + 0.5)
+            self._raise_wait = min(LONGEST_RAISE_WAIT, 2 * self._raise_wait)
+        else:
+            self._step = max(1, int(self._limit * UNSURE_STEP))
+            self._raise_wait = RAISE_WAIT
+            self._raise_at = now + self._window * self._raise_wait
 
 
 class QuotaAccount:
@@ -231,6 +271,7 @@ class QuotaAccount:
         self._probe: Permit | None = None
         self._ceiling = _Ceiling(limit, seconds)
         self._refused_at = -math.inf
+        self._answered_at_refusal = -limit
 
         # The window that the server is thought to count in. Its end is never later than `_ends_at`.
         self._number = 0
@@ -239,16 +280,29 @@ class QuotaAccount:
         self._own = 0
         self._foreign = 0
         self._strikes = 0
-        self._confirmed = False
+        self._struck = False
+        self._windows_kept = 0
         self._ends_by_refusal = False
 
         self._trust = _Trust.WINDOW
         self._proofs = 0
+        self._untold = 0
+        self._was_misled = False
         self._allowed = limit
         self._count_at_opening = 0
+
+        # What is left by the newest count, where no window ends, and how many of our own permits had come back by then.
         self._credit = -math.inf
         self._credit_from = -math.inf
-        self._polled_at = -math.inf
+        self._read_at = -math.inf
+        self._left = 0
+        self._left_at_reading = 0
+        self._lag = LEAK_MARGIN
+        self._signs = 0
+
+        # All that were taken before had been counted by then: they are charged no longer than a window from it.
+        self._counted_by = -math.inf
+        self._forgiven_until = -math.inf
 
     def __repr__(self) -> str:
         return f"<QuotaAccount {self._in_flight} in flight, {len(self._spent)} spent, of {self._limit}>"
@@ -278,6 +332,7 @@ class QuotaAccount:
         """Return how many permits are charged at `now`, those in flight included."""
         while self._spent and self._spent[0] + self._window <= now:
             self._spent.popleft()
+            self._left += 1
         return self._in_flight + len(self._spent)
 
     def take(self, now: float) -> Permit | None:
@@ -292,7 +347,7 @@ class QuotaAccount:
             return self._poll(now)
         if self._in_flight >= self._most_in_flight(now, room):
             return None
-        is_probe = window_over or (self._blocked and careful)
+        is_probe = window_over or (self._blocked and careful and not self._counts_leak())
         self._blocked = False
         return self._issue(now, is_probe=is_probe)
 
@@ -307,11 +362,9 @@ class QuotaAccount:
             if self._in_flight < self._most_in_flight(now, room):
                 return now
             return self._careful_until if self._is_careful(now) else math.inf
-        if self._may_poll(now) and now >= self._polled_at + POLL_INTERVAL:
+        if now >= self._polls_from(now):
             return now
-        chances = [self._ceiling.next_raise, self._careful_until]
-        if self._may_poll(now):
-            chances.append(self._polled_at + POLL_INTERVAL)
+        chances = [self._ceiling.next_raise, self._careful_until, self._polls_from(now)]
         if self._spent:
             chances.append(self._spent[0] + self._window)
         if self._follows_windows():
@@ -326,10 +379,17 @@ class QuotaAccount:
     def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
         """Note that the reply to a request is in, and what its headers say: the permit is free a window from now."""
         self._return(permit)
-        self._spent.append(now)
+        if permit.taken_at < self._counted_by < now and not self._was_misled:
+            insort(self._spent, self._counted_by)
+            self._forgiven_until = now + self._window
+        else:
+            self._spent.append(now)
         self._answered += 1
         self._own += 1
         self._note_latency(now - permit.taken_at)
+        self._untold = 0 if reading is not None else self._untold + 1
+        if self._untold >= PROOFS:
+            self._trust = _Trust.BROKEN
         if reading is not None and self._trust is not _Trust.BROKEN:
             self._learn(permit, now, reading)
         elif self._is_first_of_next_window(permit):
@@ -348,14 +408,18 @@ class QuotaAccount:
         longer = until > self._paused_until
         self._paused_until = max(self._paused_until, until)
         self._careful_until = max(self._careful_until, now + CAREFUL_WINDOWS * self._window)
-        # Those that were on their way when the pause began say nothing new.
-        if not already_paused:
+        self._was_misled |= permit.is_on_trust
+        # Those that were on their way when the pause began say nothing new, however late they are told.
+        if not already_paused and permit.taken_at >= self._refused_at:
             self._blocked = True
+            self._answered_at_refusal = self._answered
             self._learn_from_refusal(permit, now, told=told)
         return longer
 
     def _issue(self, now: float, *, is_probe: bool) -> Permit:
-        permit = Permit(now, self._number, self._own, self._answered, is_probe)
+        is_safe = self._in_flight + len(self._spent) < self.allowed and now >= self._forgiven_until
+        is_on_trust = not is_safe and not self._ends_by_refusal
+        permit = Permit(now, self._number, self._own, self._answered, self._left, is_probe, is_on_trust)
         if is_probe and not self._is_probing(now):
             self._probe = permit
         self._in_flight += 1
@@ -364,38 +428,57 @@ class QuotaAccount:
 
     def _poll(self, now: float) -> Permit | None:
         """Spend one of the margin on looking whether a bucket has been refilled, or a window has slid."""
-        if not self._may_poll(now) or now < self._polled_at + POLL_INTERVAL:
-            return None
-        self._polled_at = now
-        return self._issue(now, is_probe=False)
+        return self._issue(now, is_probe=False) if now >= self._polls_from(now) else None
 
-    def _may_poll(self, now: float) -> bool:
-        believed = self._trust is _Trust.LEAKY and self._is_proven() and not self._is_careful(now)
-        return believed and self._credit >= LEAK_MARGIN - 1
+    def _polls_from(self, now: float) -> float:
+        if self._in_flight or not self._counts_leak():
+            return math.inf
+        is_safe = self.used(now) < self.allowed
+        if self._was_misled and not is_safe:
+            return math.inf
+        has_room = self._credit >= LEAK_MARGIN - 1
+        if self._is_careful(now) and is_safe and self._left > self._left_at_reading:
+            # A permit of our own has come back: in a sliding window there is a slot for it, in a bucket a moment later.
+            later = max(POLL_INTERVAL, 2 * self._window / self._limit)
+            return -math.inf if has_room else self._read_at + later
+        # Headers without lag are a sliding window's, and nothing but what comes back makes room in that.
+        return self._read_at + POLL_INTERVAL if has_room and self._lag else math.inf
+
+    def _counts_leak(self) -> bool:
+        return self._trust is _Trust.LEAKY and self._proofs >= PROOFS
 
     def _room(self, now: float) -> int:
         self._ceiling.raise_if_due(now)
         limit = self.allowed
         safe = limit - self.used(now)
-        careful = self._is_careful(now)
+        room = self._room_as_told(now, limit, safe)
+        return min(safe, room) if self._was_misled else room
+
+    def _room_as_told(self, now: float, limit: int, safe: int) -> int:
+        careful = now < self._careful_until
         if self._follows_windows():
             if now >= self._ends_at:
                 return 0 if careful else safe
             inside = limit - self._in_flight - self._own - self._foreign
             return inside if careful else max(safe, inside)
-        if self._trust is _Trust.LEAKY and self._is_proven() and not careful:
-            return max(safe, math.floor(self._credit) - LEAK_MARGIN if self._credit > 0 else 0)
+        if self._counts_leak():
+            credit = max(-limit, min(self._credit, limit))
+            return math.floor(credit) - LEAK_MARGIN if careful else max(safe, math.floor(credit) - self._lag)
         return safe
 
     def _most_in_flight(self, now: float, room: int) -> int:
         needed = self._limit * (self._latency or 0.0) / (self._window * SPENDING_SHARE)
         most = max(LEAST_IN_FLIGHT, math.ceil(needed))
-        if not self._is_careful(now):
+        if now >= self._careful_until or self._counts_leak():
             return most
-        if self._follows_windows() and not self._confirmed:
-            most = min(most, self._own + 1)
-        # The last permits of a window go out a few at a time, since others may have taken some of them.
-        return min(most, max(1, room // 2))
+        if self._follows_windows() and not self._ends_by_refusal:
+            # The last permits of a window go out a few at a time, since others may have taken some of them.
+            return min(most, max(1, room // 2))
+        most = max(LEAST_IN_FLIGHT, most // 2)
+        released = self._answered - self._answered_at_refusal
+        if self._follows_windows() and self._windows_kept < WINDOWS_KEPT:
+            released = min(released, self._own)
+        return min(most, released // RELEASE + 1, max(1, room // LAST_PERMITS))
 
     def _is_careful(self, now: float) -> bool:
         return now < self._careful_until
@@ -409,7 +492,9 @@ class QuotaAccount:
         return self._ends_by_refusal or (self._trust is _Trust.WINDOW and self._is_proven())
 
     def _is_window_over(self, now: float) -> bool:
-        return self._follows_windows() and now >= self._ends_at
+        if now < self._ends_at or not self._follows_windows():
+            return False
+        return not self._was_misled or self.used(now) < self.allowed
 
     def _is_probing(self, now: float) -> bool:
         return self._probe is not None and now < self._probe.taken_at + PROBE_PATIENCE
@@ -431,8 +516,10 @@ class QuotaAccount:
 
     def _open_window(self, now: float, ends_at: float, count: int = 0) -> None:
         if self._number and self._own >= self._limit // 4:
-            self._strikes = 0
-            self._confirmed = True
+            if not self._struck:
+                self._strikes = 0
+                self._windows_kept += 1
+            self._struck = False
         # What was answered after the old window's end may have been counted in the new one already. That end is known
         # up to a second too late, rounded up as it is told; how many of those between are meant, the count says.
         certain = near = 0
@@ -450,6 +537,9 @@ class QuotaAccount:
         if not sane:
             self._trust = _Trust.BROKEN
             return
+        if now >= self._careful_until and reading.count == self.used(now) + self._left - permit.left:
+            # As high as it can be while nobody else is there: all that were under way have been counted by now.
+            self._counted_by = now
         in_window = permit.window == self._number
         # A reply that comes after the end may still be of this window: then most of `reset` is gone.
         if in_window and (now < self._ends_at or self._ends_at == math.inf or reading.reset < self._window / 2):
@@ -457,11 +547,11 @@ class QuotaAccount:
         if self._trust is _Trust.BROKEN:
             return
         self._allowed = min(self._limit, reading.allowed)
-        if self._trust is _Trust.LEAKY:
-            self._take_credit(permit, reading)
-            return
-        if self._strikes < STRIKES:
+        if self._trust is _Trust.WINDOW and self._strikes < STRIKES:
             self._follow_window(permit, now, reading)
+        if self._trust is _Trust.LEAKY:
+            self._take_credit(permit, now, reading)
+            return
         if in_window and permit.window == self._number and self._is_proven():
             self._look_for_others(now, reading)
 
@@ -474,16 +564,26 @@ class QuotaAccount:
                 self._trust = _Trust.BROKEN
                 return
             if self._trust is _Trust.WINDOW:
-                self._trust = _Trust.LEAKY
-                self._ends_at = math.inf
+                self._count_without_windows(lag=0 if now >= self._ends_at else LEAK_MARGIN)
         self._proofs += 1
 
-    def _take_credit(self, permit: Permit, reading: Reading) -> None:
+    def _count_without_windows(self, *, lag: int) -> None:
+        self._trust = _Trust.LEAKY
+        self._lag = lag
+        self._ends_at = math.inf
+        self._probe = None
+
+    def _take_credit(self, permit: Permit, now: float, reading: Reading) -> None:
         if permit.taken_at >= self._credit_from:
-            self._credit_from = permit.taken_at
+            self._credit_from, self._read_at, self._left_at_reading = permit.taken_at, now, self._left
             # What was under way beside this request may or may not be in its count.
             beside = self._in_flight + self._answered - 1 - permit.answered
-            self._credit = max(self._credit, self._allowed - reading.count - beside)
+            credit = self._allowed - reading.count - beside
+            self._credit = credit if self._is_careful(now) else max(self._credit, credit)
+            # Our own permits are charged longer than any server counts the requests: what is above that are others.
+            self._signs = self._signs + 1 if reading.count > self.used(now) + self._left - permit.left else 0
+            if self._signs >= SIGNS:
+                self._careful_until = max(self._careful_until, now + (CAREFUL_WINDOWS - 1) * self._window)
 
     def _follow_window(self, permit: Permit, now: float, reading: Reading) -> None:
         ends_at = now + reading.reset
@@ -492,7 +592,8 @@ class QuotaAccount:
         elif self._is_first_of_next_window(permit):
             if ends_at < self._ends_at + self._window - 2 * ROUNDING - (self._latency or 0.0):
                 # Fixed windows end a whole window apart, or more: these are none.
-                self._strikes, self._ends_at = STRIKES, math.inf
+                self._strikes = STRIKES
+                self._count_without_windows(lag=0 if reading.reset <= 2 * ROUNDING else LEAK_MARGIN)
             elif reading.count > self._limit // 4 + 2 and reading.count > self._own // 2:
                 self._strike()
                 self._ends_at = now + max(1, reading.reset)
@@ -511,6 +612,8 @@ class QuotaAccount:
             self._careful_until = max(self._careful_until, now + (CAREFUL_WINDOWS - 1) * self._window)
 
     def _learn_from_refusal(self, permit: Permit, now: float, *, told: bool) -> None:
+        soon_again = now - self._refused_at < self._window / 2
+        self._refused_at = now
         # A short pause is the trickle of a bucket or a sliding window, or the very end of a fixed one.
         tells_end = told and self._paused_until - now > SLACK
         if permit.is_probe:
@@ -518,11 +621,13 @@ class QuotaAccount:
                 self._strike()
             self._ends_at = self._paused_until
             return
+        if self._counts_leak():
+            # Others were faster. After the pause there will be room for a poll.
+            self._credit, self._credit_from, self._read_at = LEAK_MARGIN - 1, now, now
+            return
         if self._trust is not _Trust.BROKEN and self._is_proven() and not self._foreign:
             self._trust = _Trust.BROKEN
         follows = self._follows_windows()
-        soon_again = now - self._refused_at < self._window / 2
-        self._refused_at = now
         elsewhere = abs(self._paused_until - self._ends_at) > SLACK
         too_early = self._own < self._ceiling.value / 2 < len(self._spent)
         if follows and (elsewhere or too_early):
@@ -538,11 +643,12 @@ class QuotaAccount:
             # limit is spent, with a pause as short as a bucket's, hardly.
             sure = follows or (tells_end and opened_by_us) or (soon_again and late)
             if sure or soon_again or (late and not tells_end):
-                self._ceiling.lower(own - 1, now, sure=sure)
+                self._ceiling.lower(own, now, sure=sure, kept_back=0 if follows else int(self._limit * KEPT_BACK))
         if tells_end and self._strikes < STRIKES:
             self._ends_at = self._paused_until
             self._ends_by_refusal = not (self._trust is _Trust.WINDOW and self._is_proven())
 
     def _strike(self) -> None:
         self._strikes += 1
-        self._confirmed = False
+        self._struck = True
+        self._windows_kept = 0

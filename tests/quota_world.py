@@ -7,13 +7,13 @@ are the simulator's own; a bucket and a pair of limits are added here.
 
 from __future__ import annotations
 
-import copy
 import heapq
 import itertools
 import math
 import random
+from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,7 +22,6 @@ from genesys_media_async.simulator.quota import AlignedWindow, Charge, FixedWind
 from genesys_media_async.simulator.settings import Quota
 
 GUARD = 1.0
-TYPICAL_WAY_THERE = 0.06
 Latency = Callable[[random.Random], tuple[float, float]]
 
 
@@ -146,75 +145,41 @@ class Account(Protocol):
     def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool: ...
 
 
-def twin_of(window: QuotaWindow) -> QuotaWindow:
-    """A copy to ask what would be; deepcopy would take most of a run's time."""
-    twin = copy.copy(window)
-    for name, value in vars(window).items():
-        if isinstance(value, deque):
-            setattr(twin, name, value.copy())
-        elif hasattr(value, "charge"):
-            setattr(twin, name, twin_of(value))
-    return twin
-
-
-class Clairvoyant:
-    """A client that knows how much room the server will have when its request arrives, but not who comes in between."""
-
-    def __init__(self, window: QuotaWindow, limit: int) -> None:
-        self._window = window
-        self._limit = limit
-        self._in_flight = 0
-        self._looked_at = -math.inf
-        self._seen = (0, 0.0)
-
-    def _look(self, now: float) -> tuple[int, float]:
-        if now != self._looked_at:
-            charge = twin_of(self._window).charge(now + TYPICAL_WAY_THERE)
-            self._seen = (self._limit - charge.count + 1 if charge.allowed else 0), now + charge.reset_in
-            self._looked_at = now
-        return self._seen
-
-    def take(self, now: float) -> Permit | None:
-        if self._look(now)[0] <= self._in_flight:
-            return None
-        self._in_flight += 1
-        return Permit(now, 0, 0, 0, is_probe=False)
-
-    def next_chance(self, now: float) -> float:
-        room, resets_at = self._look(now)
-        return resets_at if room <= self._in_flight else now + 1e-6
-
-    def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
-        self._in_flight -= 1
-        self._looked_at = -math.inf
-
-    def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:
-        self._in_flight -= 1
-        self._looked_at = -math.inf
-        return True
-
-
 class SafeAccount:
-    """The fastest schedule that is safe whatever the server counts in: charged until a window after the reply."""
+    """
+    The fastest schedule that is safe whatever the server counts in: charged until a window after the reply.
 
-    def __init__(self, limit: int, seconds: float) -> None:
+    Where others are, it knows all their requests (`others`, in order) ahead of time, charges each for a window, too,
+    and sends nothing for which one of them would have to be refused.
+    """
+
+    def __init__(self, limit: int, seconds: float, others: Sequence[float] = ()) -> None:
         self._limit = limit
         self._seconds = seconds
         self._in_flight = 0
         self._spent: deque[float] = deque()
+        self._others = Others(others, limit, seconds)
+        self._least_room = min(self._others.room, default=math.inf)
+        self._chance = math.inf
 
     def take(self, now: float) -> Permit | None:
         while self._spent and self._spent[0] <= now:
             self._spent.popleft()
-        if self._in_flight + len(self._spent) >= self._limit:
+        counted, leaves_at = self._others.counted(now)
+        if self._in_flight + len(self._spent) + counted >= self._limit:
+            self._chance = min(self._spent[0] if self._spent else math.inf, leaves_at)
             return None
+        charged = self._in_flight + len(self._spent)
+        for at, room in self._others.to_come(now, least=charged) if charged >= self._least_room else ():
+            if charged - bisect_right(self._spent, at) >= room:
+                self._chance = math.nextafter(at, math.inf)
+                return None
         self._in_flight += 1
-        return Permit(now, 0, 0, 0, is_probe=False)
+        self._chance = now
+        return Permit(now, 0, 0, 0, 0, is_probe=False)
 
     def next_chance(self, now: float) -> float:
-        if self._in_flight + len(self._spent) < self._limit:
-            return now
-        return self._spent[0] if self._spent else math.inf
+        return self._chance
 
     def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
         self._in_flight -= 1
@@ -224,13 +189,196 @@ class SafeAccount:
         raise AssertionError("what is safe against every server was refused")
 
 
+class Others:
+    """The requests of others as a sliding window sees them, and the room that they leave when each of them comes."""
+
+    def __init__(self, times: Sequence[float], limit: int, seconds: float) -> None:
+        self.times = times
+        self.leave = [each + seconds for each in times]
+        self._seconds = seconds
+        self.room = [limit - (number + 1 - bisect_right(self.leave, at)) for number, at in enumerate(times)]
+
+    def counted(self, now: float) -> tuple[int, float]:
+        """How many that came before `now` still count, and when the first of them leaves."""
+        came, left = bisect_left(self.times, now), bisect_right(self.leave, now)
+        return came - left, self.leave[left] if left < came else math.inf
+
+    def span(self, now: float) -> tuple[int, int]:
+        """Which of them come within a window of `now`."""
+        return bisect_left(self.times, now), bisect_left(self.times, now + self._seconds)
+
+    def to_come(self, now: float, *, least: int = 0) -> Iterator[tuple[float, int]]:
+        """Those within a window of `now`, the last first, and the room each finds; none if always above `least`."""
+        first, last = self.span(now)
+        if min(self.room[first:last], default=math.inf) > least:
+            return
+        for number in range(last - 1, first - 1, -1):
+            yield self.times[number], self.room[number]
+
+
+class LeftOfWindows:
+    """What a fixed window leaves, that opens with anybody's request, or at `phase` on the clock: all of it at once."""
+
+    def __init__(self, others: Sequence[float], limit: int, seconds: float, phase: float | None = None) -> None:
+        self._others = others
+        self._limit = limit
+        self._seconds = seconds
+        self._phase = phase
+        self._ends_at = -math.inf
+        self._room = 0
+
+    def earliest(self, at: float) -> float:
+        """When a request that may be counted at `at` or later is accepted, and keeps none of the others out."""
+        while True:
+            if at >= self._ends_at:
+                starts_at = self._opening(at)
+                self._ends_at = starts_at + self._seconds
+                theirs = bisect_left(self._others, self._ends_at) - bisect_left(self._others, starts_at)
+                self._room = self._limit - theirs
+            if self._room > 0:
+                return at
+            at = self._ends_at
+
+    def _opening(self, at: float) -> float:
+        if self._phase is not None:
+            return math.floor((at + self._phase) / self._seconds) * self._seconds - self._phase
+        number = bisect_left(self._others, self._ends_at)
+        while number < len(self._others) and self._others[number] < at:
+            opened_at = self._others[number]
+            if opened_at + self._seconds > at:
+                return opened_at
+            number = bisect_left(self._others, opened_at + self._seconds)
+        return at
+
+    def count(self, at: float) -> None:
+        self._room -= 1
+
+
+class LeftOfSlidingWindow:
+    """What a sliding window leaves: a slot is free when its request has left it and none of the others will need it."""
+
+    def __init__(self, others: Sequence[float], limit: int, seconds: float) -> None:
+        self._others = Others(others, limit, seconds)
+        self._limit = limit
+        self._seconds = seconds
+        self._leave: deque[float] = deque()
+
+    def earliest(self, at: float) -> float:
+        while True:
+            while self._leave and self._leave[0] <= at:
+                self._leave.popleft()
+            theirs, leaves_at = self._others.counted(at)
+            if len(self._leave) + theirs >= self._limit:
+                at = min(self._leave[0] if self._leave else math.inf, leaves_at)
+                continue
+            full_at = next((time for time, room in self._others.to_come(at) if room <= 0), None)
+            if full_at is None:
+                return at
+            at = math.nextafter(full_at, math.inf)
+
+    def count(self, at: float) -> None:
+        self._leave.append(at + self._seconds)
+        first, last = self._others.span(at)
+        self._others.room[first:last] = [room - 1 for room in self._others.room[first:last]]
+
+
+class LeftOfBucket:
+    """What a token bucket leaves: the tokens beyond those that others will need before it is refilled."""
+
+    def __init__(self, others: Sequence[float], limit: int, seconds: float) -> None:
+        self._others = others
+        self._limit = limit
+        self._rate = limit / seconds
+        self._level = float(limit)
+        self._at = 0.0
+        self._next = 0
+        # What the bucket must hold just before each of them comes, for it and all that follow.
+        self._needed = [1.0] * len(others)
+        for number in range(len(others) - 2, -1, -1):
+            refilled = self._rate * (others[number + 1] - others[number])
+            self._needed[number] += max(0.0, self._needed[number + 1] - refilled)
+
+    def earliest(self, at: float) -> float:
+        while True:
+            self._fill(at)
+            needed, passes_at = 0.0, math.inf
+            if self._next < len(self._others):
+                passes_at = self._others[self._next]
+                needed = max(0.0, self._needed[self._next] - self._rate * (passes_at - at))
+            missing = 1 + needed - self._level
+            if missing <= 1e-9:
+                return at
+            # While some are kept for the next of the others, what is kept grows as fast as the bucket is refilled.
+            at = math.nextafter(passes_at, math.inf) if needed else min(at + missing / self._rate, passes_at + 1e-9)
+
+    def _fill(self, now: float) -> None:
+        while self._next < len(self._others) and self._others[self._next] < now:
+            self._refill(self._others[self._next])
+            self._level -= 1
+            self._next += 1
+        self._refill(now)
+
+    def _refill(self, now: float) -> None:
+        self._level = min(self._limit, self._level + (now - self._at) * self._rate)
+        self._at = now
+
+    def count(self, at: float) -> None:
+        self._level -= 1
+
+
+def left_by(others: Sequence[float], kind: str, limit: int = 300, seconds: float = 60.0) -> Left:
+    """What is left of a server of this kind, as `server` makes it, when these of the others are all to be served."""
+    match kind:
+        case "fixed" | "two":
+            return LeftOfWindows(others, limit, seconds)
+        case "aligned":
+            return LeftOfWindows(others, limit, seconds, 17.0)
+        case "sliding":
+            return LeftOfSlidingWindow(others, limit, seconds)
+        case "bucket":
+            return LeftOfBucket(others, limit, seconds)
+    raise ValueError(kind)
+
+
+class Left(Protocol):
+    def earliest(self, at: float) -> float: ...
+    def count(self, at: float) -> None: ...
+
+
+def arrivals_beside(left: Left, requests: int, workers: int, latency: Latency, seed: int = 1) -> Iterator[float]:
+    """
+    When the server counts the requests of one who knows all that others will send, and takes what they leave at once.
+
+    The last is the time of the last reply. One worker waits for each reply and so loses time to latency; fifty or more
+    lose none.
+    """
+    rng, now = random.Random(seed), 0.0
+    for _ in range(requests):
+        there, back = latency(rng) if workers == 1 else (0.0, 0.0)
+        at = left.earliest(now + there)
+        left.count(at)
+        yield at
+        now = at + back
+    yield now
+
+
 @dataclass
 class Outcome:
-    """How a run went: seconds until the last reply, and the 429s on the way."""
+    """
+    How a run went: seconds until the last reply, and the 429s on the way, each by when it was sent and when told of.
+
+    `foreign` has the times of others' requests that were accepted; how many were not, `foreign_refused`.
+    """
 
     seconds: float = 0.0
-    refused: int = 0
+    refusals: list[tuple[float, float]] = field(default_factory=list)
     most_in_flight: int = 0
+    foreign: list[float] = field(default_factory=list)
+    foreign_refused: int = 0
+
+    @property
+    def refused(self) -> int:
+        return len(self.refusals)
 
 
 @dataclass
@@ -263,7 +411,7 @@ class World:
         while done < self.requests:
             now, _, what, details = heapq.heappop(self._events)
             if what in {"arrive", "foreign"}:
-                self._count(now, foreign_rng, headers, *details)
+                self._count(now, foreign_rng, headers, outcome, *details)
                 continue
             if what == "reply":
                 permit, charge, reading = details
@@ -273,7 +421,7 @@ class World:
                     account.spend(permit, now, reading)
                     done += 1
                 else:
-                    outcome.refused += 1
+                    outcome.refusals.append((permit.taken_at, now))
                     account.refuse(permit, now, max(1, math.floor(charge.reset_in)) + GUARD)
                     to_do += 1
             elif wake_at is not None and now >= wake_at:
@@ -292,38 +440,17 @@ class World:
             outcome.seconds = now
         return outcome
 
-    def _count(self, now: float, foreign_rng: random.Random, headers: Headers, *ours) -> None:
+    def _count(self, now: float, foreign_rng: random.Random, headers: Headers, outcome: Outcome, *ours) -> None:
         charge = self.window.charge(now)
         if ours:
             permit, back = ours
             self._at(now + back, "reply", permit, charge, headers.of(charge))
         else:
+            if charge.allowed:
+                outcome.foreign.append(now)
+            else:
+                outcome.foreign_refused += 1
             self._at(now + foreign_rng.expovariate(self.foreign), "foreign")
-
-    def floor(self) -> float:
-        """
-        The time of a client that knows what the server will answer, when it is alone.
-
-        One worker waits for each reply and so loses time to latency; fifty or more lose none.
-        """
-        rng, foreign_rng = random.Random(self.seed), random.Random(self.seed + 76)
-        next_foreign = foreign_rng.expovariate(self.foreign) if self.foreign else math.inf
-        now, done = 0.0, 0
-        there, back = self.latency(rng) if self.workers == 1 else (0.0, 0.0)
-        while True:
-            arrives = now + there
-            while next_foreign <= arrives:
-                self.window.charge(next_foreign)
-                next_foreign += foreign_rng.expovariate(self.foreign)
-            charge = self.window.charge(arrives)
-            if not charge.allowed:
-                now = arrives + charge.reset_in - there
-                continue
-            done += 1
-            if done == self.requests:
-                return arrives + back
-            now = arrives + back
-            there, back = self.latency(rng) if self.workers == 1 else (0.0, 0.0)
 
 
 def account() -> QuotaAccount:

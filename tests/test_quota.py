@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import Phase, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -141,6 +141,30 @@ def test_a_permit_is_charged_from_when_it_is_taken_until_a_window_after_the_repl
     assert account.take(1_059.9) is None
     assert account.used(1_059.9) == 1
     assert account.take(1_060) is not None
+
+
+def test_a_reply_that_stalls_is_charged_no_longer_than_from_when_a_count_proved_it_counted() -> None:
+    account = QuotaAccount(2, 60)
+    stalled, prompt = taken(account, 0), taken(account, 0)
+    account.spend(prompt, 1, Reading(2, 2, 60))
+    account.spend(stalled, 20)
+    assert account.used(60.9) == 2
+    assert account.used(61) == 0
+
+
+def test_a_refusal_that_is_told_late_teaches_no_more_than_the_one_it_came_with() -> None:
+    account = QuotaAccount(10, 60)
+    late, prompt = taken(account, 0), taken(account, 0)
+    for _ in range(7):
+        account.spend(taken(account, 0), 0)
+    account.refuse(prompt, 1, 2)
+    account.refuse(late, 20, 2)
+    once = QuotaAccount(10, 60)
+    prompt = taken(once, 0)
+    for _ in range(7):
+        once.spend(taken(once, 0), 0)
+    once.refuse(prompt, 1, 2)
+    assert account.allowed == once.allowed
 
 
 def test_a_permit_given_back_is_free_at_once() -> None:
@@ -296,8 +320,8 @@ CELL = {
 
 def refusals(
     kind: str, headers: str, *, limit: int, window: int, requests: int, workers: int, latency: str, seed: int
-) -> int:
-    """How many 429s a client gets that is alone and knows the limit."""
+) -> list[tuple[float, float]]:
+    """The 429s of a client that is alone and knows the limit: when each request was sent and when it was refused."""
     world = World(
         server(kind, limit, window),
         latency=LATENCIES[latency],
@@ -307,7 +331,7 @@ def refusals(
         limit=limit,
         seed=seed,
     )
-    return world.run(QuotaAccount(limit, window)).refused
+    return world.run(QuotaAccount(limit, window)).refusals
 
 
 @given(headers=st.sampled_from(["off", "on"]), **CELL)
@@ -324,21 +348,24 @@ def refusals(
 )  # fmt: skip
 @settings(deadline=None, max_examples=200)
 def test_alone_there_is_no_429_with_truthful_headers_or_without(kind: str, headers: str, **cell: Any) -> None:
-    assert refusals(kind, headers, **cell) == 0
+    assert refusals(kind, headers, **cell) == []
 
 
-@pytest.mark.xfail(reason="A reset told too short is believed: it moves the window's end, and a probe comes too early.")
 @given(**CELL)
+# A reset told too short moved the window's end.
 @example(kind="fixed", limit=10, window=5, requests=100, workers=1, latency="constant", seed=1)
-@settings(deadline=None, max_examples=100, phases=[Phase.explicit, Phase.generate])
-def test_alone_there_is_no_429_whatever_the_headers_say(kind: str, **cell: Any) -> None:
-    assert refusals(kind, "adversarial", **cell) == 0
+@settings(deadline=None, max_examples=200)
+def test_alone_headers_that_lied_once_cost_no_429_from_a_window_later_on(kind: str, **cell: Any) -> None:
+    """
+    No 429 at all is impossible.
 
-
-@given(**CELL)
-@settings(deadline=None, max_examples=100, derandomize=True)
-def test_alone_lying_headers_cost_a_few_429s_at_most(kind: str, **cell: Any) -> None:
-    assert refusals(kind, "adversarial", **cell) <= 25
+    Headers may tell, without a flaw, of a fixed window with room in it, where the server's window slides and has none;
+    who never believes them is no faster with truthful ones than without. But the first 429 gives them away.
+    """
+    refused = refusals(kind, "adversarial", **cell)
+    if refused:
+        given_away_at = min(told_at for _, told_at in refused)
+        assert max(sent_at for sent_at, _ in refused) < given_away_at + cell["window"]
 
 
 class AnyUseOfAnAccount(RuleBasedStateMachine):
@@ -430,7 +457,7 @@ def test_reading_headers_never_raises_and_gives_whole_numbers_or_nothing(headers
     reading = Reading.from_headers(headers)
     if reading is not None:
         assert all(type(each) is int for each in (reading.count, reading.allowed, reading.reset))
-        QuotaAccount(300, 60).spend(Permit(0, 0, 0, 0, is_probe=False), 1, reading)
+        QuotaAccount(300, 60).spend(Permit(0, 0, 0, 0, 0, is_probe=False), 1, reading)
 
 
 @pytest.mark.parametrize("missing", NAMES)
