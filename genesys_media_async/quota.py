@@ -289,6 +289,7 @@ class QuotaAccount:
         self._untold = 0
         self._was_misled = False
         self._allowed = limit
+        self._in_force = limit
         self._count_at_opening = 0
 
         # What is left by the newest count, where no window ends, and how many of our own permits had come back by then.
@@ -315,7 +316,7 @@ class QuotaAccount:
     @property
     def allowed(self) -> int:
         """The limit in force: the one named, or a lower one that headers or refusals taught."""
-        return min(self._ceiling.value, self._allowed if self._is_proven() else self._limit)
+        return self._in_force
 
     def state(self, now: float) -> QuotaState:
         """Return what can be said of the quota at `now`."""
@@ -390,8 +391,10 @@ class QuotaAccount:
         self._untold = 0 if reading is not None else self._untold + 1
         if self._untold >= PROOFS:
             self._trust = _Trust.BROKEN
+            self._update_limit()
         if reading is not None and self._trust is not _Trust.BROKEN:
             self._learn(permit, now, reading)
+            self._update_limit()
         elif self._is_first_of_next_window(permit):
             self._open_window(now, now + self._window)
 
@@ -414,10 +417,14 @@ class QuotaAccount:
             self._blocked = True
             self._answered_at_refusal = self._answered
             self._learn_from_refusal(permit, now, told=told)
+            self._update_limit()
         return longer
 
+    def _update_limit(self) -> None:
+        self._in_force = min(self._ceiling.value, self._allowed if self._is_proven() else self._limit)
+
     def _issue(self, now: float, *, is_probe: bool) -> Permit:
-        is_safe = self._in_flight + len(self._spent) < self.allowed and now >= self._forgiven_until
+        is_safe = self._in_flight + len(self._spent) < self._in_force and now >= self._forgiven_until
         is_on_trust = not is_safe and not self._ends_by_refusal
         permit = Permit(now, self._number, self._own, self._answered, self._left, is_probe, is_on_trust)
         if is_probe and not self._is_probing(now):
@@ -433,7 +440,7 @@ class QuotaAccount:
     def _polls_from(self, now: float) -> float:
         if self._in_flight or not self._counts_leak():
             return math.inf
-        is_safe = self.used(now) < self.allowed
+        is_safe = self.used(now) < self._in_force
         if self._was_misled and not is_safe:
             return math.inf
         has_room = self._credit >= LEAK_MARGIN - 1
@@ -448,8 +455,10 @@ class QuotaAccount:
         return self._trust is _Trust.LEAKY and self._proofs >= PROOFS
 
     def _room(self, now: float) -> int:
-        self._ceiling.raise_if_due(now)
-        limit = self.allowed
+        if now >= self._ceiling.next_raise:
+            self._ceiling.raise_if_due(now)
+            self._update_limit()
+        limit = self._in_force
         safe = limit - self.used(now)
         room = self._room_as_told(now, limit, safe)
         return min(safe, room) if self._was_misled else room
@@ -494,7 +503,7 @@ class QuotaAccount:
     def _is_window_over(self, now: float) -> bool:
         if now < self._ends_at or not self._follows_windows():
             return False
-        return not self._was_misled or self.used(now) < self.allowed
+        return not self._was_misled or self.used(now) < self._in_force
 
     def _is_probing(self, now: float) -> bool:
         return self._probe is not None and now < self._probe.taken_at + PROBE_PATIENCE
