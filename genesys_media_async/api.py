@@ -35,7 +35,7 @@ from .events import AttemptAudited, Outcome, RetryScheduled
 from .models import ErrorBody, correlation_id
 from .quota import Reading
 from .retry import Again, RetryBudget, RetryRule, Tries, parse_retry_after, pause_after_429
-from .transports import HttpReply, HttpRequest, Transport
+from .transports import LONGEST_REPLY, HttpReply, HttpRequest, Transport
 from .values import value
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Call(Generic[T_co]):
 
     `path` follows the API's origin. `read` turns a 2xx reply, to a request sent at that many seconds since 1970, into
     the value wanted, or raises `InvalidReply` (ask again) or `UrlRefused` (do not). A call that is not `repeatable`
-    starts something at Genesys each time, and is not sent again if it may have been carried out.
+    starts something at Genesys each time, and is not sent again if it may have been carried out. A reply of more than
+    `longest_reply` bytes is not read.
     """
 
     method: str
@@ -74,6 +75,7 @@ class Call(Generic[T_co]):
     action: str
     read: Callable[[HttpReply, float], T_co] = field(repr=False)
     repeatable: bool = True
+    longest_reply: int = LONGEST_REPLY
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -171,7 +173,9 @@ class Api:
         error: GenesysMediaError | None = None
         try:
             timeout = min(self._timeout, max(0.0, progress.ends - sent))
-            reply = await self._transport.exchange(self._request(call, token), timeout=timeout)
+            reply = await self._transport.exchange(
+                self._request(call, token), timeout=timeout, longest_reply=call.longest_reply
+            )
             self._settle(permit, reply)
             self._note_token(token, reply.status)
             progress.status, progress.correlation_id = reply.status, correlation_id(reply.headers)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .api import Answer, Api, Call
     from .clock import Clock
     from .endpoints import Endpoint
+    from .events import Event
     from .governor import Governor
     from .retry import RetryBudget
     from .settings import ValidationRule
@@ -163,6 +164,7 @@ class Errand:
         self._run = run
         self._put = put
         self.rule: ValidationRule = run.options.rule
+        self.clock: Clock = run.engine.clock
         self.answered: set[str] = set()
 
     def require_answers(self, requests: tuple[MediaRequest, ...]) -> None:
@@ -180,6 +182,10 @@ class Errand:
         """Wait, and give the worker's place away meanwhile."""
         async with self._run.rest():
             await self._run.engine.clock.sleep(seconds)
+
+    def emit(self, event: Event, /) -> None:
+        """Let the sinks know of something that happened."""
+        self._run.engine.lanes.emit(event)
 
     async def tell(self, request: MediaRequest, answer: Answer[DownloadUrl], /, *, media_id: str | None = None) -> None:
         """Hand over what a request has come to."""

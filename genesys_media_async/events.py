@@ -111,6 +111,42 @@ class RetryScheduled(Event):
 
 
 @value
+class BatchSubmitted(Event):
+    """Genesys has made a batch job for so many `requests`; whoever knows `job_id` can ask for its results."""
+
+    name: ClassVar[str] = "batch_submitted"
+
+    job_id: str
+    requests: int
+
+
+@value
+class BatchCompleted(Event):
+    """
+    A batch job is completed. It had so many `results` for its requests, of which `errors` brought no URL to hand out.
+
+    `seconds` is how long after its submission that was seen.
+    """
+
+    name: ClassVar[str] = "batch_completed"
+
+    job_id: str
+    results: int
+    errors: int
+    seconds: float
+
+
+@value
+class BatchResultsUnasked(Event):
+    """A batch job had so many `results` for recordings that nobody had asked it for; they were told to nobody."""
+
+    name: ClassVar[str] = "batch_results_unasked"
+
+    job_id: str
+    results: int
+
+
+@value
 class TokenRefreshed(Event):
     """A token was granted for `life` seconds; asking took `latency` seconds."""
 

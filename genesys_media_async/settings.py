@@ -169,14 +169,16 @@ class ValidationRule(_Checked):
     """
     What a URL must be to be handed out.
 
-    `content_types` are compared without case and parameters; `*/*` or `audio/*` stand for many. `longest_life` is in
-    seconds; None means no longer than was asked for. `required_access` must be the access level that the reply names
-    or, where it names none, that was asked for. `hosts`, if given, are the host names allowed, `*.example.com`
-    meaning every name below it. URLs are https; `loopback_http` also lets plain http through to this machine, which
-    the simulator needs. `checks` are further rules, called in order.
+    `content_types` are compared without case and parameters; `*/*` or `audio/*` stand for many. None means audio, video
+    and images of media storage, and whatever else another source serves, since not every reply names one there.
+    `longest_life` is in seconds; None means no longer than was asked for, where a life can be asked for.
+    `required_access` must be the access level that the reply names or, where it names none, that was asked for.
+    `hosts`, if given, are the host names allowed, `*.example.com` meaning every name below it. URLs are https;
+    `loopback_http` also lets plain http through to this machine, which the simulator needs. `checks` are further rules,
+    called in order.
     """
 
-    content_types: tuple[str, ...] = ("audio/*", "video/*", "image/*")
+    content_types: tuple[str, ...] | None = None
     longest_life: Annotated[int, Field(ge=1)] | None = None
     required_access: str | None = None
     hosts: tuple[str, ...] | None = None
@@ -186,11 +188,11 @@ class ValidationRule(_Checked):
 
     @field_validator("content_types")
     @classmethod
-    def _content_types(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
+    def _content_types(cls, patterns: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for pattern in patterns or ():
             if not re.fullmatch(r"[\w!#$&^.+*-]+/[\w!#$&^.+*-]+", pattern, re.ASCII):
                 raise ValueError(f"{pattern!r} is not a content type; write type/subtype, as in audio/*")
-        return tuple(pattern.lower() for pattern in patterns)
+        return patterns and tuple(pattern.lower() for pattern in patterns)
 
     @field_validator("hosts")
     @classmethod

@@ -4,6 +4,7 @@ May this URL be handed out? A pure check against a `ValidationRule`; each refusa
     content_type_missing    the reply names none, and the rule does not take everything
     content_type_refused    it is none of the rule's
     life_too_long           Genesys granted more seconds than the rule, or the request, allows
+    url_expired             its life was over before it came
     access_level_mismatch   the required access level is not the one granted
     url_too_long            more characters than the rule allows
     url_malformed           no absolute URL with a host, or with characters that no URL has
@@ -35,6 +36,10 @@ _URL_CHARACTERS = re.compile(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+")
 _COMMON_URL = re.compile(r"https://([a-z0-9.-]*[a-z0-9])/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 
 
+MEDIA = ("audio/*", "video/*", "image/*")
+"""What a URL of media storage stands for, unless the rule says otherwise."""
+
+
 def check(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
     """Return why `url` must not be handed out as the answer to `request`, or None if it may. Never raises."""
     return (
@@ -58,28 +63,49 @@ def _is_one_of(content_type: str, patterns: tuple[str, ...]) -> bool:
     return any(matches(content_type, pattern) for pattern in patterns)
 
 
+def _is_made_to_measure(url: DownloadUrl) -> bool:
+    """Whether Genesys was asked for this life and access; only a reply that can grant a life names it."""
+    return url.expiry_known_from == "reply"
+
+
 def _content_type(url: DownloadUrl, rule: ValidationRule) -> UrlRefused | None:
-    if url.content_type is not None and _is_one_of(url.content_type, rule.content_types):
+    allowed = rule.content_types
+    if allowed is None:
+        if not _is_made_to_measure(url):
+            return None
+        allowed = MEDIA
+    if url.content_type is not None and _is_one_of(url.content_type, allowed):
         return None
     if url.content_type is None or not url.content_type.strip():
-        if "*/*" in rule.content_types:
+        if "*/*" in allowed:
             return None
         return UrlRefused("The reply names no content type.", code="content_type_missing")
     return UrlRefused(
-        f"The content type is {quotable(url.content_type, 80)}; allowed: {', '.join(rule.content_types) or 'none'}.",
+        f"The content type is {quotable(url.content_type, 80)}; allowed: {', '.join(allowed) or 'none'}.",
         code="content_type_refused",
     )
 
 
 def _life(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
-    longest = request.expires_in if rule.longest_life is None else rule.longest_life
-    if url.expires_in <= longest:
+    if url.expires_in < 1:
+        return UrlRefused(
+            "The URL had expired when it came.",
+            code="url_expired",
+            retryable=True,
+            advice="Check this machine's clock; if it is right, ask again for a fresh URL.",
+        )
+    longest = rule.longest_life
+    if longest is None and _is_made_to_measure(url):
+        longest = request.expires_in
+    if longest is None or url.expires_in <= longest:
         return None
     return UrlRefused(f"The URL lives {url.expires_in} s; allowed: {longest} s.", code="life_too_long")
 
 
 def _access_level(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRefused | None:
-    granted = request.access_level if url.access_level is None else url.access_level
+    granted = url.access_level
+    if granted is None and _is_made_to_measure(url):
+        granted = request.access_level
     if rule.required_access is None or granted == rule.required_access:
         return None
     named = "none" if granted is None else quotable(granted, 80)

@@ -50,7 +50,7 @@ class TestTheDefaults:
         assert it.expires_in == 3_600
         assert it.user_agent == f"genesys-media-async/{VERSION}"
         assert it.webhook is None
-        assert it.rule.content_types == ("audio/*", "video/*", "image/*")
+        assert it.rule.content_types is None
 
     def test_cannot_be_changed_afterwards(self) -> None:
         it: Any = configured()

@@ -21,6 +21,9 @@ from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import EvidenceLost
 from genesys_media_async.events import (
     AttemptAudited,
+    BatchCompleted,
+    BatchResultsUnasked,
+    BatchSubmitted,
     Event,
     Outcome,
     QuotaLearnt,
@@ -676,6 +679,9 @@ def test_every_event_is_one_flat_json_object_without_a_place_for_secrets(tmp_pat
         WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1),
         WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
         RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"),
+        BatchSubmitted(at=1, job_id="j", requests=1),
+        BatchCompleted(at=1, job_id="j", results=1, errors=1, seconds=1),
+        BatchResultsUnasked(at=1, job_id="j", results=1),
     ]
     defined = {each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)}
     assert {type(each) for each in examples} == defined - {Event}

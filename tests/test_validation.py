@@ -76,6 +76,18 @@ class TestTheContentType:
         assert reason(answer(content_type=content_type)) == "content_type_missing"
         assert reason(answer(content_type=content_type), content_types=("audio/*", "*/*")) is None
 
+    @pytest.mark.parametrize("content_type", [None, "audio/ogg; codecs=opus", "application/json", "text/html"])
+    @pytest.mark.parametrize("known_from", ["url", "settings", "default"])
+    def test_is_none_of_the_rules_business_where_a_source_serves_what_it_has(
+        self, content_type: str | None, known_from: str
+    ) -> None:
+        url = answer(content_type=content_type, expiry_known_from=known_from)
+        assert reason(url) is None
+        assert reason(url, content_types=("audio/*",)) == {
+            None: "content_type_missing",
+            "audio/ogg; codecs=opus": None,
+        }.get(content_type, "content_type_refused")
+
     def test_passes_if_any_of_the_rules_patterns_takes_it(self) -> None:
         assert reason(answer(content_type="application/pdf"), content_types=("audio/*", "application/pdf")) is None
 
@@ -102,6 +114,18 @@ class TestTheLife:
         request = MediaRequest("f-1", expires_in=asked)
         assert reason(answer(expires_in=granted), request, longest_life=longest) == expected
 
+    @pytest.mark.parametrize("known_from", ["url", "settings", "default"])
+    def test_that_could_not_be_asked_for_is_bounded_by_the_rule_alone(self, known_from: str) -> None:
+        url, request = answer(expires_in=3_600, expiry_known_from=known_from), MediaRequest("f-1", expires_in=60)
+        assert reason(url, request) is None
+        assert reason(url, request, longest_life=3_599) == "life_too_long"
+
+    def test_that_was_over_when_the_url_came_is_refused_and_can_be_asked_for_again(self) -> None:
+        refused = check(answer(expires_in=0, expiry_known_from="url"), REQUEST, ValidationRule())
+        assert refused is not None
+        assert (refused.code, refused.retryable) == ("url_expired", True)
+        assert "clock" in str(refused)
+
 
 class TestTheAccessLevel:
     @pytest.mark.parametrize(
@@ -124,6 +148,11 @@ class TestTheAccessLevel:
     ) -> None:
         request = MediaRequest("f-1", access_level=asked)
         assert reason(answer(access_level=granted), request, required_access=required) == expected
+
+    def test_that_could_not_be_asked_for_is_not_taken_for_granted(self) -> None:
+        request = MediaRequest("f-1", access_level="private")
+        url = answer(expiry_known_from="settings")
+        assert reason(url, request, required_access="private") == "access_level_mismatch"
 
 
 class TestTheForm:
@@ -347,6 +376,7 @@ def test_every_reason_is_in_the_modules_table_and_every_row_of_it_is_tested_here
         reason(answer(content_type=None)),
         reason(answer(content_type="text/html")),
         reason(answer(expires_in=9_999)),
+        reason(answer(expires_in=0)),
         reason(answer(), required_access="private"),
         reason(answer(), longest_url=1),
         reason(answer("a")),

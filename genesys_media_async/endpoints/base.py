@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ..errors import InvalidReply, quotable
+from pydantic import ValidationError
+
+from ..api import Answer
+from ..errors import GenesysMediaError, InvalidReply, quotable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from ..api import Answer, Call
+    from pydantic import TypeAdapter
+
+    from ..api import Call
+    from ..clock import Clock
+    from ..events import Event
     from ..models import DownloadUrl, MediaRequest
     from ..settings import ValidationRule
     from ..transports import HttpReply
@@ -25,12 +32,21 @@ class Assignment(Protocol):
         """What a URL must meet to be handed out; see `validation.check`."""
         ...
 
+    @property
+    def clock(self) -> Clock:
+        """The time; to let some of it pass, `wait`."""
+        ...
+
     def ask(self, call: Call[T], /) -> Awaitable[Answer[T]]:
         """Make a call to its end: permits, token, retries and audit records are taken care of."""
         ...
 
     async def wait(self, seconds: float, /) -> None:
         """Wait for Genesys to get ready; the worker's place is another's meanwhile."""
+        ...
+
+    def emit(self, event: Event, /) -> None:
+        """Let the sinks know of something that happened; never waits."""
         ...
 
     async def tell(self, request: MediaRequest, answer: Answer[DownloadUrl], /, *, media_id: str | None = None) -> None:
@@ -69,6 +85,24 @@ class Endpoint(Protocol):
     async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment, /) -> None:
         """Ask for the media of the requests, and tell of each request at least one answer."""
         ...
+
+
+def share_of(answer: Answer[T], came: DownloadUrl | GenesysMediaError) -> Answer[DownloadUrl]:
+    """Return what an answer comes to for one of the media that it is about."""
+    url, error = (None, came) if isinstance(came, GenesysMediaError) else (came, None)
+    if error is not None and error.correlation_id is None:
+        error.correlation_id = answer.correlation_id
+    return Answer(url, error, answer.attempts, answer.latency, answer.correlation_id)
+
+
+def read_json(shape: TypeAdapter[T], reply: HttpReply) -> T:
+    """Return the body of a JSON reply. Raises `InvalidReply` for another content type, or another shape."""
+    try:
+        return shape.validate_json(require_json(reply))
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = quotable(".".join(str(part) for part in wrong["loc"]), 80) or "body"
+        raise InvalidReply(f"The reply is not the agreed JSON ({where}: {wrong['msg']}).", code="reply_shape") from None
 
 
 def require_json(reply: HttpReply) -> bytes:

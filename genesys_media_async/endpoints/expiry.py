@@ -47,6 +47,11 @@ def signed_url(
     )
 
 
+def says_its_end(url: str) -> bool:
+    """Whether `signed_url` can read from the URL when it ends."""
+    return _ends_at(url) is not None
+
+
 def _ends_at(url: str) -> float | None:
     try:
         said = {name.lower(): values[-1] for name, values in parse_qs(urlsplit(url).query).items()}

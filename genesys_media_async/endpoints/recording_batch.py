@@ -1,0 +1,221 @@
+"""Recordings by the hundred: one job for up to 100 of them, and a few questions how far it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import anyio
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from ..api import Answer, Call
+from ..errors import ApiError, GenesysMediaError, InvalidReply, SettingsError
+from ..events import BatchCompleted, BatchResultsUnasked, BatchSubmitted
+from ..validation import check
+from .base import read_json, share_of
+from .batch_job import BatchJob, BatchResult, BatchStatus, Progress
+from .life import UrlLife
+from .polling import Polling
+from .recording_errors import (
+    failed_in_batch,
+    never_completed,
+    not_in_batch,
+    not_submitted,
+    not_to_be_asked,
+    without_url,
+)
+
+if TYPE_CHECKING:
+    from ..models import DownloadUrl, MediaRequest
+    from ..transports import HttpReply
+    from .base import Assignment
+
+LOGGER = logging.getLogger("genesys_media_async.endpoints")
+
+PATH = "/api/v2/recording/batchrequests"
+MOST_REQUESTS = 100
+LONGEST_REPLY = 16 * 1024 * 1024
+"""Bytes; a hundred conversations may have many recordings each, and a signed URL has a kilobyte or two."""
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+MOST_FAILED_POLLS = 10
+"""So many questions in a row may fail with what may pass; with the pauses between them, that is some minutes."""
+
+OVERHEAD, FIRST_PACE = 1.0, 0.04
+"""Seconds that a job is taken to need, and that each of its requests adds until jobs have shown their pace."""
+
+_JOB_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+
+
+class _Submitted(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
+
+    id: str
+
+
+class _Seen(NamedTuple):
+    """What a question for a job brought, with when it was sent (seconds since 1970)."""
+
+    status: BatchStatus
+    sent_at: float
+
+
+class RecordingBatch:
+    """
+    Submits `POST /api/v2/recording/batchrequests` and asks `GET /api/v2/recording/batchrequests/{jobId}` for results.
+
+    Ids are a `conversationId`, which stands for all recordings of the conversation, or `conversationId/recordingId`.
+    Up to `batch_size` of them are one job, and at most `jobs` jobs are under way at once, whatever the number of runs.
+    A job that is not completed within `patience` seconds is given up; a run's `deadline` bounds each call alone. The
+    media come in the format in which they were recorded.
+
+    Needs one of the permissions recording:recording:view, recording:recordingSegment:view,
+    recording:snippetRecording:view and recording:screenRecording:view; without recording:recording:viewSensitiveData
+    sensitive recordings are left out. A submission is not repeated if it may have been accepted: its requests fail
+    with `batch_submission_unknown`.
+    """
+
+    action = "recording_batch"
+    forms = ("conversationId", "conversationId/recordingId")
+
+    def __init__(self, batch_size: int = MOST_REQUESTS, *, jobs: int = 8, patience: float = 1_800.0) -> None:
+        if type(batch_size) is not int or not 1 <= batch_size <= MOST_REQUESTS:
+            raise SettingsError(
+                f"batch_size is {batch_size!r}.",
+                advice=f"It has to be a whole number from 1 to {MOST_REQUESTS}, the most that Genesys takes.",
+            )
+        if type(jobs) is not int or jobs < 1:
+            raise SettingsError(f"jobs is {jobs!r}.", advice="It has to be a whole number from 1.")
+        if not patience > 0:
+            raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
+        self.batch_size = batch_size
+        self._patience = patience
+        self._jobs = anyio.CapacityLimiter(jobs)
+        self._life = UrlLife("recordingBatchDownloadUrlTtl")
+        self._pace = FIRST_PACE
+
+    def __repr__(self) -> str:
+        return f"<RecordingBatch of {self.batch_size}: {self._jobs.borrowed_tokens} jobs under way>"
+
+    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+        """Let a job find the recordings, and tell of each as soon as it is seen."""
+        async with self._jobs:
+            await self._submit(requests, assignment)
+
+    async def _submit(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+        subject = requests[0].file_id + (f" +{len(requests) - 1}" if len(requests) > 1 else "")
+        answer = await assignment.ask(
+            Call("POST", PATH, _body(requests), subject, f"{self.action}.submit", _read_job_id, repeatable=False)
+        )
+        if answer.value is not None:
+            await self._follow(BatchJob(answer.value, requests), answer, assignment)
+        elif len(requests) > 1 and _may_be_the_fault_of_one(answer.error):
+            middle = len(requests) // 2
+            await self._submit(requests[:middle], assignment)
+            await self._submit(requests[middle:], assignment)
+        else:
+            error = not_submitted(answer)
+            for request in requests:
+                await assignment.tell(request, share_of(answer, error), media_id=request.file_id)
+
+    async def _follow(self, job: BatchJob, submitted: Answer[str], assignment: Assignment) -> None:
+        assignment.emit(BatchSubmitted(at=assignment.clock.wall(), job_id=job.id, requests=len(job.requests)))
+        call = Call("GET", f"{PATH}/{job.id}", b"", job.id, f"{self.action}.poll", _read, longest_reply=LONGEST_REPLY)
+        polling = Polling(
+            assignment, key=job.id, patience=self._patience, shortest=SHORTEST_PAUSE, longest=LONGEST_PAUSE
+        )
+        progress = Progress(OVERHEAD + self._pace * len(job.requests))
+        expected: float | None = progress.left
+        answer: Answer[_Seen] = Answer(None, None, submitted.attempts, submitted.latency, submitted.correlation_id)
+        status: str | None = None
+        failed_polls = 0
+        while await polling.pause(expected):
+            answer = await assignment.ask(call)
+            if answer.value is None:
+                error, failed_polls = answer.error, failed_polls + 1
+                if error is None or not error.retryable or failed_polls == MOST_FAILED_POLLS:
+                    await self._end(job, answer, not_to_be_asked(error), assignment)
+                    return
+                expected = error.retry_after
+                continue
+            failed_polls = 0
+            await self._tell_news(job, answer.value, answer, assignment)
+            if answer.value.status.is_completed:
+                self._learn(min(polling.elapsed, progress.ends_at), len(job.requests))
+                await self._end(job, answer, not_in_batch(job.id), assignment, completed_after=polling.elapsed)
+                return
+            status = answer.value.status.status
+            progress.note(polling.elapsed, answer.value.status)
+            expected = progress.left
+        await self._end(job, answer, never_completed(job.id, status, self._patience), assignment)
+
+    def _learn(self, seconds: float, count: int) -> None:
+        # What a small job lasted says little of how long a full one will.
+        weight = 0.5 * (count / self.batch_size) ** 2
+        self._pace += weight * (max(0.0, seconds - OVERHEAD) / count - self._pace)
+
+    async def _tell_news(self, job: BatchJob, seen: _Seen, answer: Answer[_Seen], assignment: Assignment) -> None:
+        for result, requests, media_id in job.news(seen.status):
+            for request in requests:
+                came = await self._judged(result, request, seen.sent_at, assignment)
+                job.results += 1
+                job.errors += isinstance(came, GenesysMediaError)
+                await assignment.tell(request, share_of(answer, came), media_id=media_id or request.file_id)
+
+    async def _judged(
+        self, result: BatchResult, request: MediaRequest, sent_at: float, assignment: Assignment
+    ) -> DownloadUrl | GenesysMediaError:
+        if result.errorMsg is not None:
+            return failed_in_batch(result.errorMsg)
+        if result.resultUrl is None:
+            return without_url("A result of the batch job")
+        url = await self._life.signed_url(
+            result.resultUrl, assignment, sent_at=sent_at, content_type=result.contentType
+        )
+        return check(url, request, assignment.rule) or url
+
+    async def _end(
+        self,
+        job: BatchJob,
+        answer: Answer[_Seen],
+        error: GenesysMediaError,
+        assignment: Assignment,
+        *,
+        completed_after: float | None = None,
+    ) -> None:
+        at = assignment.clock.wall()
+        if completed_after is not None:
+            counts = {"results": job.results, "errors": job.errors}
+            assignment.emit(BatchCompleted(at=at, job_id=job.id, seconds=completed_after, **counts))
+        if job.unasked:
+            assignment.emit(BatchResultsUnasked(at=at, job_id=job.id, results=job.unasked))
+            LOGGER.warning("The batch job %s has %d results that nobody asked for", job.id, job.unasked)
+        for request in job.unanswered():
+            await assignment.tell(request, share_of(answer, error), media_id=request.file_id)
+
+
+def _body(requests: tuple[MediaRequest, ...]) -> bytes:
+    items = [dict(zip(("conversationId", "recordingId"), request.parts, strict=False)) for request in requests]
+    return json.dumps({"batchDownloadRequestList": items}).encode()
+
+
+_SUBMITTED = TypeAdapter(_Submitted)
+_STATUS = TypeAdapter(BatchStatus)
+
+
+def _read_job_id(reply: HttpReply, _: float) -> str:
+    job_id = read_json(_SUBMITTED, reply).id
+    # It becomes part of a path.
+    if not _JOB_ID.fullmatch(job_id):
+        raise InvalidReply("The id of the batch job is no id.", code="reply_shape")
+    return job_id
+
+
+def _read(reply: HttpReply, sent_at: float) -> _Seen:
+    return _Seen(read_json(_STATUS, reply), sent_at)
+
+
+def _may_be_the_fault_of_one(error: GenesysMediaError | None) -> bool:
+    return isinstance(error, ApiError) and error.status in {400, 404}
