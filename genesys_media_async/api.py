@@ -11,6 +11,7 @@ import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import anyio
 from pydantic import ValidationError
@@ -65,7 +66,8 @@ class Call(Generic[T_co]):
     `path` follows the API's origin. `read` turns a 2xx reply, to a request sent at that many seconds since 1970, into
     the value wanted, or raises `InvalidReply` (ask again) or `UrlRefused` (do not). A call that is not `repeatable`
     starts something at Genesys each time, and is not sent again if it may have been carried out. A reply of more than
-    `longest_reply` bytes is not read.
+    `longest_reply` bytes is not read. With `redirects`, a redirect away from Genesys's API and login is read, too; none
+    is ever followed.
     """
 
     method: str
@@ -76,6 +78,7 @@ class Call(Generic[T_co]):
     read: Callable[[HttpReply, float], T_co] = field(repr=False)
     repeatable: bool = True
     longest_reply: int = LONGEST_REPLY
+    redirects: bool = False
 
 
 class Answer(NamedTuple, Generic[T]):
@@ -124,6 +127,7 @@ class Api:
         self._audit = audit
         self._refusals_in_a_row = 0
         self._origin = settings.api_url
+        self._settings = settings
         self._timeout = settings.timeout
         self._user_agent = settings.user_agent
         self._token = ""
@@ -240,9 +244,11 @@ class Api:
         return HttpRequest(call.method, self._origin + call.path, self._headers, call.body)
 
     def _read(self, call: Call[T], reply: HttpReply, sent_at: float) -> T:
-        if not 200 <= reply.status < 300:
+        if not 200 <= reply.status < (400 if call.redirects else 300):
             raise error_from(reply, wall=self._clock.wall())
         try:
+            if reply.status >= 300:
+                check_redirect(reply, call.path, self._settings)
             return call.read(reply, sent_at)
         except GenesysMediaError as error:
             error.status = reply.status
@@ -331,6 +337,33 @@ def error_from(reply: HttpReply, *, wall: float) -> GenesysMediaError:
         retryable=reply.status in {408, 429} or (reply.status >= 500 and reply.status != 501),
         retry_after=retry_after_of(reply, wall=wall),
     )
+
+
+def check_redirect(reply: HttpReply, path: str, settings: Settings) -> None:
+    """Raise `InvalidReply` for a redirect that leads nowhere, in a circle, or to Genesys's own API or login."""
+    location = reply.headers.get("location", "").strip()
+    asked = urlsplit(settings.api_url + path)
+    try:
+        target = urlsplit(urljoin(asked.geturl(), location))
+        origin = (target.scheme, target.netloc.lower())
+    except ValueError:
+        # No URL at all: what reads it says so.
+        return
+    login = urlsplit(settings.token_url)
+    login_path = "/" if login.netloc != asked.netloc else login.path.removesuffix("token")
+    # A gateway may serve media beside its API, Genesys does not.
+    api_path = "/" if settings.base_url is None else f"{urlsplit(settings.api_url).path}/api/"
+    if not location or not urlsplit(location).netloc:
+        code, words = "redirect_nowhere", "without a URL"
+    elif origin == (asked.scheme, asked.netloc) and target.path == asked.path:
+        code, words = "redirect_loop", "to where it came from"
+    elif origin == (login.scheme, login.netloc) and target.path.startswith(login_path):
+        code, words = "redirect_to_login", "to the login"
+    elif origin == (asked.scheme, asked.netloc) and target.path.startswith(api_path):
+        code, words = "redirect_to_api", "to the API itself"
+    else:
+        return
+    raise InvalidReply(f"Genesys answered {reply.status}, a redirect {words}.", code=code, retryable=False)
 
 
 def retry_after_of(reply: HttpReply, *, wall: float) -> float | None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypedDict
 from urllib.request import getproxies
 
@@ -21,6 +22,7 @@ import httpx
 
 from .api import Api
 from .clock import Clock, SystemClock
+from .discovery import Discovery, DiscoveryOptions, Interval, wanted
 from .endpoints import Endpoint, MediaStorage
 from .engine import Engine, Options, Run
 from .errors import InvalidRequest, SettingsError, quotable
@@ -176,6 +178,17 @@ class MediaRetriever:
         # An id that was given twice has all its results twice.
         each = {file_id: len(results) // times[file_id] for file_id, results in found.items()}
         return [found[file_id].popleft() for file_id in order for _ in range(each[file_id])]
+
+    def discover(self, interval: Interval, **options: Unpack[DiscoveryOptions]) -> AsyncGenerator[str]:
+        """
+        Return the ids of the conversations that were active in an interval, which `retrieve_many` can read lazily.
+
+        `interval` is two datetimes with zones. Memory is bounded by a page, whatever the number of conversations.
+        Raises `SettingsError` for an interval or a filter that cannot be; iterating raises `CredentialsRejected` or
+        `TokenUnavailable` without a token, and the error that remained of a request that failed.
+        """
+        now = datetime.fromtimestamp(self._clock.wall(), UTC)
+        return Discovery(self._running(), self.settings, wanted(interval, options, now=now)).ids()
 
     def statistics(self) -> Statistics:
         """Return the counts since the retriever was opened, over all its runs."""

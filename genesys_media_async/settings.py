@@ -235,9 +235,10 @@ class Settings(_Checked):
 
     Either `client_id` and `client_secret` of an OAuth client with the Client Credentials grant, or an `access_token`
     that was obtained elsewhere. `region` in any spelling (`us-east-1`, `us_east_1`, `mypurecloud.com`,
-    `https://api.mypurecloud.com`); `base_url` and `login_url` override the hosts that follow from it. `timeout` bounds
-    one exchange with Genesys and `deadline` one id with all its attempts and waits, both in seconds. `concurrency`
-    bounds the ids worked on at once; with None, or "auto", it follows from the quota.
+    `https://api.mypurecloud.com`); `base_url` and `login_url` override the hosts that follow from it, and a `base_url`
+    that is a region's API finds that region's login by itself. `timeout` bounds one exchange with Genesys and
+    `deadline` one id with all its attempts and waits, both in seconds. `concurrency` bounds the ids worked on at once;
+    with None, or "auto", it follows from the quota.
     """
 
     client_id: str | None = None
@@ -289,9 +290,12 @@ class Settings(_Checked):
 
     @property
     def token_url(self) -> str:
-        """Where tokens are granted."""
-        login_url = self.login_url or f"https://login.{REGIONS[self.region]}"
-        return f"{login_url.rstrip('/')}/oauth/token"
+        """Where tokens are granted: by `login_url`, or by the region, which is that of `base_url` if it is of one."""
+        host = urlsplit(self.base_url or "").hostname or ""
+        domain = host.removeprefix("api.")
+        if domain == host or domain not in REGIONS.values():
+            domain = REGIONS[self.region]
+        return f"{(self.login_url or f'https://login.{domain}').rstrip('/')}/oauth/token"
 
     @property
     def workers(self) -> int:
@@ -440,8 +444,9 @@ def _check_url(url: str, *, query_allowed: bool = False) -> None:
 
 
 def _canonical_region(region: str) -> str:
-    spelled = region.strip().lower().removeprefix("https://").rstrip("/")
-    name = spelled.replace("-", "_")
+    # Whoever copies the address of a page from the browser means its host.
+    spelled = region.strip().lower().removeprefix("https://").partition("/")[0]
+    name = re.sub(r"[\s-]", "_", spelled)
     if name in REGIONS:
         return name
     domain = re.sub(r"^(api|login|apps)\.", "", spelled)

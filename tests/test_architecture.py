@@ -37,6 +37,7 @@ ORDER = [
     "webhooks",
     "endpoints",
     "engine",
+    "discovery",
     "retrieval",
     "retriever",
 ]

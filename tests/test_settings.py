@@ -75,6 +75,8 @@ class TestRegions:
             "https://api.mypurecloud.ie",
             "https://api.mypurecloud.ie/",
             "https://mypurecloud.ie",
+            "https://apps.mypurecloud.ie/directory/#/admin/oauth",
+            "EU West 1",
         ],
     )
     def test_may_be_spelled_in_any_way(self, spelled: str) -> None:
@@ -97,6 +99,19 @@ class TestRegions:
         assert said.startswith("region (or GENESYSCLOUD_REGION): ")
         assert "us-east-1" in said
         assert "base_url" in said
+
+    def test_are_all_that_genesys_has(self) -> None:
+        assert len(REGIONS) == 18
+
+    @pytest.mark.parametrize("domain", REGIONS.values())
+    def test_of_a_base_url_is_where_its_login_is(self, domain: str) -> None:
+        it = configured(base_url=f"https://api.{domain}/")
+        assert it.token_url == f"https://login.{domain}/oauth/token"
+
+    @pytest.mark.parametrize("host", ["api.mypurecloud.ie.evil.test", "api.gateway.example.com", "mypurecloud.ie"])
+    def test_are_not_guessed_from_another_host(self, host: str) -> None:
+        it = configured(base_url=f"https://{host}", region="ap_south_1")
+        assert it.token_url == "https://login.aps1.pure.cloud/oauth/token"
 
     def test_give_way_to_hosts_that_are_named(self) -> None:
         it = configured(base_url="https://gateway.example.com/genesys/", login_url="http://127.0.0.1:9000")

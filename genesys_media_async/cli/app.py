@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
@@ -11,6 +11,7 @@ from .exit_codes import CommandFailed, ExitCode, explain
 from .lines import Format  # noqa: TC001 - cyclopts reads the annotations
 from .progress import ProgressKind  # noqa: TC001 - likewise
 from .simulate import QuotaKind  # noqa: TC001 - likewise
+from .sources import DEFAULT_SOURCE, FORMATS, SOURCES, explain_sources
 from .streams import PROGRAM, complain
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ Data goes to standard output or the file named, everything else to standard erro
 EXAMPLES = f"""\
 Examples:
   genesys-media demo                                 see it work; no credentials
+  genesys-media doctor                               is everything there?
   genesys-media retrieve -i ids.txt -o urls.jsonl    retrieve a file of ids
   genesys-media simulate                             a local Genesys Cloud
 
@@ -38,23 +40,58 @@ Examples:
   genesys-media demo
   genesys-media demo --items 600 --output /tmp/demo.jsonl --progress log"""
 
-RETRIEVE_EXAMPLES = f"""\
+CREDENTIALS = """\
 Credentials come from the environment only, since everybody on a machine can see
 its command lines. They are those of an OAuth client with the Client Credentials
 grant, or an access token instead of both:
   export GENESYSCLOUD_OAUTHCLIENT_ID=… GENESYSCLOUD_OAUTHCLIENT_SECRET=…
-  export GENESYSCLOUD_ACCESS_TOKEN=…
+  export GENESYSCLOUD_ACCESS_TOKEN=…"""
+
+RETRIEVE_EXAMPLES = f"""\
+{CREDENTIALS}
+
+Ids have the parts that their source needs, with slashes between:
+{explain_sources()}
+A file may be CSV instead, with ',' ';' or tab: a header names those parts, in
+any order, and other columns are passed over; without one there are just the parts.
 
 Examples:
   genesys-media retrieve 5a0d7a9e-6f1c-4f0e-9d5b-0d8f3c1f1b11
   genesys-media retrieve -i ids.txt -o urls.jsonl --audit audit.jsonl
   genesys-media retrieve -i ids.txt --format urls | aria2c -i -
   cat ids.txt | genesys-media retrieve -i - --format csv -o urls.csv
+  genesys-media retrieve --source document 1d2c9a0e-6f1c-4f0e-9d5b-0d8f3c1f1b11
+  genesys-media retrieve --source transcript -i conversations.csv -o urls.jsonl
 
 The first Ctrl-C lets what is on its way come to its end, for 10 s at most; the
 second stops at once.
 
 Exit codes:
+{explain()}"""
+
+DISCOVER_EXAMPLES = f"""\
+{CREDENTIALS}
+
+Found are conversations that were active in the interval and have a recorded
+call; with --media those of these media. The OAuth client needs the permission
+analytics:conversationDetail:view.
+
+Examples:
+  genesys-media discover --from 2026-11-23T00:00+01:00 --to 2026-11-24T00:00+01:00
+  genesys-media discover --from 2026-11-01T00:00Z --queue 4f0e9d5b-… --media voice
+
+Exit codes:
+{explain()}"""
+
+DOCTOR_EXAMPLES = f"""\
+{CREDENTIALS}
+
+Examples:
+  genesys-media doctor
+  genesys-media doctor --source document --source transcript
+  genesys-media doctor --json | jq -r '.findings[] | select(.verdict=="problem").repair'
+
+The exit code is 0 if there is no problem:
 {explain()}"""
 
 SIMULATE_EXAMPLES = """\
@@ -90,6 +127,17 @@ FORMAT = Parameter(
 PROGRESS = Parameter(
     help="On standard error. auto: bar on a terminal, log otherwise. log: a line every 5 s. json: an object every "
     "second, then the summary as one. none: nothing but errors."
+)
+DISCOVER_PROGRESS = Parameter(
+    help="On standard error. log: a line every 5 s, then a summary. json: an object every second, then the summary as "
+    "one. none: nothing but errors."
+)
+SOURCE = Parameter(metavar="NAME", help=f"What the ids are of: {', '.join(SOURCES)}.")
+MEDIA_FORMAT = Parameter(
+    metavar="FORMAT", help=f"What a recording is transcoded to, where the source can do that: {', '.join(FORMATS)}."
+)
+BY = Parameter(
+    help="query: quick, and up to now. job: for many conversations. auto: the query for few of at most 31 days."
 )
 QUOTA = Parameter(
     metavar="REQUESTS/SECONDS",
@@ -175,6 +223,8 @@ def demo(
 @app.command(help_epilogue=RETRIEVE_EXAMPLES)
 def retrieve(
     *ids: str,
+    source: Annotated[str, SOURCE] = DEFAULT_SOURCE,
+    media_format: Annotated[str | None, MEDIA_FORMAT] = None,
     input: Annotated[str | None, INPUT] = None,  # noqa: A002
     output: Annotated[str | None, OUTPUT] = None,
     format: Annotated[Format, FORMAT] = "jsonl",  # noqa: A002
@@ -199,6 +249,7 @@ def retrieve(
     Retrieve a pre-signed download URL for each id, one line a result.
 
     There is exactly one result for each id, in the order in which they are done; an id that fails is a result, too.
+    Where an id stands for several media, each of them has its result, with a media_id.
 
     Parameters
     ----------
@@ -228,25 +279,26 @@ def retrieve(
     from .retrieve import Order
     from .retrieve import retrieve as carry_out
 
-    options = {
-        "quota": quota,
-        "expires_in": expires_in,
-        "access_level": access_level,
-        "concurrency": concurrency,
-        "deadline": deadline,
-        "timeout": timeout,
-        "region": region,
-        "base_url": base_url,
-        "login_url": login_url,
-    }
     return carry_out(
         Order(
             ids=ids,
+            source=source,
+            media_format=media_format,
             input=input,
             output=output,
             format=format,
             progress=progress,
-            options={name: text for name, text in options.items() if text is not None},
+            options=_typed(
+                quota=quota,
+                expires_in=expires_in,
+                access_level=access_level,
+                concurrency=concurrency,
+                deadline=deadline,
+                timeout=timeout,
+                region=region,
+                base_url=base_url,
+                login_url=login_url,
+            ),
             audit=audit,
             webhook=webhook,
             webhook_with_url=webhook_with_url,
@@ -255,6 +307,116 @@ def retrieve(
             hosts=host or (),
         )
     )
+
+
+@app.command(help_epilogue=DISCOVER_EXAMPLES)
+def discover(
+    *,
+    begin: Annotated[str, Parameter(name="--from", metavar="TIME")],
+    end: Annotated[str | None, Parameter(name="--to", metavar="TIME")] = None,
+    queue: Annotated[list[str] | None, Parameter(metavar="ID")] = None,
+    media: Annotated[list[str] | None, Parameter(metavar="TYPE")] = None,
+    direction: Literal["inbound", "outbound"] | None = None,
+    division: Annotated[list[str] | None, Parameter(metavar="ID")] = None,
+    by: Annotated[Literal["auto", "query", "job"], BY] = "auto",
+    quota: Annotated[str | None, QUOTA] = None,
+    deadline: Seconds = None,
+    timeout: Seconds = None,
+    region: Word = None,
+    base_url: Url = None,
+    login_url: Url = None,
+    progress: Annotated[Literal["log", "json", "none"], DISCOVER_PROGRESS] = "log",
+) -> int:
+    """
+    Find the conversations of an interval: their ids on standard output, one a line, for retrieve -i -.
+
+    Parameters
+    ----------
+    begin
+        The beginning of the interval, in ISO 8601 with its zone, as in 2026-11-23T00:00Z.
+    end
+        Its end, likewise; now, if it is left out.
+    queue
+        The id of a queue; may be repeated.
+    media
+        A media type of Genesys's, such as voice, chat, email or message; may be repeated.
+    direction
+        Who began the conversation.
+    division
+        The id of a division; may be repeated.
+    deadline
+        What one request may take with all its attempts and waits: 600, or GENESYS_MEDIA_DEADLINE.
+    timeout
+        What one attempt may take: 30, or GENESYS_MEDIA_TIMEOUT.
+    region
+        Such as eu-central-1 or mypurecloud.de: us-east-1, or GENESYSCLOUD_REGION.
+    base_url
+        The API where it does not follow from the region, or GENESYS_MEDIA_BASE_URL.
+    login_url
+        The login service likewise, or GENESYS_MEDIA_LOGIN_URL.
+    """
+    from .discover import Order
+    from .discover import discover as carry_out
+
+    return carry_out(
+        Order(
+            begin=begin,
+            end=end,
+            queues=queue or (),
+            media=media or (),
+            direction=direction,
+            divisions=division or (),
+            by=by,
+            progress=progress,
+            options=_typed(
+                quota=quota,
+                deadline=deadline,
+                timeout=timeout,
+                region=region,
+                base_url=base_url,
+                login_url=login_url,
+            ),
+        )
+    )
+
+
+@app.command(help_epilogue=DOCTOR_EXAMPLES)
+def doctor(
+    *,
+    source: Annotated[list[str] | None, SOURCE] = None,
+    json: bool = False,
+    quota: Annotated[str | None, QUOTA] = None,
+    timeout: Seconds = None,
+    region: Word = None,
+    base_url: Url = None,
+    login_url: Url = None,
+) -> int:
+    """
+    Look whether everything is there that a run needs: network, token, clock, permissions, quota.
+
+    It makes about a dozen requests about what does not exist, and retrieves nothing.
+
+    Parameters
+    ----------
+    source
+        A source that is to be used, whose refusal is a problem; may be repeated. Without it all of them are looked at,
+        and a refusal is a warning.
+    json
+        Write one JSON object instead of a table.
+    timeout
+        What one request may take: 30, or GENESYS_MEDIA_TIMEOUT.
+    region
+        Such as eu-central-1 or mypurecloud.de: us-east-1, or GENESYSCLOUD_REGION.
+    base_url
+        The API where it does not follow from the region, or GENESYS_MEDIA_BASE_URL.
+    login_url
+        The login service likewise, or GENESYS_MEDIA_LOGIN_URL.
+    """
+    from .doctor import Order
+    from .doctor import doctor as carry_out
+
+    options = _typed(quota=quota, timeout=timeout, region=region, base_url=base_url, login_url=login_url)
+    return carry_out(Order(sources=source or (), as_json=json, options=options))
 
 
 @app.command(help_epilogue=SIMULATE_EXAMPLES)
@@ -310,3 +472,7 @@ def simulate(
             clients=client or (),
         )
     )
+
+
+def _typed(**options: str | None) -> dict[str, str]:
+    return {name: text for name, text in options.items() if text is not None}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from ..retriever import MediaRetriever
 from ..settings import QuotaLimit, Settings
 from .ids import read_ids
 from .lines import encoder
+from .loop import run_in_event_loop
 from .output import Output, Target, open_target
 from .progress import ProgressKind, progress_for
 from .retrieve import conclude
@@ -29,7 +28,7 @@ LATENCY: Final = (0.035, 0.25)
 def demo(items: int, output: str, progress: ProgressKind) -> int:
     """Retrieve so many made-up ids into a file, and return the exit code. Raises `CommandFailed`."""
     target = open_target(output)
-    ended = anyio.run(_run, items, target, progress)
+    ended = run_in_event_loop(_run, items, target, progress)
     return conclude(ended, progress)
 
 

@@ -8,6 +8,7 @@ import stat
 import sys
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,6 +19,8 @@ from .streams import reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
+
+    from .tables import Table
 
 STANDARD_INPUT = "-"
 CHUNK = 64 * 1024
@@ -42,10 +45,12 @@ class IdDecoder:
     """
     Turns chunks of bytes into ids, however the chunks are cut: UTF-8, one id a line, blank lines left out.
 
-    A byte order mark and CRLF line ends are tolerated, blanks and tabs around an id are dropped.
+    A byte order mark and CRLF line ends are tolerated, blanks and tabs around an id are dropped. A `table` reads the
+    ids in the lines; without one they are the lines.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table | None = None) -> None:
+        self._table = table
         self._rest = b""
         self._line = 0
 
@@ -73,10 +78,10 @@ class IdDecoder:
         if b"\0" in line:
             raise LineError(self._line, "has a NUL byte; ids are expected as text, one a line")
         try:
-            file_id = line.strip(_BLANKS).decode()
+            text = line.strip(_BLANKS).decode()
         except UnicodeDecodeError:
             raise LineError(self._line, "is not UTF-8; ids are expected as text, one a line") from None
-        if file_id:
+        if text and (file_id := text if self._table is None else self._table.read(text)) is not None:
             yield file_id
 
 
@@ -114,6 +119,17 @@ class Input:
         except OSError as error:
             raise unreadable(self.name, error) from None
         return count
+
+    def first_line(self) -> str | None:
+        """Return the first line that is not blank, likewise; None where there is none that is text."""
+        try:
+            start = os.lseek(self.descriptor, 0, os.SEEK_CUR)
+            beginning = os.read(self.descriptor, CHUNK)
+            os.lseek(self.descriptor, start, os.SEEK_SET)
+            decoder = IdDecoder()
+            return next(chain(decoder.feed(beginning), decoder.finish()), None)
+        except (OSError, LineError):
+            return None
 
     async def read(self) -> bytes:
         """Return the next bytes, waiting for them outside the event loop's way; empty at the end."""
@@ -153,9 +169,9 @@ def open_input(path: str) -> Input:
     return opened
 
 
-async def read_ids(arguments: Sequence[str], source: Input | None) -> AsyncIterator[str]:
+async def read_ids(arguments: Sequence[str], source: Input | None, table: Table | None = None) -> AsyncIterator[str]:
     """
-    Yield the ids given as arguments, then those in the file.
+    Yield the ids given as arguments, then those in the file: its lines, or what `table` reads in them.
 
     Raises `CommandFailed`, after the ids before it, for a file that cannot be read on.
     """
@@ -163,7 +179,7 @@ async def read_ids(arguments: Sequence[str], source: Input | None) -> AsyncItera
         yield file_id
     if source is None:
         return
-    decoder = IdDecoder()
+    decoder = IdDecoder(table)
     try:
         while chunk := await source.read():
             for file_id in decoder.feed(chunk):

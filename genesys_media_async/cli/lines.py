@@ -31,6 +31,7 @@ CSV_COLUMNS = (
     "error_code",
     "error_message",
     "error_retryable",
+    "media_id",
 )
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -56,6 +57,8 @@ def json_line(result: MediaResult) -> bytes:
         **_common(result),
         "error": None if error is None else {"code": error.code, "message": str(error), "retryable": error.retryable},
     }
+    if result.media_id is not None:
+        fields["media_id"] = result.media_id
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     # A half surrogate, which an argument can hold, comes out as the \\udc80 that JSON itself would write.
     return text.encode(errors="backslashreplace") + b"\n"
@@ -67,7 +70,7 @@ def csv_line(result: MediaResult) -> bytes:
     wrong: tuple[Cell, ...] = (None, None, None)
     if error is not None:
         wrong = (error.code, str(error), error.retryable)
-    return _csv_row((*_common(result).values(), *wrong))
+    return _csv_row((*_common(result).values(), *wrong, result.media_id))
 
 
 def url_line(result: MediaResult) -> bytes:

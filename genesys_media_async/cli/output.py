@@ -9,7 +9,7 @@ import stat
 import sys
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 
@@ -17,8 +17,9 @@ from .exit_codes import CommandFailed, ExitCode
 from .streams import reason
 
 if TYPE_CHECKING:
-    from ..models import MediaResult
-    from .lines import Encode
+    from collections.abc import Callable
+
+Item = TypeVar("Item")
 
 STANDARD_OUTPUT = "-"
 LINES_HELD_BACK = 64
@@ -66,15 +67,15 @@ def open_target(path: str | None) -> Target:
         ) from None
 
 
-class Output:
+class Output(Generic[Item]):
     """
-    Writes results to a target, holding back at most 64 lines, and none for longer than its owner's next `flush`.
+    Writes items to a target, holding back at most 64 lines, and none for longer than its owner's next `flush`.
 
     The first error is kept in `failure`, and from then on nothing is written: what is there stands, cut back to the
-    last whole line where it is a file. `written` counts the results whose lines are out.
+    last whole line where it is a file. `written` counts the items whose lines are out.
     """
 
-    def __init__(self, target: Target, header: bytes, encode: Encode) -> None:
+    def __init__(self, target: Target, header: bytes, encode: Callable[[Item], bytes]) -> None:
         self.target = target
         self.failure: OSError | None = None
         self.written = 0
@@ -97,12 +98,12 @@ class Output:
         """Whether nobody reads the standard output any more."""
         return self.target.is_standard and self.failure is not None and self.failure.errno == errno.EPIPE
 
-    async def put(self, result: MediaResult) -> None:
-        """Take one result; it is out after the next `flush`, or at once if many wait."""
+    async def put(self, item: Item) -> None:
+        """Take one item; it is out after the next `flush`, or at once if many wait."""
         if self.failure is not None:
             self.lost += 1
             return
-        line = self._encode(result)
+        line = self._encode(item)
         if not line:
             return
         self._pending += line

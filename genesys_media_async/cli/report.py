@@ -25,11 +25,12 @@ SHORTEST_WITH_RATE = 1.0
 
 @dataclass(slots=True)
 class Results:
-    """Counts of the results handed over; of each error code one example is kept."""
+    """Counts of the results handed over; of each error code one example is kept. `media` are those with a media id."""
 
     succeeded: int = 0
     failed: int = 0
     failed_for_good: int = 0
+    media: int = 0
     codes: Counter[str] = field(default_factory=Counter[str])
     examples: dict[str, GenesysMediaError] = field(default_factory=dict["str", "GenesysMediaError"])
 
@@ -41,6 +42,7 @@ class Results:
     def add(self, result: MediaResult) -> None:
         """Count one."""
         error = result.error
+        self.media += result.media_id is not None
         if error is None:
             self.succeeded += 1
             return
@@ -131,7 +133,8 @@ def next_step(ended: Ended) -> tuple[str, ...]:
     again = unfinished or ended.results.failed > ended.results.failed_for_good
     if not again or not ended.results.done:
         return ()
-    if ended.output_file is None or ended.ids_file is None:
+    # Of an id with several media, some may be retrieved.
+    if ended.output_file is None or ended.ids_file is None or ended.results.media:
         return ("Next: run it again with the ids that the output does not show as ok",)
     ids, output = shlex.quote(ended.ids_file), shlex.quote(ended.output_file)
     more_ids, more_output = _rest(ended.ids_file), _rest(ended.output_file)
@@ -150,7 +153,9 @@ def _rest(path: str) -> str:
 
 def _counts(ended: Ended) -> str:
     results = ended.results
-    head = f"{'Interrupted: ' if ended.interrupted else ''}{_plural(results.done, 'id')} done: "
+    # A medium is not an id: one id may have many.
+    done = _plural(results.done, "result" if results.media else "id")
+    head = f"{'Interrupted: ' if ended.interrupted else ''}{done}{'' if results.media else ' done'}: "
     counts = f"{results.succeeded:,} retrieved, {results.failed:,} failed"
     if ended.statistics is None:
         return head + counts

@@ -10,23 +10,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import anyio
-
 from ..errors import SettingsError
 from ..retriever import MediaRetriever
-from ..settings import ENVIRONMENT, Settings, ValidationRule, WebhookTarget
+from ..settings import ValidationRule, WebhookTarget
 from ..sinks import JsonLinesSink
 from .exit_codes import CommandFailed, ExitCode
 from .ids import Input, open_input, read_ids
 from .lines import Format, encoder
+from .loop import run_in_event_loop
+from .options import misused, settings_for
 from .output import Output, Target, open_target
 from .progress import ProgressKind, progress_for
 from .report import Ended, json_summary, summary
 from .run import NO_IDS, Names, Run
+from .sources import DEFAULT_SOURCE, endpoint_for
 from .streams import Complaints, complain, is_terminal, reason, say, silence
+from .tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from ..endpoints import Endpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +43,8 @@ class Order:
     """
 
     ids: Sequence[str]
+    source: str
+    media_format: str | None
     input: str | None
     output: str | None
     format: Format
@@ -54,15 +60,20 @@ class Order:
 
 def retrieve(order: Order) -> int:
     """Carry the order out, and return the exit code. Raises `CommandFailed` before anything is sent."""
-    settings = settings_for(order)
+    endpoint = endpoint_for(order.source, order.media_format)
+    _check_what_can_be_asked(order)
+    settings = settings_for(order.options, rule=_rule_of(order), webhook=_webhook_of(order))
     source = _input_of(order)
     try:
-        total = _total(order, source)
+        total, has_plain_lines = _look_ahead(order, source, endpoint)
         _check_undelivered(order)
         target = open_target(order.output)
         _check_that_files_differ(order, source, target)
         audit = _audit_of(order)
-        ended = anyio.run(_run, order, settings, source, target, audit, total)
+        retriever = MediaRetriever(settings, endpoint=endpoint, audit=audit)
+        ids_file = order.input if source is not None and source.is_file and not order.ids and has_plain_lines else None
+        ids = read_ids(order.ids, source, Table(endpoint.forms))
+        ended = run_in_event_loop(_run, order, retriever, ids, target, total, ids_file)
     finally:
         if source is not None:
             source.close()
@@ -75,26 +86,23 @@ def retrieve(order: Order) -> int:
 
 async def _run(
     order: Order,
-    settings: Settings,
-    source: Input | None,
+    retriever: MediaRetriever,
+    ids: AsyncIterator[str],
     target: Target,
-    audit: Sequence[JsonLinesSink],
     total: int | None,
+    ids_file: str | None,
 ) -> Ended:
     logging.getLogger("genesys_media_async").addHandler(Complaints())
     on_terminal = os.isatty(target.descriptor)
     named = order.format == "jsonl" and target.is_file
     return await Run(
-        MediaRetriever(settings, audit=audit),
-        read_ids(order.ids, source),
+        retriever,
+        ids,
         Output(target, *encoder(order.format)),
         progress_for(order.progress, lines_on_terminal=on_terminal),
         total=total,
         quiet=order.progress == "none",
-        names=Names(
-            ids_file=order.input if source is not None and source.is_file and not order.ids else None,
-            output_file=order.output if named else None,
-        ),
+        names=Names(ids_file=ids_file, output_file=order.output if named else None),
     ).to_its_end()
 
 
@@ -112,28 +120,13 @@ def conclude(ended: Ended, progress: ProgressKind) -> int:
     return ended.exit_code
 
 
-def settings_for(order: Order) -> Settings:
-    """
-    Return the settings that the order and the environment make together.
-
-    Raises `CommandFailed`: as a wrong use for what was typed, as a wrong configuration for the rest.
-    """
-    for name, text in order.options.items():
-        _check_option(name, text)
-    more = {"rule": _rule_of(order), "webhook": _webhook_of(order)}
-    try:
-        return Settings.from_env(**order.options, **more)
-    except SettingsError as error:
-        raise CommandFailed(ExitCode.CONFIGURATION, str(error)) from None
-
-
-def _check_option(name: str, text: str) -> None:
-    # Alone, beside a token that stands for any credentials: what is wrong then is wrong with this option.
-    try:
-        Settings.from_env({}, **{"access_token": "any", name: text})
-    except SettingsError as error:
-        sentence = str(error).removeprefix(f"{name} (or {ENVIRONMENT[name][0]}): ").removeprefix(f"{name}: ")
-        raise _misused(f"--{name.replace('_', '-')}", sentence) from None
+def _check_what_can_be_asked(order: Order) -> None:
+    for option in ("expires_in", "access_level"):
+        if option in order.options and order.source != DEFAULT_SOURCE:
+            sentence = (
+                f"it is of use with --source {DEFAULT_SOURCE} only; elsewhere the organisation's settings decide."
+            )
+            raise misused(f"--{option.replace('_', '-')}", sentence)
 
 
 def _rule_of(order: Order) -> ValidationRule | None:
@@ -144,20 +137,20 @@ def _rule_of(order: Order) -> ValidationRule | None:
         return ValidationRule(content_types=types, hosts=tuple(order.hosts) or None)
     except SettingsError as error:
         setting, _, sentence = str(error).partition(": ")
-        raise _misused("--host" if setting == "hosts" else "--content-type", sentence) from None
+        raise misused("--host" if setting == "hosts" else "--content-type", sentence) from None
 
 
 def _webhook_of(order: Order) -> WebhookTarget | None:
     if order.webhook is None:
         if order.undelivered is not None or order.webhook_with_url:
             option = "--undelivered" if order.undelivered is not None else "--webhook-with-url"
-            raise _misused(option, "it is of use with --webhook only.")
+            raise misused(option, "it is of use with --webhook only.")
         return None
     undelivered = None if order.undelivered is None else Path(order.undelivered)
     try:
         return WebhookTarget(url=order.webhook, include_url=order.webhook_with_url, undelivered_file=undelivered)
     except SettingsError as error:
-        raise _misused("--webhook", str(error).removeprefix("url: ")) from None
+        raise misused("--webhook", str(error).removeprefix("url: ")) from None
 
 
 def _input_of(order: Order) -> Input | None:
@@ -177,7 +170,7 @@ def _audit_of(order: Order) -> tuple[JsonLinesSink, ...]:
     try:
         return (JsonLinesSink(order.audit),)
     except (OSError, ValueError) as error:
-        raise _misused("--audit", f"{order.audit} cannot be written: {reason(error)}; name another file.") from None
+        raise misused("--audit", f"{order.audit} cannot be written: {reason(error)}; name another file.") from None
 
 
 def _check_undelivered(order: Order) -> None:
@@ -186,7 +179,7 @@ def _check_undelivered(order: Order) -> None:
             Path(order.undelivered).open("ab").close()
         except (OSError, ValueError) as error:
             sentence = f"{order.undelivered} cannot be written: {reason(error)}; name another file."
-            raise _misused("--undelivered", sentence) from None
+            raise misused("--undelivered", sentence) from None
 
 
 def _check_that_files_differ(order: Order, source: Input | None, target: Target) -> None:
@@ -199,23 +192,27 @@ def _check_that_files_differ(order: Order, source: Input | None, target: Target)
             continue
         other = seen.setdefault((status.st_dev, status.st_ino), option)
         if other != option:
-            raise _misused(option, f"it is the same file as that of {other}; name another one.")
+            raise misused(option, f"it is the same file as that of {other}; name another one.")
 
 
 def _status(path: str | None) -> os.stat_result | None:
     return Path(path).stat() if path is not None and Path(path).exists() else None
 
 
-def _total(order: Order, source: Input | None) -> int | None:
-    """Return how many ids there are, where that can be said beforehand, and refuse a file that has none."""
-    in_file = 0 if source is None else source.count()
-    if in_file is None:
-        return None
-    total = len(order.ids) + in_file
+def _look_ahead(order: Order, source: Input | None, endpoint: Endpoint) -> tuple[int | None, bool]:
+    """
+    Return how many ids there are, and whether the lines of the file are the ids, where that can be said beforehand.
+
+    Raises `CommandFailed` for a file that has none.
+    """
+    if source is None:
+        return len(order.ids), False
+    lines, first = source.count(), source.first_line()
+    first_id = None if first is None else Table(endpoint.forms).read(first)
+    if lines is None:
+        return None, first == first_id
+    has_header = first is not None and first_id is None
+    total = len(order.ids) + lines - has_header
     if total == 0:
         raise CommandFailed(ExitCode.INPUT, NO_IDS)
-    return total
-
-
-def _misused(option: str, sentence: str) -> CommandFailed:
-    return CommandFailed(ExitCode.USAGE, f"{option}: {sentence}")
+    return total, first == first_id

@@ -24,6 +24,7 @@ from .streams import say
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from ..models import MediaResult
     from ..retrieval import Retrieval
     from ..retriever import MediaRetriever
     from ..tally import Statistics
@@ -54,7 +55,7 @@ class Run:
         self,
         retriever: MediaRetriever,
         ids: AsyncIterator[str],
-        output: Output,
+        output: Output[MediaResult],
         progress: Progress,
         *,
         total: int | None,
@@ -174,7 +175,8 @@ class Run:
         quiet = 0.0
         while self._retrieval is not None and quiet < QUIET:
             now = self._retrieval.statistics()
-            quiet = quiet + POLL if now.in_flight == 0 and now.done <= self._results.done else 0.0
+            handed_over = now.succeeded + now.failed <= self._results.done
+            quiet = quiet + POLL if now.in_flight == 0 and handed_over else 0.0
             await anyio.sleep(POLL)
 
     def _moment(self) -> Moment | None:

@@ -6,6 +6,7 @@ import shlex
 import signal
 import sys
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -13,6 +14,7 @@ import anyio
 from ..errors import SettingsError
 from ..settings import QuotaLimit
 from .exit_codes import CommandFailed, ExitCode
+from .sources import SOURCES
 from .streams import reason, say
 
 if TYPE_CHECKING:
@@ -144,17 +146,42 @@ def greeting(simulator: Simulator) -> str:
         "GENESYS_MEDIA_LOGIN_URL": simulator.login_url,
         "GENESYS_MEDIA_QUOTA": "none" if quota is None else f"{quota.limit}/{quota.seconds:g}",
     }
+    ids = an_id_of_each_source(simulator)
+    width = max(map(len, ids)) + 2
+    a_day_ago = datetime.now(UTC) - timedelta(days=1)
     allowed = "without a quota" if quota is None else f"{quota.limit} requests in {quota.seconds:g} s for each token"
     return "\n".join(
         (
             f"A simulated Genesys Cloud listens on {simulator.base_url}, {allowed}. In another terminal:",
             "",
             *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
+            "genesys-media doctor",
             "genesys-media retrieve recording-1 recording-2 missing-3",
+            f"genesys-media discover --from {a_day_ago:%Y-%m-%dT%H:%M}Z",
+            "genesys-media retrieve --source SOURCE ID, with",
+            *(f"  {source:<{width}}{some_id}" for source, some_id in ids.items()),
             "",
             "Ctrl-C ends it.",
         )
     )
+
+
+def an_id_of_each_source(simulator: Simulator) -> dict[str, str]:
+    """Return an id for each source, which the simulator has something for."""
+    organization = simulator.organization
+    conversation = next(each for each in organization.conversations() if each.recording_count)
+    recording = organization.recordings_of(conversation)[0]
+    communication = f"{conversation.id}/{conversation.communication_id}"
+    ids = {
+        "recording-batch": conversation.id,
+        "recording": f"{conversation.id}/{recording.id}",
+        "document": organization.document_ids()[0],
+        "download": organization.download_ids()[0],
+        "orphan-recording": organization.orphan_ids()[0],
+        "transcript": communication,
+        "message-media": f"{communication}/{organization.message_media_id(conversation)}",
+    }
+    return {source: some_id for source, some_id in ids.items() if source in SOURCES}
 
 
 def farewell(counts: Counts) -> str:

@@ -1,0 +1,143 @@
+"""What the endpoints share that get a thing by its id: one GET, asked again while Genesys prepares the thing."""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from ..api import Answer, Call
+from ..errors import (
+    DeadlineExceeded,
+    GenesysMediaError,
+    PermissionDenied,
+    SettingsError,
+    UrlRefused,
+)
+from ..retry import curve, parse_retry_after
+from ..transports import LONGEST_REPLY
+from ..validation import check
+from ..values import value
+from .expiry import signed_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..models import DownloadUrl, MediaRequest
+    from ..settings import ValidationRule
+    from ..transports import HttpReply
+    from .base import Assignment
+
+T = TypeVar("T")
+
+PATIENCE: Final = 600.0
+"""Seconds that an id waits for Genesys to prepare what it stands for, unless an endpoint is told otherwise."""
+
+URL_LIFE: Final = 3_600.0
+"""Seconds that a URL lives where nothing says so: the default of the platform's own settings."""
+
+PAUSES: Final = curve(1.0, 15.0)
+LONGEST_PAUSE: Final = 60.0
+
+
+@value
+class Preparing:
+    """What a reply means that is none yet; `seconds` is how long it takes, where Genesys says so."""
+
+    seconds: float | None = None
+
+
+async def get(
+    assignment: Assignment,
+    request: MediaRequest,
+    path: str,
+    action: str,
+    read: Callable[[HttpReply, float], T | Preparing],
+    *,
+    permission: str | None = None,
+    patience: float = PATIENCE,
+    longest_reply: int = LONGEST_REPLY,
+    redirects: bool = False,
+) -> Answer[T]:
+    """
+    Get what a request is about, waiting up to `patience` seconds between asking while it is being prepared.
+
+    A 202 always means that it is; what `read` returns for another reply may mean it, too. A refusal advises to grant
+    the `permission`. See `Call` for the last two.
+    """
+
+    def read_or_wait(reply: HttpReply, sent_at: float) -> T | Preparing:
+        if reply.status == 202:
+            return Preparing(parse_retry_after(reply.headers.get("retry-after"), wall=sent_at))
+        return read(reply, sent_at)
+
+    call = Call(
+        "GET",
+        path,
+        b"",
+        request.file_id,
+        action,
+        read_or_wait,
+        longest_reply=longest_reply,
+        redirects=redirects,
+    )
+    attempts, waited, usual_pauses = 0, 0.0, chain(PAUSES, repeat(PAUSES[-1]))
+    while True:
+        answer = await assignment.ask(call)
+        attempts += answer.attempts
+        came = answer.value
+        if not isinstance(came, Preparing):
+            _name_permission(answer.error, permission)
+            return Answer(came, answer.error, attempts, answer.latency, answer.correlation_id)
+        if waited >= patience:
+            error = _never_prepared(waited, answer.correlation_id)
+            return Answer(None, error, attempts, answer.latency, answer.correlation_id)
+        usual_pause = next(usual_pauses)
+        wanted = usual_pause if came.seconds is None else max(came.seconds, PAUSES[0])
+        pause = min(wanted, LONGEST_PAUSE, patience - waited)
+        await assignment.wait(pause)
+        waited += pause
+
+
+def judged(
+    url: str,
+    request: MediaRequest,
+    rule: ValidationRule,
+    sent_at: float,
+    *,
+    content_type: str | None = None,
+    file_name: str | None = None,
+) -> DownloadUrl | UrlRefused:
+    """Return what is known of a URL that came in reply to a request sent at `sent_at`, or why it is refused."""
+    known = signed_url(url, sent_at=sent_at, otherwise=URL_LIFE, content_type=content_type, file_name=file_name)
+    return check(known, request, rule) or known
+
+
+def accepted(came: DownloadUrl | UrlRefused) -> DownloadUrl:
+    """Return a URL that may be handed out. Raises `UrlRefused` for any other."""
+    if isinstance(came, UrlRefused):
+        raise came
+    return came
+
+
+def check_patience(patience: float) -> float:
+    """Return `patience`, or raise `SettingsError` unless it is a positive number of seconds."""
+    if not patience > 0:
+        raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
+    return patience
+
+
+def _name_permission(error: GenesysMediaError | None, permission: str | None) -> None:
+    if permission is not None and isinstance(error, PermissionDenied):
+        error.advice = (
+            f"Give the OAuth client a role with {permission}, in the division the media belongs to; a new token is "
+            "not needed."
+        )
+
+
+def _never_prepared(waited: float, correlation_id: str | None) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"Genesys was still preparing it after {waited:g} s.",
+        code="never_prepared",
+        advice="Ask again later, or allow more patience.",
+        correlation_id=correlation_id,
+    )
