@@ -249,8 +249,8 @@ class TestWhatIsBeingPrepared:
         results, took = in_virtual_time(Document(), ids, simulator, clock, concurrency=1)
 
         assert all(result.ok for result in results)
-        assert {result.attempts for result in results} == {7}
-        assert 40.0 <= took < 50.0
+        assert all(5 <= result.attempts <= 10 for result in results)
+        assert 40.0 <= took < 55.0
 
     @pytest.mark.parametrize("name", ["document", "orphan-recording"])
     def test_is_given_up_in_the_end(self, name: str):
@@ -268,7 +268,7 @@ class TestWhatIsBeingPrepared:
         assert isinstance(result.error, DeadlineExceeded)
         assert (result.error.code, result.error.retryable) == ("never_prepared", True)
         assert took == pytest.approx(90.0, abs=0.1)
-        assert result.attempts == simulator.counts.api_requests == 10
+        assert result.attempts == simulator.counts.api_requests <= 12
 
     def test_is_asked_for_when_the_reply_says_so(self):
         said = told(
@@ -278,7 +278,10 @@ class TestWhatIsBeingPrepared:
             HttpReply(202, {"retry-after": "86400"}, b""),
             json_reply({"contentLocationUri": URL, "state": "Completed"}),
         )
-        assert said.waits == [7.0, 1.0, 60.0]
+        assert said.waits[0] == pytest.approx(7.2, abs=0.3)
+        # What is always nearly ready is not asked for without end, nor is a day of silence waited for.
+        assert 1.0 <= said.waits[1] < 2.0
+        assert 25.0 <= said.waits[2] <= 60.0
         assert said.results[0].ok
         assert said.results[0].attempts == 4
 
@@ -475,7 +478,7 @@ class TestAnOrphanRecording:
 
     def test_has_a_failure_for_a_part_that_is_refused_and_the_url_of_the_other(self):
         parts = {"0": {"mediaUri": URL}, "1": {"mediaUri": None}, "2": {"mediaUri": URL.replace("https", "http")}}
-        said = told(OrphanRecording(), json_reply({"mediaUris": parts}))
+        said = told(OrphanRecording(), json_reply({"id": "orphan-1", "mediaUris": parts}))
         assert [(result.media_id, result.error and result.error.code) for result in said.results] == [
             ("orphan-1/0", None),
             ("orphan-1/1", "url_malformed"),
@@ -484,7 +487,10 @@ class TestAnOrphanRecording:
 
     def test_is_asked_for_as_was_said(self):
         wanted = OrphanRecording(format_id="WAV", media_formats=("WAV", "MP3"), download=True, file_name="a b.wav")
-        reply, path = json_reply({"mediaUris": {"S": {"mediaUri": URL}}}), "/api/v2/orphanrecordings/orphan-1/media"
+        reply, path = (
+            json_reply({"id": "orphan-1", "mediaUris": {"S": {"mediaUri": URL}}}),
+            "/api/v2/orphanrecordings/orphan-1/media",
+        )
         assert told(OrphanRecording(), reply).paths == [path]
         said = told(wanted, reply)
         assert said.paths == [f"{path}?formatId=WAV&mediaFormats=WAV%2CMP3&download=true&fileName=a+b.wav"]
