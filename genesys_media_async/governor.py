@@ -41,6 +41,7 @@ class Governor:
         self._account = QuotaAccount(limit.limit, limit.seconds) if limit else PauseOnly()
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._paused_since: float | None = None
         # One request each 1/rate seconds has no burst to double, which AsyncLimiter(limit, seconds) would have.
         self._spacing = AsyncLimiter(1, limit.seconds / limit.limit) if limit and limit.pace == "even" else None
@@ -170,11 +171,11 @@ class Governor:
         loop = asyncio.get_running_loop()
         due = loop.time() + max(0.0, chance - now)
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             # A permit that was given back while a pause lasts has brought the next chance nearer.
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._on_timer)
+        self._timer, self._timer_due = loop.call_at(due, self._on_timer), due
 
     def _on_timer(self) -> None:
         self._timer = None

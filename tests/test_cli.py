@@ -21,6 +21,7 @@ import anyio
 import httpx
 import pytest
 
+from genesys_media_async.settings import AUTO_WORKERS
 from genesys_media_async.simulator import Fault, Quota, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
@@ -511,7 +512,7 @@ class TestAnInterruption:
         out = tmp_path / "out.jsonl"
         async with Simulator(SimulatorSettings(quota=None, faults={Fault.HANG: 0.2}, fault_seconds=60.0)) as simulator:
             async with started("retrieve", "-i", many_ids, "-o", out, simulator=simulator) as process:
-                await until(lambda: simulator.counts.in_flight == 16)
+                await until(lambda: simulator.counts.in_flight == AUTO_WORKERS)
                 process.send_signal(signal.SIGINT)
                 assert process.stderr is not None
                 err = (await process.stderr.receive()).decode()

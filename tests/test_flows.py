@@ -632,6 +632,20 @@ def test_a_consumer_slower_than_the_urls_live_gets_fresh_ones():
     assert simulator.counts.api_requests > 40
 
 
+def test_the_quota_is_kept_on_uvloop_too():
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+
+    async def main() -> None:
+        async with Simulator(SimulatorSettings(quota=Quota(limit=20, seconds=0.3))) as simulator:
+            settings = settings_for(simulator, quota=QuotaLimit(limit=20, seconds=0.3))
+            async with MediaRetriever(settings) as retriever:
+                results = await retriever.retrieve_all(ids(60))
+            assert all(result.ok for result in results)
+            assert simulator.counts.refused_429 == 0
+
+    uvloop.run(main())
+
+
 @pytest.mark.anyio
 async def test_statistics_are_there_at_any_moment():
     async with Simulator(SimulatorSettings(quota=None, latency=0.01)) as simulator:
