@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -279,6 +280,10 @@ class TestAMoment:
     def test_expects_no_more_than_there_was_so_far(self):
         slow = Moment(statistics(elapsed=100.0), total=310, quota=QuotaLimit())
         assert slow.remaining == pytest.approx(3000)
+
+    def test_knows_that_a_batch_of_ids_takes_few_requests(self):
+        batches = replace(statistics(done=1_000, elapsed=10.0), requests=25)
+        assert Moment(batches, total=4_000, quota=QuotaLimit()).remaining == pytest.approx(30)
 
     def test_says_nothing_of_an_end_that_nobody_knows(self):
         assert Moment(statistics(), total=None, quota=None).remaining is None
