@@ -11,6 +11,7 @@ import logging
 
 from . import endpoints, events, sinks, transports
 from .clock import Clock, SystemClock, VirtualClock
+from .discovery import DiscoveryOptions, Interval
 from .errors import (
     ApiError,
     AuthenticationError,
@@ -49,10 +50,12 @@ __all__ = [
     "ConnectFailed",
     "CredentialsRejected",
     "DeadlineExceeded",
+    "DiscoveryOptions",
     "DownloadUrl",
     "EvidenceLost",
     "ExchangeTimeout",
     "GenesysMediaError",
+    "Interval",
     "InvalidReply",
     "InvalidRequest",
     "JsonLinesSink",

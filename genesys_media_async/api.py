@@ -55,6 +55,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
+FORBIDDEN_THING = "unauthorized"
+"""With this code a 401 is about the thing asked for, a document say, and not about the token."""
+
 _SAID_IN_BODY = re.compile(rb"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
 
 
@@ -181,7 +184,6 @@ class Api:
                 self._request(call, token), timeout=timeout, longest_reply=call.longest_reply
             )
             self._settle(permit, reply)
-            self._note_token(token, reply.status)
             progress.status, progress.correlation_id = reply.status, correlation_id(reply.headers)
             value = self._read(call, reply, sent_at)
         except GenesysMediaError as failure:
@@ -195,9 +197,7 @@ class Api:
             raise
         finally:
             tally.in_flight -= 1
-            if reply is None:
-                # Genesys may have counted it all the same.
-                self._governor.spend(permit)
+            self._note_end(permit, token, reply, error)
         progress.latency = self._clock.monotonic() - sent
         await self._record(call.subject, call.action, progress, error)
         if isinstance(error, ExchangeTimeout) and self._clock.monotonic() >= progress.ends:
@@ -215,6 +215,15 @@ class Api:
                 raise
         raise DeadlineExceeded("There was no permit, or no token, in time.")
 
+    def _note_end(self, permit: Permit, token: str, reply: HttpReply | None, error: GenesysMediaError | None) -> None:
+        if reply is None:
+            # Genesys may have counted it all the same.
+            self._governor.spend(permit)
+        elif isinstance(error, Unauthorized):
+            self._tokens.invalidate(token)
+        else:
+            self._tokens.accepted()
+
     def _settle(self, permit: Permit, reply: HttpReply) -> None:
         if reply.status != 429:
             self._refusals_in_a_row = 0
@@ -224,12 +233,6 @@ class Api:
         retry_after = retry_after_of(reply, wall=self._clock.wall())
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
         self._governor.refuse(permit, pause, told=retry_after is not None)
-
-    def _note_token(self, token: str, status: int) -> None:
-        if status == 401:
-            self._tokens.invalidate(token)
-        else:
-            self._tokens.accepted()
 
     def _request(self, call: Call[T], token: str) -> HttpRequest:
         if token is not self._token:
@@ -328,6 +331,8 @@ def error_from(reply: HttpReply, *, wall: float) -> GenesysMediaError:
         return InvalidReply(message, code="unexpected_status", status=reply.status, retryable=False)
     kinds: dict[int, type[ApiError]] = {401: Unauthorized, 403: PermissionDenied, 404: NotFound, 429: RateLimited}
     kind = kinds.get(reply.status, ServerError if reply.status >= 500 else ApiError)
+    if kind is Unauthorized and said.code == FORBIDDEN_THING:
+        kind = PermissionDenied
     return kind(
         message,
         code=quotable(said.code or "", 80) or None,

@@ -25,6 +25,7 @@ from genesys_media_async import (
     RateLimited,
     RetryPolicy,
     ServerError,
+    Settings,
     SettingsError,
     TokenUnavailable,
     TransportError,
@@ -630,6 +631,24 @@ def test_a_consumer_slower_than_the_urls_live_gets_fresh_ones():
     statistics = clock.run(run())
     assert statistics.done == statistics.succeeded == 40
     assert simulator.counts.api_requests > 40
+
+
+@pytest.mark.anyio
+async def test_a_401_about_the_thing_asked_for_says_nothing_of_the_token():
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if request.url.path.endswith("/oauth/token"):
+            return httpx.Response(200, json={"access_token": "t", "expires_in": 3_600})
+        return httpx.Response(401, json={"code": "unauthorized", "message": "Unauthorized to access document."})
+
+    settings = Settings(client_id="a", client_secret="b", base_url="https://api.example.com", quota=None)
+    async with MediaRetriever(settings, transport=httpx.MockTransport(answer)) as retriever:
+        results = await retriever.retrieve_all(ids(5))
+    assert {type(result.error) for result in results} == {PermissionDenied}
+    assert sum(path.endswith("/oauth/token") for path in asked) == 1
+    assert len(asked) == 6
 
 
 def test_the_quota_is_kept_on_uvloop_too():

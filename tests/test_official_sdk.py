@@ -41,7 +41,6 @@ from genesys_media_async.endpoints import (
     life,
     media_storage,
     message_media,
-    orphan_recording,
     transcript,
 )
 from genesys_media_async.endpoints import recording as single
@@ -143,7 +142,11 @@ FAMILIES = {
     "recording": Family(
         Recording("WAV", ["MP3", "OGG_OPUS"], download=True, file_name="call.mp3"),
         retrieving(recordings),
-        {single._Recording: "Recording", single._Transcoding: "Recording", life.RecordingSettings: "RecordingSettings"},
+        {
+            single.RecordingBody: "Recording",
+            single._Transcoding: "Recording",
+            life.RecordingSettings: "RecordingSettings",
+        },
     ),
     "document": Family(
         Document(content_type="application/pdf"),
@@ -154,7 +157,7 @@ FAMILIES = {
     "orphan-recording": Family(
         OrphanRecording(format_id="WAV", media_formats=["MP3"], download=True, file_name="a.mp3"),
         retrieving(Organization.orphan_ids),
-        {orphan_recording._Recording: "Recording"},
+        {single.RecordingBody: "Recording"},
     ),
     "transcript": Family(Transcript(), retrieving(communications), {transcript._One: "TranscriptUrl"}),
     "transcript of each recording": Family(
@@ -179,7 +182,7 @@ FAMILIES = {
         },
     ),
     "recording by conversation": Family(
-        Recording("WAV", ["MP3"]), retrieving(conversations), {single._Recording: "Recording"}
+        Recording("WAV", ["MP3"]), retrieving(conversations), {single.RecordingBody: "Recording"}
     ),
 }
 PLAIN = {str: {"str", "datetime"}, bool: {"bool"}, int: {"int", "float"}, float: {"int", "float"}}

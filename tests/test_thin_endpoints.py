@@ -481,7 +481,7 @@ class TestAnOrphanRecording:
         said = told(OrphanRecording(), json_reply({"id": "orphan-1", "mediaUris": parts}))
         assert [(result.media_id, result.error and result.error.code) for result in said.results] == [
             ("orphan-1/0", None),
-            ("orphan-1/1", "url_malformed"),
+            ("orphan-1/1", "no_url"),
             ("orphan-1/2", "url_not_https"),
         ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from ..endpoints import (
     Document,
@@ -39,12 +39,12 @@ SOURCES: Final[Mapping[str, Source]] = {
     "recording": Source(Recording, takes_format=True),
     "document": Source(lambda _: Document()),
     "download": Source(lambda _: Download()),
-    "orphan-recording": Source(lambda media_format: OrphanRecording(format_id=media_format), takes_format=True),
+    "orphan-recording": Source(OrphanRecording, takes_format=True),
     "transcript": Source(lambda _: Transcript()),
     "message-media": Source(lambda _: MessageMedia()),
 }
 
-FORMATS: Final = get_args(Format)
+FORMATS: Final[Mapping[str, Format]] = {each: each for each in get_args(Format)}
 
 
 def check_source(name: str) -> str:
@@ -62,11 +62,12 @@ def endpoint_for(name: str, media_format: str | None) -> Endpoint:
     if not source.takes_format:
         able = ", ".join(name for name, each in SOURCES.items() if each.takes_format)
         raise CommandFailed(ExitCode.USAGE, f"--media-format: it is of use with --source {able} only.")
-    if media_format.upper() not in FORMATS:
+    known = FORMATS.get(media_format.upper())
+    if known is None:
         raise CommandFailed(
             ExitCode.USAGE, f"--media-format: {media_format!r} is none; the formats are {', '.join(FORMATS)}."
         )
-    return source.endpoint(cast("Format", media_format.upper()))
+    return source.endpoint(known)
 
 
 def explain_sources() -> str:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from ..api import Answer, Call
-from ..errors import (
-    DeadlineExceeded,
-    GenesysMediaError,
-    PermissionDenied,
-    SettingsError,
-    UrlRefused,
-)
-from ..retry import curve, parse_retry_after
+from ..api import Answer, Call, retry_after_of
+from ..errors import DeadlineExceeded, GenesysMediaError, PermissionDenied, SettingsError, UrlRefused
 from ..transports import LONGEST_REPLY
 from ..validation import check
 from ..values import value
 from .expiry import signed_url
+from .polling import Polling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +28,7 @@ PATIENCE: Final = 600.0
 URL_LIFE: Final = 3_600.0
 """Seconds that a URL lives where nothing says so: the default of the platform's own settings."""
 
-PAUSES: Final = curve(1.0, 15.0)
-LONGEST_PAUSE: Final = 60.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
 
 @value
@@ -66,36 +58,22 @@ async def get(
     """
 
     def read_or_wait(reply: HttpReply, sent_at: float) -> T | Preparing:
-        if reply.status == 202:
-            return Preparing(parse_retry_after(reply.headers.get("retry-after"), wall=sent_at))
-        return read(reply, sent_at)
+        return Preparing(retry_after_of(reply, wall=sent_at)) if reply.status == 202 else read(reply, sent_at)
 
-    call = Call(
-        "GET",
-        path,
-        b"",
-        request.file_id,
-        action,
-        read_or_wait,
-        longest_reply=longest_reply,
-        redirects=redirects,
-    )
-    attempts, waited, usual_pauses = 0, 0.0, chain(PAUSES, repeat(PAUSES[-1]))
+    subject = request.file_id
+    call = Call("GET", path, b"", subject, action, read_or_wait, longest_reply=longest_reply, redirects=redirects)
+    polling = Polling(assignment, key=subject, patience=patience, shortest=SHORTEST_PAUSE, longest=LONGEST_PAUSE)
+    attempts = 0
     while True:
         answer = await assignment.ask(call)
         attempts += answer.attempts
-        came = answer.value
+        came, error = answer.value, answer.error
         if not isinstance(came, Preparing):
-            _name_permission(answer.error, permission)
-            return Answer(came, answer.error, attempts, answer.latency, answer.correlation_id)
-        if waited >= patience:
-            error = _never_prepared(waited, answer.correlation_id)
+            _name_permission(error, permission)
+            return Answer(came, error, attempts, answer.latency, answer.correlation_id)
+        if not await polling.pause(came.seconds):
+            error = _never_prepared(patience, answer.correlation_id)
             return Answer(None, error, attempts, answer.latency, answer.correlation_id)
-        usual_pause = next(usual_pauses)
-        wanted = usual_pause if came.seconds is None else max(came.seconds, PAUSES[0])
-        pause = min(wanted, LONGEST_PAUSE, patience - waited)
-        await assignment.wait(pause)
-        waited += pause
 
 
 def judged(
@@ -134,9 +112,9 @@ def _name_permission(error: GenesysMediaError | None, permission: str | None) ->
         )
 
 
-def _never_prepared(waited: float, correlation_id: str | None) -> DeadlineExceeded:
+def _never_prepared(patience: float, correlation_id: str | None) -> DeadlineExceeded:
     return DeadlineExceeded(
-        f"Genesys was still preparing it after {waited:g} s.",
+        f"Genesys was still preparing it after {patience:g} s.",
         code="never_prepared",
         advice="Ask again later, or allow more patience.",
         correlation_id=correlation_id,

@@ -37,7 +37,7 @@ class _MediaUri(BaseModel):
     mediaUri: str | None = Field(default=None, repr=False)  # noqa: N815
 
 
-class _Recording(BaseModel):
+class RecordingBody(BaseModel):
     """
     A recording, as far as it is used.
 
@@ -71,10 +71,34 @@ class _Transcoding(BaseModel):
 class _Seen(NamedTuple):
     """What came in reply to a request sent at `sent_at` (seconds since 1970)."""
 
-    recordings: Sequence[_Recording] | None
+    recordings: Sequence[RecordingBody] | None
     """None while they are being transcoded, for which `seconds` more are needed if that is known."""
     seconds: float | None
     sent_at: float
+
+
+def media_query(
+    format_id: Format | None, media_formats: Sequence[Format], *, download: bool, file_name: str | None
+) -> str:
+    """Return the query that asks for media in a format, empty if nothing is said. Raises `SettingsError`."""
+    chosen = (() if format_id is None else (format_id,), media_formats)
+    for setting, formats in zip(("format_id", "media_formats"), chosen, strict=True):
+        if isinstance(formats, str) or not set(formats) <= set(get_args(Format)):
+            raise SettingsError(
+                f"{setting}: {formats!r} will not do.", advice=f"Formats are {', '.join(get_args(Format))}."
+            )
+    if file_name is not None and not (download and file_name.isprintable() and file_name.strip()):
+        raise SettingsError(
+            f"file_name: {file_name!r} will not do.",
+            advice="It is a name in one line, of the file that download=True asks for.",
+        )
+    wanted = {
+        "formatId": format_id,
+        "mediaFormats": ",".join(media_formats),
+        "download": "true" if download else None,
+        "fileName": file_name,
+    }
+    return urlencode({name: value for name, value in wanted.items() if value})
 
 
 class Recording:
@@ -106,26 +130,10 @@ class Recording:
         file_name: str | None = None,
         patience: float = 600.0,
     ) -> None:
-        chosen = (() if format_id is None else (format_id,), media_formats)
-        for setting, formats in zip(("format_id", "media_formats"), chosen, strict=True):
-            if isinstance(formats, str) or not set(formats) <= set(get_args(Format)):
-                raise SettingsError(
-                    f"{setting}: {formats!r} will not do.", advice=f"Formats are {', '.join(get_args(Format))}."
-                )
-        if file_name is not None and not (download and file_name.isprintable() and file_name.strip()):
-            raise SettingsError(
-                f"file_name: {file_name!r} will not do.",
-                advice="It is a name in one line, of the file that download=True asks for.",
-            )
+        query = media_query(format_id, media_formats, download=download, file_name=file_name)
         if not patience > 0:
             raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
-        wanted = {
-            "formatId": format_id,
-            "mediaFormats": ",".join(media_formats),
-            "download": "true" if download else None,
-            "fileName": file_name,
-        }
-        self._query = urlencode({name: value for name, value in wanted.items() if value})
+        self._query = query
         self._file_name = file_name
         self._patience = patience
         self._life = UrlLife("recordingPlaybackUrlTtl")
@@ -182,8 +190,8 @@ class Recording:
         return check(url, request, assignment.rule) or url
 
 
-_ONE = TypeAdapter(_Recording)
-_LIST = TypeAdapter(list[_Recording])
+_ONE = TypeAdapter(RecordingBody)
+_LIST = TypeAdapter(list[RecordingBody])
 
 
 def _read_one(reply: HttpReply, sent_at: float) -> _Seen:
