@@ -58,8 +58,9 @@ class RunOptions(TypedDict, total=False):
     """
     What may be said for one run; what is left out is taken from the settings.
 
-    `expires_in` and `deadline` are seconds: the life of each URL, and the time each id may take with all its attempts
-    and waits. `concurrency` is the number of workers.
+    `expires_in` and `deadline` are seconds: the life of each URL, and the time that each call may take with all its
+    attempts and waits. Media storage makes one call for each id; how long a source is polled is its own `patience`.
+    `concurrency` is the number of workers.
     """
 
     expires_in: int

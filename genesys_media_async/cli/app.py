@@ -262,7 +262,7 @@ def retrieve(
     concurrency
         How many ids are worked on at once at most: auto unless GENESYS_MEDIA_CONCURRENCY says otherwise.
     deadline
-        What one id may take with all its attempts and waits: 600, or GENESYS_MEDIA_DEADLINE.
+        What one call may take with all its attempts and waits: 600, or GENESYS_MEDIA_DEADLINE.
     timeout
         What one request may take: 30, or GENESYS_MEDIA_TIMEOUT.
     region
