@@ -100,9 +100,14 @@ def read_json(shape: TypeAdapter[T], reply: HttpReply) -> T:
     try:
         return shape.validate_json(require_json(reply))
     except ValidationError as error:
-        wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = quotable(".".join(str(part) for part in wrong["loc"]), 80) or "body"
-        raise InvalidReply(f"The reply is not the agreed JSON ({where}: {wrong['msg']}).", code="reply_shape") from None
+        raise not_as_agreed(error) from None
+
+
+def not_as_agreed(error: ValidationError) -> InvalidReply:
+    """Return what it means that a reply's JSON has another shape than was agreed, without quoting any of it."""
+    wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = quotable(".".join(str(part) for part in wrong["loc"]), 80) or "body"
+    return InvalidReply(f"The reply is not the agreed JSON ({where}: {wrong['msg']}).", code="reply_shape")
 
 
 def require_json(reply: HttpReply) -> bytes:

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import InvalidReply
 from .base import read_json
-from .get import PATIENCE, Preparing, accepted, check_patience, get, judged
+from .get import PATIENCE, Preparing, accepted, get, judged
+from .polling import check_patience
 
 if TYPE_CHECKING:
     from ..models import DownloadUrl, MediaRequest

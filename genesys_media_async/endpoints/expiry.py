@@ -12,6 +12,9 @@ from ..models import DownloadUrl
 if TYPE_CHECKING:
     from ..models import ExpiryKnownFrom
 
+DEFAULT_URL_LIFE = 3_600.0
+"""Seconds that a URL lives where nothing says so: what the platform's own settings are unless they are changed."""
+
 LATEST = datetime(9_999, 1, 1, tzinfo=UTC).timestamp()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..api import Answer, Call, retry_after_of
-from ..errors import DeadlineExceeded, GenesysMediaError, PermissionDenied, SettingsError, UrlRefused
+from ..errors import DeadlineExceeded, GenesysMediaError, PermissionDenied, UrlRefused
 from ..transports import LONGEST_REPLY
 from ..validation import check
 from ..values import value
-from .expiry import signed_url
+from .expiry import DEFAULT_URL_LIFE, signed_url
 from .polling import Polling
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ T = TypeVar("T")
 
 PATIENCE: Final = 600.0
 """Seconds that an id waits for Genesys to prepare what it stands for, unless an endpoint is told otherwise."""
-
-URL_LIFE: Final = 3_600.0
-"""Seconds that a URL lives where nothing says so: the default of the platform's own settings."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 
@@ -86,7 +83,7 @@ def judged(
     file_name: str | None = None,
 ) -> DownloadUrl | UrlRefused:
     """Return what is known of a URL that came in reply to a request sent at `sent_at`, or why it is refused."""
-    known = signed_url(url, sent_at=sent_at, otherwise=URL_LIFE, content_type=content_type, file_name=file_name)
+    known = signed_url(url, sent_at=sent_at, otherwise=DEFAULT_URL_LIFE, content_type=content_type, file_name=file_name)
     return check(known, request, rule) or known
 
 
@@ -95,13 +92,6 @@ def accepted(came: DownloadUrl | UrlRefused) -> DownloadUrl:
     if isinstance(came, UrlRefused):
         raise came
     return came
-
-
-def check_patience(patience: float) -> float:
-    """Return `patience`, or raise `SettingsError` unless it is a positive number of seconds."""
-    if not patience > 0:
-        raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
-    return patience
 
 
 def _name_permission(error: GenesysMediaError | None, permission: str | None) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..api import Call
 from .base import read_json
-from .expiry import says_its_end, signed_url
+from .expiry import DEFAULT_URL_LIFE, says_its_end, signed_url
 
 if TYPE_CHECKING:
     from ..models import DownloadUrl, ExpiryKnownFrom
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .base import Assignment
 
 SETTINGS_PATH = "/api/v2/recording/settings"
-DEFAULT_MINUTES = 60
 
 _Minutes = Annotated[int, Field(ge=1, le=1_440)] | None
 
@@ -73,7 +72,7 @@ class UrlLife:
         return signed_url(
             url,
             sent_at=sent_at,
-            otherwise=60.0 * (minutes or DEFAULT_MINUTES),
+            otherwise=DEFAULT_URL_LIFE if minutes is None else 60.0 * minutes,
             known_from=known_from,
             file_name=file_name,
             content_type=content_type,

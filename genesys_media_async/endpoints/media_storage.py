@@ -10,7 +10,7 @@ from ..api import Call
 from ..errors import InvalidReply, SettingsError
 from ..models import DownloadUrl
 from ..validation import check
-from .base import require_json
+from .base import not_as_agreed, require_json
 
 if TYPE_CHECKING:
     from ..models import MediaRequest
@@ -62,9 +62,7 @@ def _read(reply: HttpReply, sent_at: float, request: MediaRequest, rule: Validat
     try:
         url = DownloadUrl.from_reply(require_json(reply), sent_at=sent_at)
     except ValidationError as error:
-        wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = ".".join(str(part) for part in wrong["loc"]) or "body"
-        raise InvalidReply(f"The reply is not the agreed JSON ({where}: {wrong['msg']}).", code="reply_shape") from None
+        raise not_as_agreed(error) from None
     except (OverflowError, ValueError, OSError):
         raise InvalidReply("The reply's expiresIn is beyond any date.", code="reply_shape") from None
     refused = check(url, request, rule)

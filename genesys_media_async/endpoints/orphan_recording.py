@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 
 from ..errors import GenesysMediaError
 from .base import read_json, share_of
-from .get import PATIENCE, check_patience, get, judged
+from .get import PATIENCE, get, judged
+from .polling import check_patience
 from .recording import LONGEST_REPLY, RecordingBody, media_query
 
 if TYPE_CHECKING:

@@ -5,11 +5,20 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING
 
+from ..errors import SettingsError
+
 if TYPE_CHECKING:
     from .base import Assignment
 
 GROWTH = 1.5
 SPREAD = 0.05
+
+
+def check_patience(patience: float) -> float:
+    """Return `patience`, or raise `SettingsError` unless it is a positive number of seconds."""
+    if not patience > 0:
+        raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
+    return patience
 
 
 class Polling:

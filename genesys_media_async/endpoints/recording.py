@@ -12,7 +12,7 @@ from ..errors import GenesysMediaError, SettingsError, quotable
 from ..validation import check
 from .base import read_json, share_of
 from .life import UrlLife
-from .polling import Polling
+from .polling import Polling, check_patience
 from .recording_errors import never_transcoded, no_recordings, without_media, without_url
 
 if TYPE_CHECKING:
@@ -131,11 +131,9 @@ class Recording:
         patience: float = 600.0,
     ) -> None:
         query = media_query(format_id, media_formats, download=download, file_name=file_name)
-        if not patience > 0:
-            raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
         self._query = query
         self._file_name = file_name
-        self._patience = patience
+        self._patience = check_patience(patience)
         self._life = UrlLife("recordingPlaybackUrlTtl")
         one, all_of_them = "conversationId/recordingId", "conversationId"
         self.forms = (one,) if download else (one, all_of_them)

@@ -17,7 +17,7 @@ from ..validation import check
 from .base import read_json, share_of
 from .batch_job import BatchJob, BatchResult, BatchStatus, Progress
 from .life import UrlLife
-from .polling import Polling
+from .polling import Polling, check_patience
 from .recording_errors import (
     failed_in_batch,
     never_completed,
@@ -88,10 +88,8 @@ class RecordingBatch:
             )
         if type(jobs) is not int or jobs < 1:
             raise SettingsError(f"jobs is {jobs!r}.", advice="It has to be a whole number from 1.")
-        if not patience > 0:
-            raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
         self.batch_size = batch_size
-        self._patience = patience
+        self._patience = check_patience(patience)
         self._jobs = anyio.CapacityLimiter(jobs)
         self._life = UrlLife("recordingBatchDownloadUrlTtl")
         self._pace = FIRST_PACE
