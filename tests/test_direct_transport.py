@@ -359,7 +359,7 @@ class TestWhatIsSent:
             for number in range(100):
                 assert len((await ask(transport, f"{url.replace('//', f'//u{number}@')}")).headers) == 101
             encoder = transport._encoder
-            assert len(transport._names) < 500
+            assert len(connection._NAMES) < 500
             assert len(encoder._origins) == 1
             assert max(len(encoder._prefixes), len(encoder._lines)) <= 64
 

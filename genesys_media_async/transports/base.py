@@ -30,7 +30,11 @@ class HttpRequest:
 
 @value
 class HttpReply:
-    """A reply, whole; header names are lower-case. The body may hold secrets and is not shown."""
+    """
+    A reply, whole; header names are lower-case, and of one that was repeated the last counts.
+
+    Headers and body may hold secrets and are not shown.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import select
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -17,6 +18,9 @@ LONGEST_HEAD = 64 * 1024
 """Bytes a reply may spend on anything but its body: interim replies, its head, chunk extensions and trailers."""
 
 MOST_HEADERS = 256
+MOST_NAMES = 256
+"""Header names that are kept decoded, or a reply's more: a server's replies have the same ones again and again."""
+
 READ_AHEAD = 256 * 1024
 """Bytes of a streamed body that may wait to be taken before the peer is made to wait."""
 
@@ -41,27 +45,31 @@ class Connection(asyncio.BufferedProtocol):
     """
     Carries one exchange at a time; that there is only one is up to its owner.
 
-    The caller begins, waits, and finds in `failure` what went wrong, or in `status`, `reason`, `headers` (raw names
-    and values, in order) and `chunks` what came; the reply is whole once `complete` is set. Bytes that nobody asked
-    for close the connection, so that they cannot be taken for the next caller's.
+    The caller begins, waits, and finds in `failure` what went wrong, or in `status`, `headers` and `chunks` what came;
+    the reply is whole once `complete` is set. A streamed one has a `reason` and a `version`, too, and in place of
+    `headers` the `raw_headers`, names and values as they came. Bytes that nobody asked for close the connection, so
+    that they cannot be taken for the next caller's.
 
     What arrives is read into `buffer` and parsed at once, so all connections of an event loop share one.
     """
 
     __slots__ = (
         "_buffer",
+        "_fields",
         "_gone",
+        "_head_left",
         "_head_only",
         "_loop",
         "_on_gone",
         "_on_lost",
-        "_overhead",
         "_parser",
         "_reading_paused",
-        "_size",
+        "_received",
         "_streamed",
         "_transport",
+        "_unsent",
         "_waiter",
+        "_write",
         "_writing_paused",
         "chunks",
         "complete",
@@ -69,9 +77,11 @@ class Connection(asyncio.BufferedProtocol):
         "failure",
         "headers",
         "idle_since",
+        "is_closing",
         "keep_alive",
         "longest",
         "now",
+        "raw_headers",
         "reason",
         "retire_at",
         "sending",
@@ -94,15 +104,14 @@ class Connection(asyncio.BufferedProtocol):
         self._on_gone = on_gone
         self._on_lost = on_lost
         self._transport: asyncio.Transport
-        self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._gone = False
         self._writing_paused = False
         self._reading_paused = False
         self._head_only = False
-        self._streamed = False
-        self._size = 0
-        self._overhead = 0
+        self._received = 0
+        self._head_left = LONGEST_HEAD
+        self._fields: dict[bytes, bytes] = {}
         self.longest: float = 0
         self.deadline = math.inf
         self.idle_since = 0.0
@@ -115,15 +124,17 @@ class Connection(asyncio.BufferedProtocol):
         self.status = 0
         self.reason = b""
         self.version = ""
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: dict[str, str] = {}
+        self.raw_headers: list[tuple[bytes, bytes]] = []
         self.chunks: list[bytes] = []
+        self._listen(streamed=False)
 
     # What the owner asks.
 
     @property
     def is_open(self) -> bool:
         """Whether a request may be written, as far as the event loop knows."""
-        return not self._gone and not self._transport.is_closing()
+        return not self._gone and not self.is_closing()
 
     @property
     def answered(self) -> bool:
@@ -132,20 +143,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def is_fresh(self, now: float) -> bool:
         """Whether an idle connection can be used again; one that rested for long is asked whether its peer left."""
-        if now >= self.deadline or not self.is_open:
+        if now >= self.deadline or self._gone or self.is_closing():
             return False
         return now - self.idle_since <= TRUSTED_IDLE or not self._has_something_to_read()
 
     def is_reusable(self) -> bool:
         """Whether a reply has come to its end with both sides ready for another, and the request was taken whole."""
-        transport = self._transport
         return (
             self.complete
             and self.keep_alive
             and self.sent
             and not self._gone
-            and not transport.is_closing()
-            and not transport.get_write_buffer_size()
+            and not self.is_closing()
+            and not self._unsent()
         )
 
     def _has_something_to_read(self) -> bool:
@@ -161,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
     # What the caller does.
 
     def begin(
-        self, data: bytes, *, deadline: float, longest: float, streamed: bool = False, head_only: bool = False
+        self, data: bytes, deadline: float, longest: float, *, head_only: bool, streamed: bool = False
     ) -> asyncio.Future[None]:
         """
         Write a request, or the first part of it, and return what is done as soon as there is news.
@@ -169,28 +179,26 @@ class Connection(asyncio.BufferedProtocol):
         Who has more to write says so by `sending`, and by `sent` when it was not all.
 
         News is a whole reply or a failure; if the reply is streamed, then also its head and every piece of its body.
-        A body of more than `longest` bytes is a failure, or, if it is streamed, waits at its sender.
+        A body of more than `longest` bytes is a failure; what is streamed waits at its sender instead.
         """
+        if streamed or self._streamed or self._head_only:
+            self._listen(streamed=streamed)
         self.deadline = deadline
         self.longest = longest
-        self._streamed = streamed
         self._head_only = head_only
-        self._size = 0
-        self._overhead = 0
+        self._head_left = LONGEST_HEAD
+        self._received = 0
         self.status = 0
-        self.reason = b""
-        self.headers = []
-        self.chunks = []
+        self.chunks.clear()
         self.complete = False
-        self.keep_alive = False
         self._waiter = waiter = self._loop.create_future()
-        self._transport.write(data)
+        self._write(data)
         return waiter
 
     def write(self, data: bytes) -> None:
         """Write another part of a request."""
         if self.is_open:
-            self._transport.write(data)
+            self._write(data)
 
     @property
     def may_write(self) -> bool:
@@ -204,7 +212,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def take(self) -> list[bytes]:
         """Return the pieces of a streamed body that have come, and let more come."""
-        chunks, self.chunks, self._size = self.chunks, [], 0
+        chunks, self.chunks, self._received = self.chunks, [], 0
         if self._reading_paused:
             self._reading_paused = False
             if self.is_open:
@@ -231,7 +239,7 @@ class Connection(asyncio.BufferedProtocol):
         """Close politely where nothing is under way; what was not yet sent is not worth waiting for."""
         if self._gone:
             return
-        if self.complete and not self._transport.get_write_buffer_size():
+        if self.complete and not self._unsent():
             self._transport.close()
         else:
             self._transport.abort()
@@ -256,7 +264,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = made = cast("asyncio.Transport", transport)
+        self._write, self._unsent, self.is_closing = made.write, made.get_write_buffer_size, made.is_closing
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
         """Say where to put what arrives."""
@@ -264,28 +273,34 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what has arrived."""
-        unasked, size = self.complete, self._size
-        if unasked:
+        if self.complete:
             self.abort()
             return
-        data = self._buffer[:nbytes]
+        pieces = len(self.chunks)
+        if not self._streamed:
+            self._received += nbytes
         try:
-            if self.status or (not self._head_only and nbytes <= LONGEST_HEAD - self._overhead):
-                self._parser.feed_data(data)
+            if self.status or (nbytes <= self._head_left and not self._head_only):
+                self._parser.feed_data(self._buffer[:nbytes])
             else:
-                self._feed_head(data)
+                self._feed_head(self._buffer[:nbytes])
         except httptools.HttpParserUpgrade:
             self.fail(httpx.RemoteProtocolError(_SWITCHES))
         except httptools.HttpParserError as error:
             self._mistrust(error)
-        if self.complete:
-            return
-        if self._size == size:
-            self._overhead += nbytes
-            if self._overhead >= LONGEST_HEAD:
+        if not self.complete:
+            self._go_on(0 if len(self.chunks) > pieces else nbytes)
+
+    def _go_on(self, overhead: int) -> None:
+        """See to what an unfinished reply has come to, with so many more bytes that are no body."""
+        if overhead:
+            self._head_left -= overhead
+            if self._head_left <= 0:
                 self.fail(httpx.RemoteProtocolError(f"The reply's head has more than {LONGEST_HEAD} bytes"))
         if self._streamed:
             self._tell()
+        elif self._is_too_large():
+            self.fail(TooLarge(self.longest, self.status))
 
     def eof_received(self) -> None:
         """End a reply that lasts until the connection is closed; any other is cut off."""
@@ -307,38 +322,65 @@ class Connection(asyncio.BufferedProtocol):
         self._writing_paused = False
         self._tell()
 
-    def on_message_begin(self) -> None:
+    # What llhttp tells.
+
+    def _listen(self, *, streamed: bool) -> None:
+        """
+        Have a parser that tells what is wanted of a reply.
+
+        A call from C to Python for each header is dear: where order and repetition do not matter, a dict takes them.
+        """
+        self._streamed = streamed
+        told = SimpleNamespace(
+            on_message_begin=self._on_message_begin,
+            on_headers_complete=self._on_headers_complete,
+            on_message_complete=self._on_message_complete,
+            on_header=self._fields.__setitem__,
+            on_body=self.chunks.append,
+        )
+        if streamed:
+            self.reason, self.raw_headers, self.chunks = b"", [], []
+            told.on_status, told.on_header, told.on_body = self._on_status, self._on_header, self._on_body
+        self._parser = httptools.HttpResponseParser(told)
+
+    def _on_message_begin(self) -> None:
         """Stop at what follows a whole reply."""
         if self.complete:
             raise httptools.HttpParserError("There is more than one reply")
+        self._fields.clear()
 
-    def on_status(self, reason: bytes) -> None:
+    def _on_status(self, reason: bytes) -> None:
         """Take the reason phrase, which may come in pieces."""
         self.reason += reason
 
-    def on_header(self, name: bytes, value: bytes) -> None:
+    def _on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, but no trailer."""
         if not self.status:
-            self.headers.append((name, value))
+            self.raw_headers.append((name, value))
 
-    def on_headers_complete(self) -> None:
-        """Take the status."""
+    def _on_headers_complete(self) -> None:
+        """Take the head; what is told of headers later are trailers."""
         self.status = self._parser.get_status_code()
+        fields: dict[bytes, bytes] | list[tuple[bytes, bytes]] = self._fields
         if self._streamed:
             self.version = self._parser.get_http_version()
-        if len(self.headers) > MOST_HEADERS:
+            fields = self.raw_headers
+        else:
+            self.headers = decoded(self._fields)
+        if len(fields) > MOST_HEADERS:
             self.fail(httpx.RemoteProtocolError(f"The reply has more than {MOST_HEADERS} headers"))
         elif self._head_only and self.status >= _FIRST_FINAL_STATUS:
             self._finish()
 
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
+    def _on_body(self, body: bytes) -> None:
+        """Take a piece of a streamed body, and let the peer wait if there is much."""
         self.chunks.append(body)
-        self._size += len(body)
-        if self._size > self.longest:
-            self._overflow()
+        self._received += len(body)
+        if self._received > READ_AHEAD and not self._reading_paused and self.is_open:
+            self._reading_paused = True
+            self._transport.pause_reading()
 
-    def on_message_complete(self) -> None:
+    def _on_message_complete(self) -> None:
         """Finish, unless this was only an interim reply."""
         if self.complete:
             return
@@ -349,19 +391,18 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.status = 0
             self.reason = b""
-            self.headers = []
+            self.raw_headers.clear()
 
     def _finish(self) -> None:
+        if self._received > self.longest and self._is_too_large():
+            self.fail(TooLarge(self.longest, self.status))
+            return
         self.complete = True
         self.keep_alive = self._parser.should_keep_alive()
         self._tell()
 
-    def _overflow(self) -> None:
-        if not self._streamed:
-            self.fail(TooLarge(self.longest, self.status))
-        elif not self._reading_paused and self.is_open:
-            self._reading_paused = True
-            self._transport.pause_reading()
+    def _is_too_large(self) -> bool:
+        return self._received > self.longest and sum(map(len, self.chunks)) > self.longest
 
     def _feed_head(self, data: memoryview) -> None:
         """
@@ -369,7 +410,7 @@ class Connection(asyncio.BufferedProtocol):
 
         llhttp cannot be told that no body follows a head, so where it ends has to be found out byte by byte.
         """
-        step = 1 if self._head_only else LONGEST_HEAD - self._overhead
+        step = 1 if self._head_only else self._head_left
         for start in range(0, len(data), step):
             if self.complete:
                 self.abort()
@@ -377,8 +418,6 @@ class Connection(asyncio.BufferedProtocol):
             self._parser.feed_data(data[start : start + step])
             if not self._head_only and not self.status:
                 break
-        if self._head_only and self.complete:
-            self._parser = httptools.HttpResponseParser(self)
 
     def _mistrust(self, error: httptools.HttpParserError) -> None:
         """Give up a connection whose peer does not speak HTTP; what it sent before that stays good."""
@@ -394,7 +433,7 @@ class Connection(asyncio.BufferedProtocol):
         self._tell()
 
     def _has_length(self) -> bool:
-        return any(name.lower() in _FRAMING for name, _ in self.headers)
+        return any(name.lower() in _FRAMING for name in (dict(self.raw_headers) if self._streamed else self._fields))
 
     def _cut_off(self, error: Exception | None) -> httpx.TransportError:
         if self.sending:
@@ -402,3 +441,20 @@ class Connection(asyncio.BufferedProtocol):
         if error is not None:
             return httpx.ReadError(f"The connection broke before the reply was complete ({error})")
         return httpx.RemoteProtocolError("The server closed the connection before the reply was complete")
+
+
+def decoded(fields: dict[bytes, bytes]) -> dict[str, str]:
+    """Return headers by their names in lower case; the values are UTF-8 or else Latin-1, as httpx has it."""
+    try:
+        return {_NAMES[name]: value.decode() for name, value in fields.items()}
+    except (KeyError, UnicodeDecodeError):
+        if len(_NAMES) >= MOST_NAMES:
+            _NAMES.clear()
+        _NAMES.update((name, name.decode("latin-1").lower()) for name in fields)
+    try:
+        return {_NAMES[name]: value.decode() for name, value in fields.items()}
+    except UnicodeDecodeError:
+        return {_NAMES[name]: value.decode("latin-1") for name, value in fields.items()}
+
+
+_NAMES: dict[bytes, str] = {}

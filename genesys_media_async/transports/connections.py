@@ -64,8 +64,8 @@ class Connections:
         self._longest_life = longest_life
         self._ssl_context = ssl_context
         self._buffer = memoryview(bytearray(READ_SIZE))
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.closed = False
         self._usable: dict[Connection, Origin] = {}
         self._not_yet_lost: set[Connection] = set()
         self._nobody_left: asyncio.Event | None = None
@@ -83,20 +83,21 @@ class Connections:
         return len(self._usable) + self._connecting
 
     def enter(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Make sure that connections may be used in an event loop; cheap when they were used there before."""
-        if loop is self._loop and not self._closed:
+        """Make sure that connections may be used in an event loop."""
+        if loop is self.loop and not self.closed:
             return
-        if self._closed:
+        if self.closed:
             raise RuntimeError("A DirectTransport that was closed carries nothing; make another.")
-        if self._loop is not None and not self._loop.is_closed():
+        if self.loop is not None and not self.loop.is_closed():
             raise RuntimeError("A DirectTransport belongs to one event loop; make one for each.")
         self._forget_all()
-        self._loop = loop
+        self.loop = loop
 
     def take(self, origin: Origin, now: float) -> Connection | None:
         """Return the connection to an origin that was used last, if any can be used."""
-        while origin.idle:
-            connection = origin.idle.pop()
+        idle = origin.idle
+        while idle:
+            connection = idle.pop()
             self.idle -= 1
             if connection.is_fresh(now):
                 return connection
@@ -133,7 +134,7 @@ class Connections:
                 self._serve()
             raise
         if not waiter.granted:
-            if self._closed:
+            if self.closed:
                 raise httpx.ConnectError("The transport was closed")
             raise httpx.PoolTimeout("No connection came free in time")
         return waiter.connection
@@ -151,7 +152,7 @@ class Connections:
                     # uvloop tries one address of a name after the other.
                     options |= {"host": origin.host, "port": origin.port}
                 await loop.create_connection(lambda: connection, **options)
-            if self._closed:
+            if self.closed:
                 connection.abort()
             if not connection.is_open:
                 raise httpx.ConnectError("The connection was closed as soon as it was made")
@@ -204,24 +205,24 @@ class Connections:
             connection.close()
             return
         connection.idle_since = now
-        connection.deadline = min(now + self._longest_idle, connection.retire_at)
+        connection.deadline = until = min(now + self._longest_idle, connection.retire_at)
         origin.idle.append(connection)
         self.idle += 1
         if self._waiting:
             self._serve()
-        if connection.deadline < self.next_look:
-            self.look_by(connection.deadline)
+        if until < self.next_look:
+            self.look_by(until)
 
     def _serve(self) -> None:
         """Give those who wait longest what has come free; closing what is stale comes back here, and finds it busy."""
-        if self._serving or self._loop is None:
+        if self._serving or self.loop is None:
             return
         self._serving = True
         try:
             while self._waiting:
                 waiter = next(iter(self._waiting))
                 if not waiter.ready.done():
-                    waiter.connection = self.take(waiter.origin, self._loop.time())
+                    waiter.connection = self.take(waiter.origin, self.loop.time())
                     waiter.granted = waiter.connection is not None or self._reserve()
                     if not waiter.granted:
                         return
@@ -253,14 +254,14 @@ class Connections:
         """See to it that the deadlines are looked at by then; for who has one before `next_look`."""
         if self._timer is not None:
             self._timer.cancel()
-        assert self._loop is not None  # noqa: S101 - something is under way in it
-        self._timer = self._loop.call_at(when, self._look)
+        assert self.loop is not None  # noqa: S101 - something is under way in it
+        self._timer = self.loop.call_at(when, self._look)
         self.next_look = when
 
     def _look(self) -> None:
         """End what is overdue, and look again when the next may be."""
-        assert self._loop is not None  # noqa: S101 - it called this
-        now = self._loop.time()
+        assert self.loop is not None  # noqa: S101 - it called this
+        now = self.loop.time()
         self._timer, self.next_look = None, math.inf
         for connection in tuple(self._usable):
             if connection.deadline <= now:
@@ -277,8 +278,8 @@ class Connections:
 
     async def aclose(self) -> None:
         """Close every connection; what is under way fails, and nothing can be sent any more."""
-        self._closed = True
-        if self._loop is not asyncio.get_running_loop():
+        self.closed = True
+        if self.loop is not asyncio.get_running_loop():
             self._forget_all()
             return
         while self._waiting:

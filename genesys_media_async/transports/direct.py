@@ -11,7 +11,7 @@ import httpx
 
 from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
 from .base import LONGEST_REPLY, HttpReply, HttpRequest
-from .connection import READ_AHEAD, Connection, TooLarge
+from .connection import Connection, TooLarge
 from .connections import Connections, Origin, bound
 from .wire import Encoder, httpx_head
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=5.0)
 LONGEST_LIFE = 300.0
 """Seconds after which a connection is replaced, so that a change of addresses is noticed."""
-
-MOST_NAMES = 256
 
 
 class DirectTransport(httpx.AsyncBaseTransport):
@@ -48,7 +46,6 @@ class DirectTransport(httpx.AsyncBaseTransport):
     ) -> None:
         self._connections = Connections(limits, ssl_context, longest_life)
         self._encoder = Encoder()
-        self._names: dict[bytes, str] = {}
         self.requests = 0
         """Requests that were sent, at least in part."""
 
@@ -68,9 +65,9 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
         """Send a request and return the complete reply; see `Transport.exchange`."""
-        loop = asyncio.get_running_loop()
-        connections = self._connections
-        connections.enter(loop)
+        loop, connections = asyncio.get_running_loop(), self._connections
+        if loop is not connections.loop or connections.closed:
+            connections.enter(loop)
         try:
             origin, outgoing = self._encoder.encode(request)
             now = loop.time()
@@ -80,9 +77,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 connection = await connections.acquire(origin, until=deadline)
             self.requests += 1
             try:
-                news = connection.begin(
-                    outgoing, deadline=deadline, longest=longest_reply, head_only=request.method == "HEAD"
-                )
+                news = connection.begin(outgoing, deadline, longest_reply, head_only=request.method == "HEAD")
                 if deadline < connections.next_look:
                     connections.look_by(deadline)
                 await news
@@ -91,17 +86,17 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 raise
             if connection.failure is not None:
                 if isinstance(connection.failure, TooLarge):
-                    _check_encoding(self._decoded(connection.headers), connection.status)
+                    _check_encoding(connection.headers, connection.status)
                 raise connection.failure
         except (httpx.TransportError, httpx.InvalidURL) as error:
             # "from None": what httpx or the system says may quote what was sent.
             raise _translated(error, timeout) from None
+        status, headers, chunks = connection.status, connection.headers, connection.chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         connections.release(connection, origin)
-        headers = self._decoded(connection.headers)
         if "content-encoding" in headers:
-            _check_encoding(headers, connection.status)
-        chunks = connection.chunks
-        return HttpReply(connection.status, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            _check_encoding(headers, status)
+        return HttpReply(status, headers, body)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request of httpx's and return its response, whose body is streamed unless it is here already."""
@@ -132,10 +127,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
         try:
             connection.begin(
                 head if body is None else head + body,
-                deadline=math.inf,
-                longest=READ_AHEAD,
-                streamed=True,
+                math.inf,
+                math.inf,
                 head_only=request.method == "HEAD",
+                streamed=True,
             )
             connection.sending = True
             if body is None:
@@ -158,7 +153,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             body_stream = _Body(connections, connection, origin, read, request)
         return httpx.Response(
             connection.status,
-            headers=connection.headers,
+            headers=connection.raw_headers,
             stream=body_stream,
             extensions={
                 "http_version": f"HTTP/{connection.version}".encode("ascii"),
@@ -201,24 +196,6 @@ class DirectTransport(httpx.AsyncBaseTransport):
     async def _drain(self, connection: Connection, timeout: float) -> None:
         while not connection.may_write and not connection.answered:
             await self._connections.news(connection, timeout)
-
-    def _decoded(self, raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
-        """Return a reply's headers by their lower-case names, repeated ones joined."""
-        names = self._names
-        try:
-            headers = {names[name]: value.decode("latin-1") for name, value in raw}
-        except KeyError:
-            headers = {}
-        if len(headers) == len(raw):
-            return headers
-        joined: dict[str, str] = {}
-        if len(names) >= MOST_NAMES:
-            names.clear()
-        for raw_name, raw_value in raw:
-            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-            names[raw_name] = name
-            joined[name] = f"{joined[name]}, {value}" if name in joined else value
-        return joined
 
 
 class _Body(httpx.AsyncByteStream):

@@ -63,7 +63,7 @@ class HttpxTransport:
     async def _exchange(self, request: HttpRequest, longest_reply: int) -> HttpReply:
         response = await self._send(request)
         try:
-            headers = {name.lower(): value for name, value in response.headers.items()}
+            headers = {name.lower(): value for name, value in response.headers.multi_items()}
             body = await _read(response, headers, longest_reply)
         finally:
             with anyio.move_on_after(CLOSE_PATIENCE, shield=True):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterable
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -24,10 +25,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _FRAMING = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_A_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_VISIBLE = bytes(range(0x21, 0x7F))
 
 
-class _Lines(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Lines:
     """A header mapping as it goes out to an origin."""
 
     headers: Mapping[str, str]
@@ -45,7 +46,7 @@ class Encoder:
 
     def encode(self, request: HttpRequest) -> tuple[Origin, bytes]:
         """Return where a request goes, and all its bytes."""
-        url, method, body = request.url, request.method, request.body
+        url, method, body, headers = request.url, request.method, request.body, request.headers
         slash = url.find("/", 8)
         origin = self._prefixes.get(url[:slash]) if slash > 0 else None
         if origin is None:
@@ -54,17 +55,12 @@ class Encoder:
             path = url[slash:]
         if "#" in path:
             path = path[: path.index("#")]
-        headers = request.headers
         lines = self._lines.get(id(headers))
         if lines is None or lines.headers is not headers or lines.origin is not origin:
             lines = self._remembered(headers, origin)
-        encoded = lines.encoded
-        if body or method in _BODY_EXPECTED:
-            encoded = b"%bcontent-length: %d\r\n" % (encoded, len(body))
-        # What has no encoding at all is refused with the rest that is not ASCII.
-        target = path.encode("utf-8", "surrogatepass")
-        _check_start(method, target)
-        return origin, b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method.encode(), target, encoded, body)
+        _check_start(method, path)
+        length = f"content-length: {len(body)}\r\n\r\n" if body or method in _BODY_EXPECTED else "\r\n"
+        return origin, b"".join((f"{method} {path} HTTP/1.1\r\n".encode(), lines.encoded, length.encode(), body))
 
     def _located(self, url: str) -> tuple[Origin, str]:
         """Parse a URL whose beginning was not yet seen, or that has no path."""
@@ -118,9 +114,9 @@ class Encoder:
         return remembered
 
 
-def _check_start(method: str, target: bytes) -> None:
+def _check_start(method: str, target: str) -> None:
     """Refuse a first line with anything in it that could end it early."""
-    if target.translate(None, _VISIBLE) or not target:
+    if not (target and target.isascii() and target.isprintable()) or " " in target:
         raise httpx.LocalProtocolError(
             "The request's target has spaces, control characters or letters beyond ASCII; percent-encode them"
         )
@@ -166,7 +162,7 @@ def httpx_head(request: httpx.Request, origin: Origin) -> tuple[bytes, int | Non
     if body is None and not isinstance(stream, AsyncIterable):
         raise TypeError("Under an AsyncClient a request's body has to be an async stream.")
     target: bytes = request.extensions.get("target", request.url.raw_path)
-    _check_start(request.method, target)
+    _check_start(request.method, target.decode("latin-1"))
     fields, framing = _encoded(request.headers.raw)
     lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)]
     if b"host" not in framing:
