@@ -58,6 +58,7 @@ T_co = TypeVar("T_co", covariant=True)
 FORBIDDEN_THING = "unauthorized"
 """With this code a 401 is about the thing asked for, a document say, and not about the token."""
 
+_SUCCESS = Outcome.SUCCESS
 _SAID_IN_BODY = re.compile(rb"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
 
 
@@ -156,11 +157,14 @@ class Api:
 
     async def record_unsent(self, subject: str, action: str, error: GenesysMediaError) -> None:
         """Leave the audit record of a request that was refused before it could be sent."""
-        await self._record(subject, action, _Progress(), error)
+        written = self._record(subject, action, _Progress(), error)
+        if written is not None:
+            await written
 
     async def _attempt(
         self, call: Call[T], progress: _Progress, tally: Tally
     ) -> tuple[T | None, GenesysMediaError | None]:
+        clock = self._clock
         progress.status, progress.correlation_id, progress.latency = None, None, 0.0
         # The fast path: everything an attempt needs is there, and nothing has to be waited for but the reply.
         permit, token = self._governor.take(), self._tokens.peek()
@@ -169,19 +173,23 @@ class Api:
                 permit, token = await self._wait_for(permit, progress.ends)
             except GenesysMediaError as refusal:
                 if isinstance(refusal, AuthenticationError):
-                    await self._record(call.subject, call.action, progress, refusal)
+                    written = self._record(call.subject, call.action, progress, refusal)
+                    if written is not None:
+                        await written
                 return None, refusal
         progress.attempts += 1
         tally.sent += 1
         tally.in_flight += 1
-        sent, sent_at = self._clock.monotonic(), self._clock.wall()
+        sent, sent_at = clock.monotonic(), clock.wall()
         reply: HttpReply | None = None
         value: T | None = None
         error: GenesysMediaError | None = None
         try:
-            timeout = min(self._timeout, max(0.0, progress.ends - sent))
+            left = progress.ends - sent
             reply = await self._transport.exchange(
-                self._request(call, token), timeout=timeout, longest_reply=call.longest_reply
+                self._request(call, token),
+                timeout=self._timeout if self._timeout < left else max(0.0, left),
+                longest_reply=call.longest_reply,
             )
             self._settle(permit, reply)
             progress.status, progress.correlation_id = reply.status, correlation_id(reply.headers)
@@ -190,17 +198,19 @@ class Api:
             error = failure
         except BaseException:
             # Genesys may have generated a URL that nobody will see; the trail must not have a hole there.
-            progress.latency = self._clock.monotonic() - sent
-            written = self._audit(self._record_of(call.subject, call.action, progress, _cut_off()))
+            progress.latency = clock.monotonic() - sent
+            written = self._record(call.subject, call.action, progress, _cut_off())
             if written is not None:
                 written.cancel()
             raise
         finally:
             tally.in_flight -= 1
             self._note_end(permit, token, reply, error)
-        progress.latency = self._clock.monotonic() - sent
-        await self._record(call.subject, call.action, progress, error)
-        if isinstance(error, ExchangeTimeout) and self._clock.monotonic() >= progress.ends:
+        progress.latency = clock.monotonic() - sent
+        written = self._record(call.subject, call.action, progress, error)
+        if written is not None:
+            await written
+        if error is not None and isinstance(error, ExchangeTimeout) and clock.monotonic() >= progress.ends:
             error = DeadlineExceeded(error.message)
         return value, error
 
@@ -281,26 +291,24 @@ class Api:
             await self._clock.sleep(decision.delay)
         return True
 
-    async def _record(self, subject: str, action: str, progress: _Progress, error: GenesysMediaError | None) -> None:
-        written = self._audit(self._record_of(subject, action, progress, error))
-        if written is not None:
-            await written
-
-    def _record_of(
+    def _record(
         self, subject: str, action: str, progress: _Progress, error: GenesysMediaError | None
-    ) -> AttemptAudited:
-        # By position: that is three times faster than by name, and done for every attempt.
-        return AttemptAudited(
-            self._clock.wall(),
-            action,
-            subject,
-            Outcome.SUCCESS if error is None else outcome_of(error),
-            progress.status,
-            progress.latency,
-            self._user_agent,
-            progress.attempts,
-            error.code if error is not None else None,
-            progress.correlation_id,
+    ) -> asyncio.Future[None] | None:
+        """Queue the audit record, and return what tells when it is written; see `Lanes.audit`."""
+        return self._audit(
+            # By position: that is three times faster than by name, and done for every attempt.
+            AttemptAudited(
+                self._clock.wall(),
+                action,
+                subject,
+                _SUCCESS if error is None else outcome_of(error),
+                progress.status,
+                progress.latency,
+                self._user_agent,
+                progress.attempts,
+                error.code if error is not None else None,
+                progress.correlation_id,
+            )
         )
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_SUCCESS = Outcome.SUCCESS
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -123,10 +125,14 @@ class Run:
         except InvalidRequest as error:
             return [await self.refuse(file_id, error)]
         results: list[MediaResult] = []
-        errand = Errand(self, results.append)
-        await self.engine.endpoint.retrieve((request,), errand)
-        errand.require_answers((request,))
+        await self.engine.endpoint.retrieve((request,), Errand(self, results.append))
+        self.require_answer(file_id, results)
         return results
+
+    def require_answer(self, file_id: str, results: list[MediaResult]) -> None:
+        """Raise `RuntimeError` if an endpoint that is done has told nothing of a request: it must lose none."""
+        if not results:
+            raise RuntimeError(f"{self.engine.endpoint!r} told nothing of {file_id}.")
 
     async def refuse(self, file_id: str, error: InvalidRequest) -> MediaResult:
         """Record that an id cannot be asked for."""
@@ -145,7 +151,7 @@ class Run:
             RetrievalFinished(
                 engine.clock.wall(),
                 result.file_id,
-                Outcome.SUCCESS if error is None else outcome_of(error),
+                _SUCCESS if error is None else outcome_of(error),
                 result.latency,
                 result.attempts,
                 url is not None,
@@ -158,20 +164,13 @@ class Run:
 
 
 class Errand:
-    """The `Assignment` of one call of the endpoint: what is told, it finishes and puts."""
+    """The `Assignment` of an endpoint: what is told, it finishes and puts."""
 
     def __init__(self, run: Run, put: Callable[[MediaResult], None]) -> None:
         self._run = run
         self._put = put
         self.rule: ValidationRule = run.options.rule
         self.clock: Clock = run.engine.clock
-        self.answered: set[str] = set()
-
-    def require_answers(self, requests: tuple[MediaRequest, ...]) -> None:
-        """Raise `RuntimeError` unless every request was told of: an endpoint must lose none."""
-        for request in requests:
-            if request.file_id not in self.answered:
-                raise RuntimeError(f"{self._run.engine.endpoint!r} told nothing of {request.file_id}.")
 
     def ask(self, call: Call[T], /) -> Awaitable[Answer[T]]:
         """Make a call to its end."""
@@ -200,7 +199,6 @@ class Errand:
             answer.correlation_id,
             media_id,
         )
-        self.answered.add(request.file_id)
         self._run.finish(result)
         self._put(result)
 

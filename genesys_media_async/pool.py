@@ -78,7 +78,8 @@ class Pool(Generic[Item, Result]):
         self._working = 0
         self._resting = 0
         self._surplus = 0
-        self._ready: deque[Result] = deque()
+        self.ready: deque[Result] = deque()
+        """What was told and not yet taken."""
         self._arrived = asyncio.Event()
         self._waiting_for_room: deque[asyncio.Future[None]] = deque()
 
@@ -105,13 +106,13 @@ class Pool(Generic[Item, Result]):
             return await leave(self._task_group, error)
         finally:
             self._working = 0
-            self._ready.clear()
+            self.ready.clear()
 
     def __aiter__(self) -> AsyncIterator[Result]:
         return self
 
     async def __anext__(self) -> Result:
-        while not self._ready:
+        while not self.ready:
             if not self._working:
                 if self._failure is not None:
                     failure, self._failure = self._failure, None
@@ -119,8 +120,12 @@ class Pool(Generic[Item, Result]):
                 raise StopAsyncIteration
             self._arrived.clear()
             await self._arrived.wait()
-        result = self._ready.popleft()
-        if self._waiting_for_room and len(self._ready) <= self._concurrency:
+        return self.take()
+
+    def take(self) -> Result:
+        """Return the result that was told first of those in `ready`, where there is one."""
+        result = self.ready.popleft()
+        if self._waiting_for_room and len(self.ready) <= self._concurrency:
             waiter = self._waiting_for_room.popleft()
             if not waiter.done():
                 waiter.set_result(None)
@@ -128,7 +133,7 @@ class Pool(Generic[Item, Result]):
 
     def tell(self, result: Result) -> None:
         """Hand a result over."""
-        self._ready.append(result)
+        self.ready.append(result)
         self._arrived.set()
 
     def stop(self) -> None:
@@ -172,7 +177,7 @@ class Pool(Generic[Item, Result]):
                 except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
                     self._failure = self._failure or error
                     self.stop()
-                if len(self._ready) > self._concurrency:
+                if len(self.ready) > self._concurrency:
                     await self._room()
         finally:
             self._working -= 1

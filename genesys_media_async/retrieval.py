@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .engine import Errand, Run
@@ -48,7 +48,10 @@ class Retrieval:
         )
         self._tally = Tally()
         self._run = Run(engine, options, self._tally, RetryBudget(settings.retry.budget), rest=self._pool.resting)
-        self._under_way: dict[str, _UnderWay] = {}
+        self._errand = Errand(self._run, self._put)
+        # What the ids that are being asked for have come to so far, and how often they were met again meanwhile.
+        self._under_way: dict[str, list[MediaResult]] = {}
+        self._met_again: Counter[str] = Counter()
         # Two halves, the older of which is forgotten whole: a dict is slow to give up its first entry.
         self._recent: dict[str, Sequence[MediaResult]] = {}
         self._earlier: dict[str, Sequence[MediaResult]] = {}
@@ -78,7 +81,7 @@ class Retrieval:
         return self
 
     async def __anext__(self) -> MediaResult:
-        result = await anext(self._pool)
+        result = self._pool.take() if self._pool.ready else await anext(self._pool)
         if not self._is_stale(result):
             return result
         # The consumer was slower than the URL lives: what it gets must not be dead on arrival.
@@ -100,34 +103,23 @@ class Retrieval:
     async def _work(self, file_ids: tuple[str, ...]) -> None:
         new: list[MediaRequest] = []
         for file_id in file_ids:
-            match self._begin(file_id):
-                case MediaRequest() as request:
-                    new.append(request)
-                case InvalidRequest() as error:
-                    self._hand_over(await self._run.refuse(file_id, error))
-                    self._tally.done += 1
-                case None:
-                    pass
-        if not new:
-            return
-        requests, errand = tuple(new), Errand(self._run, self._put)
-        await self._engine.endpoint.retrieve(requests, errand)
-        errand.require_answers(requests)
-        for request in requests:
-            under_way = self._under_way.pop(request.file_id)
-            self._tally.done += 1
-            if len(self._recent) >= MOST_REMEMBERED // 2:
-                self._recent, self._earlier = {}, self._recent
-            self._recent[request.file_id] = under_way.results
-            for _ in range(under_way.others):
-                self._repeat(under_way.results)
+            begun = self._begin(file_id)
+            if isinstance(begun, MediaRequest):
+                new.append(begun)
+            elif begun is not None:
+                self._hand_over(await self._run.refuse(file_id, begun))
+                self._tally.done += 1
+        if new:
+            await self._engine.endpoint.retrieve(tuple(new), self._errand)
+            for request in new:
+                self._end(request.file_id)
 
     def _begin(self, file_id: str) -> MediaRequest | InvalidRequest | None:
         """Return the request to make, why there can be none, or None for an id that shares another one's answer."""
         # What is not text may not even have a hash.
         if type(file_id) is str:
-            if (under_way := self._under_way.get(file_id)) is not None:
-                under_way.others += 1
+            if file_id in self._under_way:
+                self._met_again[file_id] += 1
                 return None
             known = self._recent.get(file_id) or self._earlier.get(file_id)
             if known and not any(map(self._is_stale, known)):
@@ -137,12 +129,23 @@ class Retrieval:
             request = self._run.request(file_id)
         except InvalidRequest as error:
             return error
-        self._under_way[file_id] = _UnderWay()
+        self._under_way[file_id] = []
         return request
 
     def _put(self, result: MediaResult) -> None:
-        self._under_way[result.file_id].results.append(result)
+        self._under_way[result.file_id].append(result)
         self._hand_over(result)
+
+    def _end(self, file_id: str) -> None:
+        results = self._under_way.pop(file_id)
+        self._run.require_answer(file_id, results)
+        self._tally.done += 1
+        if len(self._recent) >= MOST_REMEMBERED // 2:
+            self._recent, self._earlier = {}, self._recent
+        self._recent[file_id] = results
+        if file_id in self._met_again:
+            for _ in range(self._met_again.pop(file_id)):
+                self._repeat(results)
 
     def _repeat(self, results: Sequence[MediaResult]) -> None:
         self._tally.done += 1
@@ -159,11 +162,3 @@ class Retrieval:
     def _is_stale(self, result: MediaResult) -> bool:
         url = result.url
         return url is not None and url.remaining(self._engine.clock.wall()) < FRESH_SHARE * url.expires_in
-
-
-@dataclass(slots=True)
-class _UnderWay:
-    """What an id that is being asked for has come to so far; `others` of the input wait for the same answer."""
-
-    results: list[MediaResult] = field(default_factory=list[MediaResult])
-    others: int = 0
