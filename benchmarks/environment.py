@@ -37,10 +37,10 @@ class Environment:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-def prepare(directory: Path = DEFAULT_DIRECTORY, *, go: bool = False) -> Environment:
-    """Make the environment, or find it made; with `go`, build the Go program too."""
+def prepare(directory: Path = DEFAULT_DIRECTORY, *, go: bool = False, more: tuple[str, ...] = ()) -> Environment:
+    """Make the environment, or find it made; with `go`, build the Go program too; with `more`, these packages."""
     python = directory / "bin" / "python"
-    wanted = [*PEERS, *([GO_PACKAGE] if go and not _new_enough(shutil.which("go")) else [])]
+    wanted = [*PEERS, *more, *([GO_PACKAGE] if go and not _new_enough(shutil.which("go")) else [])]
     stamp = directory / "made.json"
     made = json.loads(stamp.read_text()) if stamp.exists() else {}
     if made.get("python") != platform.python_version():

@@ -1,14 +1,18 @@
 """
 A distant platform: how much of what 50 ms of delay allow is reached with 50, 500 and 2,000 in flight.
 
-    python benchmarks/latency.py                       every row, three rounds (some minutes)
+    python benchmarks/latency.py                       every row, three rounds (two minutes)
     python benchmarks/latency.py --only "ours, uvloop" one row's
     python benchmarks/latency.py --delay 0.1           another delay
 
 The ideal is what is in flight divided by the delay: each connection sends its next request the instant in which the
-reply is there. A core may not be able to do so many. Its limit is taken from a run of the same client with the same
-number in flight and no delay: one second divided by the CPU time of an item. The share is that of the lower of both.
-The server runs on a core of its own; where it was busy for more than nine tenths of the time, the row says so.
+reply is there. A core may not be able to do so many: its limit is one second divided by the CPU time that an id took in
+the same run, and a row that has used nearly all of its core has reached it. The share is that of the lower of both.
+
+Each run is bounded by time: after a warm-up, whole turns of all connections are measured for `--seconds`, while
+requests go on before and after. A run that has not ended after five times as long and five seconds more is given up,
+and its row left out, which the report says. The server runs on a core of its own; where it was busy for more than nine
+tenths of the time, the row says so.
 """
 
 from __future__ import annotations
@@ -17,15 +21,13 @@ import argparse
 import json
 import random
 import sys
-import time
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
 from environment import DEFAULT_DIRECTORY, Environment, prepare
 from machine import Cores, describe
-from runner import Measured, Peer, PeerFailed, Server, raise_file_limit, run_peer, suitable_items
+from runner import Measured, Peer, PeerFailed, Server, raise_file_limit, run_peer
 from servers import SlowServer
 
 IN_FLIGHT = (50, 500, 2_000)
@@ -35,6 +37,7 @@ PEERS = {
     "ours, asyncio": Peer("ours.py"),
     "aiohttp, uvloop": Peer("with_aiohttp.py", ("--loop", "uvloop")),
     "aiohttp, asyncio": Peer("with_aiohttp.py"),
+    "httpx.AsyncClient": Peer("with_httpx.py"),
     "Go, GOGC=400": Peer("go", ("-gogc", "400")),
 }
 
@@ -46,25 +49,28 @@ class Case:
     name: str
     in_flight: int
     ideal: float
-    near_items: int
-    delayed: list[Measured] = field(default_factory=list)
-    undelayed: list[Measured] = field(default_factory=list)
+    runs: list[Measured] = field(default_factory=list)
     server_busy: list[float] = field(default_factory=list)
 
     @property
+    def core(self) -> float:
+        """The share of its core that the client used, 0 to 1."""
+        return median(run.rate * run.cpu / 1e6 for run in self.runs)
+
+    @property
     def cpu_limit(self) -> float:
-        """Items a second that the core would do if the client never waited."""
-        return median(1e6 / run.cpu for run in self.undelayed)
+        """Ids a second that the core would do if the client never waited."""
+        return median(1e6 / run.cpu for run in self.runs)
 
     @property
     def rate(self) -> float:
-        """Items a second with the delay."""
-        return median(run.rate for run in self.delayed)
+        """Ids a second."""
+        return median(run.rate for run in self.runs)
 
     def line(self) -> str:
         """Return the table's line."""
         marks = []
-        errors = sum(run.errors for run in (*self.delayed, *self.undelayed))
+        errors = sum(run.errors for run in self.runs)
         if errors:
             marks.append(f"**{errors:,} errors**")
         if median(self.server_busy) > BUSY:
@@ -75,72 +81,54 @@ class Case:
             f"{self.ideal:,.0f}",
             f"{self.cpu_limit:,.0f}",
             f"{self.rate:,.0f}",
+            f"{self.core:.0%}",
             f"{self.rate / self.ideal:.1%}",
             f"{self.rate / min(self.ideal, self.cpu_limit):.1%}",
-            f"{median(run.latency_p50 or 0.0 for run in self.delayed) * 1e3:.1f} ms",
-            f"{median(run.latency_p99 or 0.0 for run in self.delayed) * 1e3:.1f} ms",
+            f"{median(run.latency_p50 or 0.0 for run in self.runs) * 1e3:.1f} ms",
+            f"{median(run.latency_p99 or 0.0 for run in self.runs) * 1e3:.1f} ms",
         )
         return f"| {' | '.join(cells)} |"
 
 
 class Benchmark:
-    """Two servers, one with the delay and one without, and the clients."""
+    """The server with the delay, and the clients."""
 
-    def __init__(self, environment: Environment, cores: Cores, options: argparse.Namespace, stack: ExitStack) -> None:
+    def __init__(self, environment: Environment, server: SlowServer, cores: Cores, options: argparse.Namespace) -> None:
         self._environment = environment
-        self._cores = cores
-        self._options = options
-        self._far = stack.enter_context(SlowServer(environment, cores.server, options.delay))
-        self._near = stack.enter_context(SlowServer(environment, cores.server, 0.0))
+        self._server = server
+        self._core = cores.client
+        self._seconds: float = options.seconds
 
-    def plan(self, name: str, in_flight: int) -> Case:
-        """Find out how many ids the client does without the delay. Raises `PeerFailed`."""
-        items = suitable_items(lambda items: self._run(name, self._near, in_flight, items), self._options.seconds)
-        return Case(name, in_flight, in_flight / self._options.delay, items)
-
-    def run_round(self, case: Case) -> None:
-        """Run one client without the delay, then with it. Raises `PeerFailed`."""
-        case.undelayed.append(self._run(case.name, self._near, case.in_flight, case.near_items))
-        expected = min(case.ideal, case.cpu_limit) * self._options.seconds
-        # Whole turns of all connections, so that none idles at the end.
-        items = case.in_flight * max(1, round(expected / case.in_flight))
-        before, began = self._far.cpu_seconds(), time.monotonic()
-        run = self._run(case.name, self._far, case.in_flight, items)
-        busy = self._far.cpu_seconds() - before
-        case.delayed.append(run)
-        case.server_busy.append(min(1.0, busy / (time.monotonic() - began)))
-
-    def _run(self, name: str, server: SlowServer, in_flight: int, items: int) -> Measured:
-        return run_peer(
-            PEERS[name],
+    def run(self, case: Case) -> None:
+        """Run one client once. Raises `PeerFailed`."""
+        before = self._server.cpu_seconds()
+        run = run_peer(
+            PEERS[case.name],
             self._environment,
-            Server(server.url, server.token_url),
-            self._cores.client,
-            items=items,
-            in_flight=in_flight,
-            seconds=self._options.seconds,
+            Server(self._server.url, self._server.token_url),
+            self._core,
+            items=None,
+            in_flight=case.in_flight,
+            seconds=self._seconds,
+            patience=5 * self._seconds + 5,
         )
+        seconds = (self._server.cpu_seconds() - before) / run.answers
+        case.runs.append(run)
+        case.server_busy.append(min(1.0, run.rate * seconds))
 
 
-def measure(benchmark: Benchmark, names: list[str], options: argparse.Namespace) -> tuple[list[Case], list[str]]:
-    """Run every case once a round, in the round's own order; return them, and what was skipped."""
-    cases: list[Case] = []
+def measure(benchmark: Benchmark, cases: list[Case], rounds: int) -> list[str]:
+    """Run every case once a round, in the round's own order; remove those that fail, and return why."""
     skipped: list[str] = []
-    for name in names:
-        for in_flight in options.in_flight:
-            try:
-                cases.append(benchmark.plan(name, in_flight))
-            except PeerFailed as error:
-                skipped.append(f"Skipped: {name}, {in_flight:,} in flight: {error}")
-    for number in range(options.rounds):
+    for number in range(rounds):
         for case in random.Random(number).sample(cases, len(cases)):
             try:
-                benchmark.run_round(case)
+                benchmark.run(case)
             except PeerFailed as error:
                 skipped.append(f"Skipped: {case.name}, {case.in_flight:,} in flight: round {number + 1}: {error}")
                 cases.remove(case)
-        print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
-    return cases, skipped
+        print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+    return skipped
 
 
 def main() -> None:
@@ -149,7 +137,7 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.05, metavar="S")
     parser.add_argument("--in-flight", type=int, nargs="+", default=IN_FLIGHT, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long each run is to take")
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="how long each run is measured")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="the rows whose names have one of these words")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--environment", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR")
@@ -160,11 +148,19 @@ def main() -> None:
     machine = describe(environment.versions)
     print(machine)
     print(f"{options.delay * 1e3:g} ms of delay, {options.rounds} rounds, {cores}.\n", flush=True)
-    with ExitStack() as stack:
-        cases, skipped = measure(Benchmark(environment, cores, options, stack), names, options)
-    print("| | in flight | ideal/s | CPU limit/s | measured/s | of the ideal | of the lower of both | p50 | p99 |")
-    print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: |")
-    print("\n".join([*(case.line() for case in cases), "", *skipped]))
+    cases = [Case(name, in_flight, in_flight / options.delay) for name in names for in_flight in options.in_flight]
+    with SlowServer(environment, cores.server, options.delay) as server:
+        skipped = measure(Benchmark(environment, server, cores, options), cases, options.rounds)
+    titles = (
+        "in flight | ideal/s | CPU limit/s | measured/s | of its core | of the ideal | of the lower of both | p50 | p99"
+    )
+    print(f"| | {titles} |")
+    print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
+    print("\n".join(case.line() for case in cases))
+    foreign = max((median(run.foreign for run in case.runs) for case in cases), default=0.0)
+    print(f"\nOthers had up to {foreign:.0%} of the client's core (median of the row that had it worst).")
+    for reason in skipped:
+        print(reason)
     if options.json:
         written = {"machine": machine, "delay": options.delay, "cases": [asdict(each) for each in cases]}
         options.json.write_text(json.dumps(written, indent=1) + "\n")

@@ -53,8 +53,10 @@ class Measured:
 
     `cpu` is microseconds of the client process for each item, user and system, its children's included. `foreign` is
     the share of the client's core that went to others meanwhile. `errors` counts answers that were wrong in any way.
+    `answers` counts all of them, `items` those that were measured.
     """
 
+    answers: int
     items: int
     rate: float
     cpu: float
@@ -76,7 +78,7 @@ def run_peer(
     server: Server,
     core: int,
     *,
-    items: int,
+    items: int | None,
     in_flight: int,
     seconds: float,
     patience: float = PATIENCE,
@@ -84,15 +86,16 @@ def run_peer(
     """
     Run a peer once.
 
-    It retrieves `items` ids after some that are not measured; wrk, which knows no number of requests, runs for
-    `seconds` instead. Raises `PeerFailed`, also after `patience` seconds.
+    It retrieves `items` ids after some that are not measured. With None, and if it is wrk, which knows no number of
+    requests, it is measured for `seconds` instead. Raises `PeerFailed`, also after `patience` seconds.
     """
     with tempfile.TemporaryDirectory() as folder:
         out, audit = Path(folder) / "out.json", Path(folder) / "audit.jsonl"
-        warm_up = warm_up_of(in_flight, items)
+        warm_up = 0 if peer.program == "wrk" else warm_up_of(in_flight, items or 0)
         command = _command(peer, environment, server, in_flight, seconds)
         if peer.program != "wrk":
-            command += ["--items", str(items), "--warm-up", str(warm_up), "--out", str(out)]
+            command += ["--seconds", str(seconds)] if items is None else ["--items", str(items)]
+            command += ["--warm-up", str(warm_up), "--out", str(out)]
             command += ["--audit", str(audit)] if peer.audit else []
         before = Usage.of(core)
         with pinned(core), Path(folder, "said").open("w+") as said:
@@ -110,11 +113,13 @@ def run_peer(
         report = json.loads(out.read_text())
         if peer.program == "wrk":
             report["cpu_seconds"] = after.children - before.children
-        elif report["items"] != items:
+        elif items is not None and report["items"] != items:
             raise PeerFailed(f"{report['items']} answers to {items} ids")
+        answers: int = report["answers"] if items is None else warm_up + report["items"]
         if peer.audit and peer.program != "wrk":
-            _check_audit(audit, warm_up + items)
+            _check_audit(audit, answers)
         return Measured(
+            answers=answers,
             items=report["items"],
             rate=report["items"] / report["seconds"],
             cpu=report["cpu_seconds"] / report["items"] * 1e6,

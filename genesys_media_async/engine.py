@@ -51,6 +51,7 @@ class Engine:
     tokens: TokenManager
     governor: Governor
     transport: Transport
+    transport_name: str
     lanes: Lanes
     webhooks: Webhooks | None
     endpoint: Endpoint
@@ -84,7 +85,9 @@ class Engine:
     def statistics(self, tally: Tally, *, since: float) -> Statistics:
         """Return how far a tally is that has been counting since then (monotonic seconds)."""
         elapsed = self.clock.monotonic() - since
-        return Statistics.of(tally, waiting_for_quota=self.governor.waiting, elapsed=elapsed)
+        return Statistics.of(
+            tally, waiting_for_quota=self.governor.waiting, elapsed=elapsed, transport=self.transport_name
+        )
 
 
 class Run:

@@ -214,7 +214,7 @@ class MediaRetriever:
 
     async def _start(self, stack: AsyncExitStack) -> Engine:
         settings, clock, rng = self.settings, self._clock, self._rng
-        transport = _as_transport(self._transport, settings)
+        transport, transport_name = _as_transport(self._transport, settings)
         if transport is not self._transport:
             stack.push_async_callback(transport.aclose)
         lanes = Lanes(audit=self._audit, metrics=self._sinks, count=self._metrics.count)
@@ -236,6 +236,7 @@ class MediaRetriever:
             tokens=tokens,
             governor=governor,
             transport=transport,
+            transport_name=transport_name,
             lanes=lanes,
             webhooks=webhooks,
             endpoint=self._endpoint,
@@ -272,7 +273,7 @@ def _rule(settings: Settings, rule: ValidationRule) -> ValidationRule:
     return rule.model_copy(update={"loopback_http": True}) if local else rule
 
 
-def _as_transport(given: Carrier, settings: Settings) -> Transport:
+def _as_transport(given: Carrier, settings: Settings) -> tuple[Transport, str]:
     if isinstance(given, str) and given not in {"auto", "direct", "httpx"}:
         raise SettingsError(
             f"transport is {quotable(repr(given), 80)}.", advice='It is "auto", "direct", "httpx", or one of yours.'
@@ -283,15 +284,17 @@ def _as_transport(given: Carrier, settings: Settings) -> Transport:
     match given:
         case "direct":
             # The governor and the workers bound what is in flight, so the connections need no bound of their own.
-            return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE))
+            return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE)), "direct"
         case "httpx":
-            return HttpxTransport.from_settings(settings)
+            return HttpxTransport.from_settings(settings), "httpx"
         case DirectTransport():
-            return given
-        case httpx.AsyncClient() | httpx.AsyncBaseTransport():
-            return HttpxTransport(given)
+            return given, "direct"
+        case httpx.AsyncClient():
+            return HttpxTransport(given), "httpx"
+        case httpx.AsyncBaseTransport():
+            return HttpxTransport(given), type(given).__name__
         case _:
-            return given
+            return given, type(given).__name__
 
 
 async def _enter_task_group(stack: AsyncExitStack) -> TaskGroup:

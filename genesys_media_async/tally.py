@@ -30,7 +30,7 @@ class Statistics:
     `done` counts ids, `succeeded` and `failed` count media, of which an id may have several. `in_flight` are the
     requests on their way, `waiting_for_quota` the workers that have an id but no permit, `requests` what was sent and
     `retries` the share of it that repeated something. `elapsed` is in seconds and `rate` in ids a second since the
-    start.
+    start. `transport` is what carries the requests: "direct", "httpx", or the name of a class of the user's own.
     """
 
     done: int
@@ -42,9 +42,10 @@ class Statistics:
     retries: int
     elapsed: float
     rate: float
+    transport: str
 
     @classmethod
-    def of(cls, tally: Tally, *, waiting_for_quota: int, elapsed: float) -> Statistics:
+    def of(cls, tally: Tally, *, waiting_for_quota: int, elapsed: float, transport: str) -> Statistics:
         """Take the snapshot of a tally that has been counting for `elapsed` seconds."""
         return cls(
             done=tally.done,
@@ -56,4 +57,5 @@ class Statistics:
             retries=tally.retries,
             elapsed=elapsed,
             rate=tally.done / elapsed if elapsed > 0 else 0.0,
+            transport=transport,
         )

@@ -324,6 +324,7 @@ class TestProgress:
         assert (ticks[-1]["done"], ticks[-1]["total"], ticks[-1]["ok"]) == (2, 2, 1)
         assert summary["event"] == "summary"
         assert (summary["exit_code"], summary["failed"], summary["errors"]) == (6, 1, {"not.found": 1})
+        assert summary["transport"] in {"direct", "httpx"}
 
     async def test_as_none_says_nothing(self, simulator: Simulator):
         done = await run("retrieve", "a", "missing-1", "--progress", "none", simulator=simulator)

@@ -45,10 +45,13 @@ from genesys_media_async.events import (
     RetryScheduled,
 )
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
+from genesys_media_async.transports import DirectTransport
 from tests.support import QUICK_RETRIES, collect, other_tasks, settings_for
 
 if TYPE_CHECKING:
     from genesys_media_async.quota import QuotaState
+    from genesys_media_async.retriever import Carrier
+    from genesys_media_async.transports import HttpReply, HttpRequest
 
 
 def ids(count: int) -> list[str]:
@@ -679,6 +682,36 @@ async def test_statistics_are_there_at_any_moment():
     assert max(one.in_flight for one in seen) == 5
     assert (last.done, last.succeeded, last.failed, last.in_flight, last.requests) == (101, 100, 1, 0, 101)
     assert last.rate > 0
+
+
+NOWHERE = httpx.MockTransport(lambda _: httpx.Response(404))
+
+
+class Courier:
+    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = 0) -> HttpReply:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("transport", "proxy", "name"),
+    [
+        ("direct", None, "direct"),
+        ("httpx", None, "httpx"),
+        ("auto", "http://proxy.example.com:3128", "httpx"),
+        (DirectTransport(), None, "direct"),
+        (httpx.AsyncClient(transport=NOWHERE), None, "httpx"),
+        (NOWHERE, None, "MockTransport"),
+        (Courier(), None, "Courier"),
+    ],
+)
+async def test_statistics_name_what_carries_the_requests(transport: Carrier, proxy: str | None, name: str):
+    settings = Settings(client_id="a", client_secret="b", base_url="https://api.example.com", proxy=proxy)
+    async with MediaRetriever(settings, transport=transport) as retriever:
+        assert retriever.statistics().transport == name
 
 
 @pytest.mark.anyio

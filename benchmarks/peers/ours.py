@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import httpx
-from shared import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Measurement, Options, Tally, run, write_report
+from shared import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Measurement, Options, Tally, Window, run, write_report
 
 from genesys_media_async import JsonLinesSink, MediaRetriever, QuotaLimit, Settings
 
@@ -48,11 +48,14 @@ async def main(options: Options) -> None:
     )
     audit = [JsonLinesSink(options.audit)] if options.audit else []
     tally, measurement = Tally(), Measurement()
+    window = Window(options) if options.seconds else None
 
     async def retrieve(ids: Iterator[str]) -> None:
         async with retriever.retrieve_many(ids) as results:
             async for result in results:
                 count(tally, result)
+                if window is not None:
+                    window.count(result.latency)
 
     async with AsyncExitStack() as stack:
         if options.rest.transport == "httpx":
@@ -61,6 +64,10 @@ async def main(options: Options) -> None:
         else:
             retriever = MediaRetriever(settings, audit=audit)
         await stack.enter_async_context(retriever)
+        if window is not None:
+            await retrieve(window.ids())
+            window.write_report(tally)
+            return
         await retrieve(options.warm_up_ids())
         tally.answers = 0
         with measurement:

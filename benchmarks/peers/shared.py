@@ -19,12 +19,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count as numbers
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 
 CLIENT_ID, CLIENT_SECRET = "demo-client", "demo-secret"
 EXPIRES_IN = 3_600
@@ -45,6 +47,7 @@ class Options:
     url: str
     token_url: str
     items: int
+    seconds: float
     in_flight: int
     warm_up: int
     out: Path
@@ -58,7 +61,9 @@ class Options:
         parser = argparse.ArgumentParser()
         parser.add_argument("--url", required=True)
         parser.add_argument("--token-url", required=True)
-        parser.add_argument("--items", type=int, required=True)
+        extent = parser.add_mutually_exclusive_group(required=True)
+        extent.add_argument("--items", type=int, default=0)
+        extent.add_argument("--seconds", type=float, default=0.0, help="instead: as many whole turns as take so long")
         parser.add_argument("--in-flight", type=int, required=True)
         parser.add_argument("--warm-up", type=int, default=0)
         parser.add_argument("--out", type=Path, required=True)
@@ -71,6 +76,7 @@ class Options:
             given.url,
             given.token_url,
             given.items,
+            given.seconds,
             given.in_flight,
             given.warm_up,
             given.out,
@@ -100,9 +106,17 @@ class Measurement:
         self.seconds = self.cpu_seconds = 0.0
 
     def __enter__(self) -> None:
-        self._started, self._cpu_before = time.perf_counter(), _cpu_seconds()
+        self.begin()
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def begin(self) -> None:
+        """Enter."""
+        self._started, self._cpu_before = time.perf_counter(), _cpu_seconds()
+
+    def end(self) -> None:
+        """Leave."""
         self.seconds = time.perf_counter() - self._started
         self.cpu_seconds = _cpu_seconds() - self._cpu_before
 
@@ -121,10 +135,65 @@ class Tally:
         self.first_error = self.first_error or reason
 
 
-def write_report(options: Options, measurement: Measurement, tally: Tally, latencies: dict[str, float | None]) -> None:
-    """Write what was measured where the benchmark looks for it."""
+class Window:
+    """
+    What is measured of a run without an end of its own: whole turns, each of as many answers as are in flight.
+
+    The first begins with the last answer of the warm-up, and the last is the first to end after `--seconds`. Ids are
+    handed out until then, so that no connection idles while it is measured, neither at the beginning nor at the end.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.measurement = Measurement()
+        self.latencies: list[float] = []
+        self._options = options
+        self._answers = 0
+        self._looks_at = options.warm_up
+        self._ends_at: float | None = None
+        self._is_over = False
+
+    def ids(self) -> Iterator[str]:
+        """Yield ids until the last turn is over."""
+        return takewhile(lambda _: not self._is_over, map(file_id_of, numbers()))
+
+    def count(self, latency: float) -> None:
+        """Take note of an answer."""
+        if self._is_over:
+            return
+        self._answers += 1
+        if self._ends_at is not None:
+            self.latencies.append(latency)
+        if self._answers == self._looks_at:
+            self._looks_at += self._options.in_flight
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        if self._ends_at is None:
+            self._ends_at = time.perf_counter() + self._options.seconds
+            self.measurement.begin()
+        elif time.perf_counter() >= self._ends_at:
+            self.measurement.end()
+            self._is_over = True
+
+    def write_report(self, tally: Tally) -> None:
+        """Write what was measured where the benchmark looks for it."""
+        ranked = sorted(self.latencies)
+        percentiles = {f"latency_p{share}": ranked[len(ranked) * share // 100] for share in (50, 99)}
+        write_report(self._options, self.measurement, tally, percentiles, items=len(ranked))
+
+
+def write_report(
+    options: Options,
+    measurement: Measurement,
+    tally: Tally,
+    latencies: Mapping[str, float | None],
+    *,
+    items: int | None = None,
+) -> None:
+    """Write what was measured where the benchmark looks for it; `items` if it was not all the answers."""
     measured = {
-        "items": tally.answers,
+        "items": tally.answers if items is None else items,
+        "answers": tally.answers,
         "seconds": measurement.seconds,
         "cpu_seconds": measurement.cpu_seconds,
         "peak_mib": peak_mib(),
@@ -150,6 +219,7 @@ class Pipeline:
     def __init__(self, options: Options, user_agent: str) -> None:
         self.user_agent = user_agent
         self.tally = Tally()
+        self.window = Window(options) if options.seconds else None
         self._prefix, _, self._suffix = (options.url + PATH).partition("{}")
         self._audit = options.audit.open("ab", buffering=0) if options.audit else None
         self._latencies: Counter[int] = Counter()
@@ -197,6 +267,8 @@ class Pipeline:
         self._outcomes[outcome] += 1
         if self._audit is not None:
             self._write_audit_line(file_id, outcome, status, latency, correlation_id)
+        if self.window is not None:
+            self.window.count(latency)
 
     def _write_audit_line(
         self, file_id: str, outcome: str, status: int, latency: float, correlation_id: str | None
@@ -316,6 +388,11 @@ async def measure(
     drive: Callable[[Iterator[str], int, Callable[[str], Awaitable[None]]], Awaitable[None]],
 ) -> None:
     """Warm up, measure, and write the report."""
+    if pipeline.window is not None:
+        # Not the peer's own: ids without an end cannot have a task each.
+        await with_workers(pipeline.window.ids(), options.in_flight, ask)
+        pipeline.window.write_report(pipeline.tally)
+        return
     await drive(options.warm_up_ids(), options.in_flight, ask)
     pipeline.tally.answers = 0
     measurement = Measurement()

@@ -115,6 +115,7 @@ def json_summary(ended: Ended) -> str:
         "elapsed": None if statistics is None else round(statistics.elapsed, 1),
         "requests": 0 if statistics is None else statistics.requests,
         "retries": 0 if statistics is None else statistics.retries,
+        "transport": None if statistics is None else statistics.transport,
         "latency_p50": metrics.latency_p50,
         "latency_p95": metrics.latency_p95,
         "output": ended.place,
@@ -172,7 +173,9 @@ def _pace(ended: Ended) -> str:
     latency = ""
     if metrics.latency_p50 is not None and metrics.latency_p95 is not None:
         latency = f"; latency p50 {metrics.latency_p50 * 1000:.0f} ms, p95 {metrics.latency_p95 * 1000:.0f} ms"
-    return f"Requests: {statistics.requests:,}, of which {statistics.retries:,} retries{latency}"
+    # The usual one goes without saying.
+    over = "" if statistics.transport == "direct" else f" over {statistics.transport}"
+    return f"Requests: {statistics.requests:,}{over}, of which {statistics.retries:,} retries{latency}"
 
 
 def _errors(results: Results) -> list[str]:

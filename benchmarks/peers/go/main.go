@@ -97,14 +97,18 @@ func (cache *tokenCache) get(ctx context.Context) (string, error) {
 // metrics belong to one worker, so that nobody waits for them; they are added up at the end.
 type metrics struct {
 	latency    [buckets]int
+	measured   int
 	answers    int
 	errors     int
 	firstError string
 }
 
-func (own *metrics) count(latency time.Duration, problem error) {
-	bucket := int(math.Ceil(math.Log(math.Max(latency.Seconds(), 1e-6)/1e-6) / math.Log(1.05)))
-	own.latency[min(max(bucket, 0), buckets-1)]++
+func (own *metrics) count(latency time.Duration, problem error, isMeasured bool) {
+	if isMeasured {
+		bucket := int(math.Ceil(math.Log(math.Max(latency.Seconds(), 1e-6)/1e-6) / math.Log(1.05)))
+		own.latency[min(max(bucket, 0), buckets-1)]++
+		own.measured++
+	}
 	own.answers++
 	if problem != nil {
 		own.errors++
@@ -118,6 +122,7 @@ func (own *metrics) add(other *metrics) {
 	for bucket, number := range other.latency {
 		own.latency[bucket] += number
 	}
+	own.measured += other.measured
 	own.answers += other.answers
 	own.errors += other.errors
 	if own.firstError == "" {
@@ -126,7 +131,7 @@ func (own *metrics) add(other *metrics) {
 }
 
 func (own *metrics) percentile(share float64) float64 {
-	wanted, seen := int(math.Ceil(share*float64(own.answers))), 0
+	wanted, seen := int(math.Ceil(share*float64(own.measured))), 0
 	for bucket, number := range own.latency {
 		if seen += number; seen >= wanted {
 			return 1e-6 * math.Pow(1.05, float64(bucket))
@@ -135,11 +140,52 @@ func (own *metrics) percentile(share float64) float64 {
 	return 0
 }
 
+// window is what is measured of a run without an end of its own: whole turns, each of as many answers as there are
+// workers. The first begins with the last answer of the warm-up, and the last is the first to end after `seconds`.
+type window struct {
+	turn    int64
+	warmUp  int64
+	seconds time.Duration
+	answers atomic.Int64
+	isOpen  atomic.Bool
+	isOver  atomic.Bool
+	lock    sync.Mutex
+	started time.Time
+	cpu     float64
+	items   int64
+	elapsed time.Duration
+	spent   float64
+}
+
+// count takes note of an answer, and says whether it is one of those that are measured.
+func (w *window) count() bool {
+	isMeasured := w.isOpen.Load()
+	if answers := w.answers.Add(1) - w.warmUp; answers >= 0 && answers%w.turn == 0 {
+		w.endTurn(answers)
+	}
+	return isMeasured
+}
+
+func (w *window) endTurn(answers int64) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	switch {
+	case answers == 0:
+		w.started, w.cpu = time.Now(), cpuSeconds()
+		w.isOpen.Store(true)
+	case w.isOpen.Load() && time.Since(w.started) >= w.seconds:
+		w.items, w.elapsed, w.spent = answers, time.Since(w.started), cpuSeconds()-w.cpu
+		w.isOpen.Store(false)
+		w.isOver.Store(true)
+	}
+}
+
 type retriever struct {
 	base   string
 	client *http.Client
 	tokens *tokenCache
 	audit  *slog.Logger
+	window *window
 }
 
 // retrieve takes one id all the way.
@@ -147,7 +193,7 @@ func (r *retriever) retrieve(ctx context.Context, fileID string, own *metrics) {
 	sent := time.Now()
 	status, correlationID, err := r.ask(ctx, fileID, &sent)
 	latency := time.Since(sent)
-	own.count(latency, err)
+	own.count(latency, err, r.window == nil || r.window.count())
 	if r.audit == nil {
 		return
 	}
@@ -260,7 +306,7 @@ func (r *retriever) run(ctx context.Context, workers int, first, end int64) *met
 			defer group.Done()
 			for {
 				number := next.Add(1) - 1
-				if number >= end {
+				if number >= end || r.window != nil && r.window.isOver.Load() {
 					return
 				}
 				r.retrieve(ctx, fmt.Sprintf("00000000-0000-4000-8000-%012d", number), &counted[worker])
@@ -299,6 +345,7 @@ func main() {
 	tokenURL := flag.String("token-url", "", "where tokens are granted")
 	items := flag.Int64("items", 0, "ids that are measured")
 	workers := flag.Int("in-flight", 64, "goroutines")
+	length := flag.Float64("seconds", 0, "instead: as many whole turns as take so long")
 	warmUp := flag.Int64("warm-up", 0, "ids before, which are not")
 	out := flag.String("out", "", "where the report goes")
 	auditPath := flag.String("audit", "", "where the audit lines go")
@@ -321,18 +368,27 @@ func main() {
 	}
 
 	ctx := context.Background()
-	before := own.run(ctx, *workers, 0, *warmUp)
-	cpu, started := cpuSeconds(), time.Now()
-	counted := own.run(ctx, *workers, *warmUp, *warmUp+*items)
-	seconds, spent := time.Since(started).Seconds(), cpuSeconds()-cpu
+	before, counted := &metrics{}, &metrics{}
+	measured := &window{turn: int64(*workers), warmUp: *warmUp, seconds: time.Duration(*length * float64(time.Second))}
+	if *length > 0 {
+		own.window = measured
+		counted = own.run(ctx, *workers, 0, math.MaxInt64)
+	} else {
+		before = own.run(ctx, *workers, 0, *warmUp)
+		measured.started, measured.cpu = time.Now(), cpuSeconds()
+		counted = own.run(ctx, *workers, *warmUp, *warmUp+*items)
+		measured.elapsed, measured.spent = time.Since(measured.started), cpuSeconds()-measured.cpu
+		measured.items = int64(counted.answers)
+	}
 	firstError := counted.firstError
 	if firstError == "" {
 		firstError = before.firstError
 	}
 	report, _ := json.Marshal(map[string]any{
-		"items":       counted.answers,
-		"seconds":     seconds,
-		"cpu_seconds": spent,
+		"items":       measured.items,
+		"answers":     counted.answers,
+		"seconds":     measured.elapsed.Seconds(),
+		"cpu_seconds": measured.spent,
 		"peak_mib":    peakMiB(),
 		"errors":      counted.errors + before.errors,
 		"first_error": firstError,
