@@ -58,6 +58,7 @@ T_co = TypeVar("T_co", covariant=True)
 FORBIDDEN_THING = "unauthorized"
 """With this code a 401 is about the thing asked for, a document say, and not about the token."""
 
+_TOO_MANY_REQUESTS = 429
 _SUCCESS = Outcome.SUCCESS
 _SAID_IN_BODY = re.compile(rb"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
 
@@ -96,11 +97,12 @@ class Answer(NamedTuple, Generic[T]):
 
 
 @dataclass(slots=True)
-class _Progress(Tries):
+class _Progress:
     """What one call has come to so far; the last three are of its last attempt."""
 
     ends: float = math.inf
     attempts: int = 0
+    tries: Tries | None = None
     retries_paid: int = 0
     latency: float = 0.0
     status: int | None = None
@@ -143,13 +145,13 @@ class Api:
 
         Errors are returned, not raised, except `EvidenceLost`.
         """
-        progress = _Progress(ends=self._clock.monotonic() + deadline)
+        progress = _Progress(self._clock.monotonic() + deadline)
         error: GenesysMediaError | None = None
         while True:
             last, (value, error) = error, await self._attempt(call, progress, tally)
             if error is None:
                 budget.succeeded(progress.retries_paid)
-            elif isinstance(error, DeadlineExceeded):
+            elif self._is_out_of_time(error, progress):
                 error = _out_of_time(deadline, progress, last)
             elif await self._prepare_retry(call, progress, error, budget, tally):
                 continue
@@ -165,17 +167,12 @@ class Api:
         self, call: Call[T], progress: _Progress, tally: Tally
     ) -> tuple[T | None, GenesysMediaError | None]:
         clock = self._clock
-        progress.status, progress.correlation_id, progress.latency = None, None, 0.0
         # The fast path: everything an attempt needs is there, and nothing has to be waited for but the reply.
         permit, token = self._governor.take(), self._tokens.peek()
         if permit is None or token is None:
             try:
-                permit, token = await self._wait_for(permit, progress.ends)
+                permit, token = await self._wait_for(call, permit, progress)
             except GenesysMediaError as refusal:
-                if isinstance(refusal, AuthenticationError):
-                    written = self._record(call.subject, call.action, progress, refusal)
-                    if written is not None:
-                        await written
                 return None, refusal
         progress.attempts += 1
         tally.sent += 1
@@ -191,54 +188,57 @@ class Api:
                 timeout=self._timeout if self._timeout < left else max(0.0, left),
                 longest_reply=call.longest_reply,
             )
-            self._settle(permit, reply)
             progress.status, progress.correlation_id = reply.status, correlation_id(reply.headers)
+            if reply.status == _TOO_MANY_REQUESTS:
+                self._refuse(permit, reply)
+            else:
+                self._refusals_in_a_row = 0
+                self._governor.spend(permit, Reading.from_headers(reply.headers))
             value = self._read(call, reply, sent_at)
         except GenesysMediaError as failure:
             error = failure
         except BaseException:
-            # Genesys may have generated a URL that nobody will see; the trail must not have a hole there.
             progress.latency = clock.monotonic() - sent
-            written = self._record(call.subject, call.action, progress, _cut_off())
-            if written is not None:
-                written.cancel()
+            self._record_cut_off(call, progress)
             raise
         finally:
             tally.in_flight -= 1
-            self._note_end(permit, token, reply, error)
+            if reply is None:
+                # Genesys may have counted it all the same.
+                self._governor.spend(permit)
+        if isinstance(error, Unauthorized):
+            self._tokens.invalidate(token)
+        elif reply is not None:
+            self._tokens.accepted()
         progress.latency = clock.monotonic() - sent
         written = self._record(call.subject, call.action, progress, error)
         if written is not None:
             await written
-        if error is not None and isinstance(error, ExchangeTimeout) and clock.monotonic() >= progress.ends:
-            error = DeadlineExceeded(error.message)
         return value, error
 
-    async def _wait_for(self, permit: Permit | None, ends: float) -> tuple[Permit, str]:
-        with anyio.move_on_after(ends - self._clock.monotonic()):
-            if permit is None:
-                permit = await self._governor.acquire(deadline=ends)
-            try:
-                return permit, self._tokens.peek() or await self._tokens.bearer()
-            except BaseException:
-                self._governor.give_back(permit)
-                raise
+    async def _wait_for(self, call: Call[T], permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
+        try:
+            with anyio.move_on_after(progress.ends - self._clock.monotonic()):
+                if permit is None:
+                    permit = await self._governor.acquire(deadline=progress.ends)
+                try:
+                    return permit, self._tokens.peek() or await self._tokens.bearer()
+                except BaseException:
+                    self._governor.give_back(permit)
+                    raise
+        except AuthenticationError as error:
+            written = self._record(call.subject, call.action, progress, error)
+            if written is not None:
+                await written
+            raise
         raise DeadlineExceeded("There was no permit, or no token, in time.")
 
-    def _note_end(self, permit: Permit, token: str, reply: HttpReply | None, error: GenesysMediaError | None) -> None:
-        if reply is None:
-            # Genesys may have counted it all the same.
-            self._governor.spend(permit)
-        elif isinstance(error, Unauthorized):
-            self._tokens.invalidate(token)
-        else:
-            self._tokens.accepted()
+    def _is_out_of_time(self, error: GenesysMediaError, progress: _Progress) -> bool:
+        if isinstance(error, ExchangeTimeout):
+            return self._clock.monotonic() >= progress.ends
+        return isinstance(error, DeadlineExceeded)
 
-    def _settle(self, permit: Permit, reply: HttpReply) -> None:
-        if reply.status != 429:
-            self._refusals_in_a_row = 0
-            self._governor.spend(permit, Reading.from_headers(reply.headers))
-            return
+    def _refuse(self, permit: Permit, reply: HttpReply) -> None:
         self._refusals_in_a_row += 1
         retry_after = retry_after_of(reply, wall=self._clock.wall())
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
@@ -272,7 +272,8 @@ class Api:
         self, call: Call[T], progress: _Progress, error: GenesysMediaError, budget: RetryBudget, tally: Tally
     ) -> bool:
         left, remaining = budget.left, progress.ends - self._clock.monotonic()
-        decision = self._rule.decide(error, progress, remaining=remaining, budget=budget, repeatable=call.repeatable)
+        progress.tries = tries = progress.tries or Tries()
+        decision = self._rule.decide(error, tries, remaining=remaining, budget=budget, repeatable=call.repeatable)
         if not isinstance(decision, Again):
             return False
         progress.retries_paid += budget.left < left
@@ -287,9 +288,17 @@ class Api:
                 status=error.status,
             )
         )
+        progress.status, progress.correlation_id, progress.latency = None, None, 0.0
         if decision.delay > 0:
             await self._clock.sleep(decision.delay)
         return True
+
+    def _record_cut_off(self, call: Call[T], progress: _Progress) -> None:
+        """Genesys may have generated a URL that nobody will see; the trail must not have a hole there."""
+        error = GenesysMediaError("Cancelled, or out of time, while the request was on its way.", code="cut_off")
+        written = self._record(call.subject, call.action, progress, error)
+        if written is not None:
+            written.cancel()
 
     def _record(
         self, subject: str, action: str, progress: _Progress, error: GenesysMediaError | None
@@ -385,10 +394,6 @@ def retry_after_of(reply: HttpReply, *, wall: float) -> float | None:
     if told is None and (in_words := _SAID_IN_BODY.search(reply.body)):
         return float(in_words[1])
     return told
-
-
-def _cut_off() -> GenesysMediaError:
-    return GenesysMediaError("Cancelled, or out of time, while the request was on its way.", code="cut_off")
 
 
 def _out_of_time(deadline: float, progress: _Progress, last: GenesysMediaError | None) -> DeadlineExceeded:
