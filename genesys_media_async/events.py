@@ -6,7 +6,8 @@ No event carries a token, a secret or a pre-signed URL. An event may carry a fil
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import ClassVar
@@ -31,27 +32,28 @@ class Event:
     """Something that happened `at` that many seconds since 1970 UTC."""
 
     name: ClassVar[str] = "event"
-    __slots__: ClassVar[tuple[str, ...]]
 
     at: float
 
     def as_dict(self) -> dict[str, JsonScalar]:
-        """Return the event as one flat JSON object: its name, its time in ISO 8601, then its own members."""
+        """Return the event as one flat JSON object: its name, its time in ISO 8601, then its other members."""
         flat: dict[str, JsonScalar] = {"event": self.name, "time": iso(self.at)}
-        for name in self.__slots__:
-            flat[name] = getattr(self, name)
+        for member in fields(self)[1:]:
+            flat[member.name] = getattr(self, member.name)
         return flat
 
 
 def iso(at: float) -> str:
     """Return seconds since 1970 as an ISO 8601 date in UTC, to the millisecond."""
-    milliseconds = int(at * 1_000)
-    return f"{_to_the_second(milliseconds // 1_000)}.{milliseconds % 1_000:03d}+00:00"
+    return _to_the_millisecond(int(at * 1_000))
 
 
 @lru_cache(maxsize=4)
-def _to_the_second(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _to_the_millisecond(milliseconds: int) -> str:
+    return (_1970 + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")
+
+
+_1970 = datetime.fromtimestamp(0, UTC)
 
 
 @value

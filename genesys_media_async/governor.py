@@ -63,7 +63,8 @@ class Governor:
         """Return a permit if there is one for whoever asks now, without waiting; see `acquire`."""
         if self._waiters or self._spacing is not None:
             return None
-        return self._take(self._clock.monotonic())
+        now = self._clock.monotonic()
+        return self._account.take(now) if self._paused_since is None else self._take(now)
 
     async def acquire(self, *, deadline: float) -> Permit:
         """
@@ -97,10 +98,13 @@ class Governor:
 
     def spend(self, permit: Permit, reading: Reading | None = None) -> None:
         """Give the permit of a request back that was sent, with what the reply's headers say of the quota."""
-        allowed = self._account.allowed
-        self._account.spend(permit, self._clock.monotonic(), reading)
-        self._tell_if_learnt(allowed)
-        self._wake()
+        account = self._account
+        allowed = account.allowed
+        account.spend(permit, self._clock.monotonic(), reading)
+        if account.allowed != allowed:
+            self._tell_learnt()
+        if self._waiters:
+            self._wake()
 
     def give_back(self, permit: Permit) -> None:
         """Give the permit of a request back that was not sent: it is free at once."""
@@ -117,7 +121,8 @@ class Governor:
         if self._account.refuse(permit, now, pause, told=told):
             self._paused_since = now if self._paused_since is None else self._paused_since
             self._emit(QuotaPaused(at=self._clock.wall(), seconds=pause))
-        self._tell_if_learnt(allowed)
+        if self._account.allowed != allowed:
+            self._tell_learnt()
         for waiter in self._waiters:
             if waiter.deadline < self._account.paused_until and not waiter.permit.done():
                 waiter.permit.set_exception(self._paused_too_long())
@@ -130,10 +135,10 @@ class Governor:
             self._paused_since = None
         return permit
 
-    def _tell_if_learnt(self, before: int | None) -> None:
-        now = self._account.allowed
-        if now is not None and now != before:
-            self._emit(QuotaLearnt(at=self._clock.wall(), allowed=now))
+    def _tell_learnt(self) -> None:
+        allowed = self._account.allowed
+        if allowed is not None:
+            self._emit(QuotaLearnt(at=self._clock.wall(), allowed=allowed))
 
     async def _wait(self, deadline: float) -> Permit:
         waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline)

@@ -20,10 +20,11 @@ no 429 for anything sent later than a window after the first, whatever the heade
 from __future__ import annotations
 
 import math
-from bisect import insort
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from .values import value
@@ -73,10 +74,29 @@ WINDOWS_KEPT = 2
 KEPT_BACK = 0.03
 """The part of the limit that is left to others, on top of what they took, when they come to be known by a refusal."""
 
+STEPS = 4_096
+"""The permits of a larger limit come back in so many steps a window, since to remember each needs too much memory."""
+
 POLL_INTERVAL = 1.0
 RAISE_WAIT, LONGEST_RAISE_WAIT = 2, 32
 SURE_STEP, UNSURE_STEP = 0.01, 0.02
 LATENCY_WEIGHT = 0.1
+
+
+class _Numbers(dict[str, int]):
+    """What texts are as numbers: the same few, of what is allowed and when it ends, come with thousands of replies."""
+
+    MOST = 256
+
+    def __missing__(self, text: str) -> int:
+        number = int(text)
+        if len(self) >= self.MOST:
+            self.clear()
+        self[text] = number
+        return number
+
+
+_NUMBERS = _Numbers()
 
 
 @value
@@ -98,8 +118,8 @@ class Reading:
         try:
             return cls(
                 int(headers["inin-ratelimit-count"]),
-                int(headers["inin-ratelimit-allowed"]),
-                int(headers["inin-ratelimit-reset"]),
+                _NUMBERS[headers["inin-ratelimit-allowed"]],
+                _NUMBERS[headers["inin-ratelimit-reset"]],
             )
         except (KeyError, ValueError):
             return None
@@ -144,6 +164,9 @@ class PauseOnly:
     """The account of a token without a limit: permits are counted and never short, but a 429 still pauses everybody."""
 
     def __init__(self) -> None:
+        self.allowed: int | None = None
+        """No limit."""
+
         self._in_flight = 0
         self._paused_until = -math.inf
 
@@ -154,11 +177,6 @@ class PauseOnly:
     def paused_until(self) -> float:
         """Nothing is sent before; minus infinity if there was never a pause."""
         return self._paused_until
-
-    @property
-    def allowed(self) -> int | None:
-        """No limit."""
-        return None
 
     def state(self, now: float) -> QuotaState:
         """Return what can be said at `now`."""
@@ -175,7 +193,7 @@ class PauseOnly:
         if now < self._paused_until:
             return None
         self._in_flight += 1
-        return Permit(now, 0, 0, 0, 0, is_probe=False)
+        return Permit(now, 0, 0, 0, 0, False)
 
     def next_chance(self, now: float) -> float:
         """Return when `take` will succeed."""
@@ -218,18 +236,14 @@ class _Ceiling:
         self._window = window
         self.value = limit
         self._refused_at_count: float = math.inf
-        self._raise_at = math.inf
+        self.next_raise = math.inf
         self._raise_wait = RAISE_WAIT
         self._step = 1
 
-    @property
-    def next_raise(self) -> float:
-        return self._raise_at
-
     def raise_if_due(self, now: float) -> None:
-        if now >= self._raise_at:
+        if now >= self.next_raise:
             self.value = min(self._limit, self.value + self._step)
-            self._raise_at = now + self._window * self._raise_wait if self.value < self._limit else math.inf
+            self.next_raise = now + self._window * self._raise_wait if self.value < self._limit else math.inf
 
     def lower(self, count: int, now: float, *, sure: bool, kept_back: int) -> None:
         """Note that a request was refused when `count` of our own were counted."""
@@ -242,12 +256,20 @@ class _Ceiling:
         self.value = to
         if sure:
             self._step = max(1, int(self._limit * SURE_STEP))
-            self._raise_at = now + self._window * (self._raise_wait + 0.5)
+            self.next_raise = now + self._window * (self._raise_wait + 0.5)
             self._raise_wait = min(LONGEST_RAISE_WAIT, 2 * self._raise_wait)
         else:
             self._step = max(1, int(self._limit * UNSURE_STEP))
             self._raise_wait = RAISE_WAIT
-            self._raise_at = now + self._window * self._raise_wait
+            self.next_raise = now + self._window * self._raise_wait
+
+
+@dataclass(slots=True)
+class _Spent:
+    """So many permits, the last of them spent at `at`, or a step of the window before."""
+
+    at: float
+    permits: int
 
 
 class QuotaAccount:
@@ -258,13 +280,37 @@ class QuotaAccount:
     `give_back` if nothing was sent. All times are monotonic seconds.
     """
 
+    # Without slots, CPython takes longer to find any of more than thirty attributes.
+    __slots__ = (
+        "_allowed", "_answered", "_answered_at_refusal", "_answered_before", "_blocked", "_calm_until", "_calm_up_to",
+        "_calm_window", "_careful_until", "_ceiling", "_count_at_opening", "_counted_by", "_credit_from",
+        "_credit_up_to", "_ends_at", "_ends_by_refusal", "_foreign", "_forgiven_until", "_known_reset", "_lag",
+        "_latency", "_left", "_left_at_reading", "_limit", "_needed", "_newest", "_number", "_opened_at",
+        "_paused_until", "_probe", "_proofs", "_read_at", "_refused_at", "_signs", "_spending_time", "_spent", "_step",
+        "_strikes", "_struck", "_taken", "_told", "_trust", "_untold", "_was_misled", "_window", "_windows_kept",
+        "allowed",
+    )  # fmt: skip
+
     def __init__(self, limit: int, seconds: float) -> None:
+        self.allowed = limit
+        """The limit in force: the one named, or a lower one that headers or refusals taught."""
+
         self._limit = limit
         self._window = seconds
-        self._in_flight = 0
-        self._spent: deque[float] = deque()
+        self._spending_time = seconds * SPENDING_SHARE
+        self._step = seconds / STEPS if limit > STEPS else 0.0
+
+        # How many permits were ever taken and not given back, how many of these were spent, and how many of those are
+        # free again; the ones spent and not yet free are in `_spent`, the newest last.
+        self._taken = 0
         self._answered = 0
-        self._latency: float | None = None
+        self._left = 0
+        self._spent: deque[_Spent] = deque()
+        self._newest = _Spent(-math.inf, 0)
+
+        # So many in flight, at that latency, spend the limit in their share of the window.
+        self._needed = 0.0
+        self._latency = 0.0
         self._paused_until = -math.inf
         self._careful_until = -math.inf
         self._blocked = False
@@ -277,7 +323,7 @@ class QuotaAccount:
         self._number = 0
         self._opened_at = 0.0
         self._ends_at = math.inf
-        self._own = 0
+        self._answered_before = 0
         self._foreign = 0
         self._strikes = 0
         self._struck = False
@@ -288,15 +334,15 @@ class QuotaAccount:
         self._proofs = 0
         self._untold = 0
         self._was_misled = False
+        self._told: int = 0
         self._allowed = limit
-        self._in_force = limit
         self._count_at_opening = 0
 
-        # What is left by the newest count, where no window ends, and how many of our own permits had come back by then.
-        self._credit = -math.inf
+        # Where no window ends: how many may ever be taken by the newest count, and how many of our own permits had come
+        # back by then.
+        self._credit_up_to = -math.inf
         self._credit_from = -math.inf
         self._read_at = -math.inf
-        self._left = 0
         self._left_at_reading = 0
         self._lag = LEAK_MARGIN
         self._signs = 0
@@ -305,18 +351,20 @@ class QuotaAccount:
         self._counted_by = -math.inf
         self._forgiven_until = -math.inf
 
+        # See `_foresee_calm`. The window is the one that headers tell of, if they do, and a reply in it that tells the
+        # known `reset` once more cannot bring its end nearer.
+        self._calm_until = -math.inf
+        self._calm_up_to = 0
+        self._calm_window: int | None = None
+        self._known_reset: int | None = None
+
     def __repr__(self) -> str:
-        return f"<QuotaAccount {self._in_flight} in flight, {len(self._spent)} spent, of {self._limit}>"
+        return f"<QuotaAccount {self._in_flight} in flight, {self._charged} spent, of {self._limit}>"
 
     @property
     def paused_until(self) -> float:
         """Nothing is sent before; minus infinity if there was never a pause."""
         return self._paused_until
-
-    @property
-    def allowed(self) -> int:
-        """The limit in force: the one named, or a lower one that headers or refusals taught."""
-        return self._in_force
 
     def state(self, now: float) -> QuotaState:
         """Return what can be said of the quota at `now`."""
@@ -331,26 +379,86 @@ class QuotaAccount:
 
     def used(self, now: float) -> int:
         """Return how many permits are charged at `now`, those in flight included."""
-        while self._spent and self._spent[0] + self._window <= now:
-            self._spent.popleft()
-            self._left += 1
-        return self._in_flight + len(self._spent)
+        while self._spent and self._spent[0].at + self._window <= now:
+            self._left += self._spent.popleft().permits
+        return self._taken - self._left
 
     def take(self, now: float) -> Permit | None:
         """Charge one permit and return it, if there is one."""
+        taken, answered = self._taken, self._answered
+        in_flight = taken - answered
+        is_probe = False
+        if (
+            now >= self._calm_until
+            or taken + 2 * in_flight >= self._calm_up_to
+            or (in_flight >= self._needed and in_flight >= LEAST_IN_FLIGHT)
+        ):
+            verdict = self._consider(now)
+            if verdict is None:
+                return None
+            is_probe = verdict
+        left = self._left
+        is_on_trust = not self._ends_by_refusal and (now < self._forgiven_until or taken - left >= self.allowed)
+        permit = Permit(now, self._number, answered - self._answered_before, answered, left, is_probe, is_on_trust)
+        if is_probe and not self._is_probing(now):
+            self._probe = permit
+        self._taken = taken + 1
+        return permit
+
+    def _consider(self, now: float) -> bool | None:
+        """Return whether a permit that is taken now is a probe, or None if there is none to take."""
         if now < self._paused_until:
             return None
-        room, careful, window_over = self._room(now), self._is_careful(now), self._is_window_over(now)
-        if self._is_probing(now) and (careful or (window_over and room <= 0)):
+        room, careful, window_over = self._room(now), now < self._careful_until, self._is_window_over(now)
+        if (careful or (window_over and room <= 0)) and self._is_probing(now):
             return None
         if room <= 0 and not window_over:
             self._blocked = True
-            return self._poll(now)
+            self._end_calm()
+            # One of the margin is spent on looking whether a bucket has been refilled, or a window has slid.
+            return False if now >= self._polls_from(now) else None
         if self._in_flight >= self._most_in_flight(now, room):
             return None
         is_probe = window_over or (self._blocked and careful and not self._counts_leak())
         self._blocked = False
-        return self._issue(now, is_probe=is_probe)
+        if not is_probe:
+            self._foresee_calm(room, careful)
+        return is_probe
+
+    def _foresee_calm(self, room: int, careful: bool) -> None:
+        """
+        Note until when, and up to which permit, `take` need not `_consider`, and `spend` not `_learn` what is no news.
+
+        Until then nobody is paused or probes, no permit comes back, no window ends and no limit rises by itself; there
+        is room, and all the care that is taken is in it and in having no more in flight than half of it. Whatever else
+        changes one of these, or lessens the room, ends the calm.
+        """
+        follows = self._follows_windows()
+        is_steady = not self._ends_by_refusal if follows else self._counts_leak()
+        if self._probe is not None or (careful and not is_steady):
+            return
+        self._calm_until = min(
+            self._ceiling.next_raise,
+            self._ends_at if follows else math.inf,
+            self._spent[0].at + self._window if self._spent else math.inf,
+        )
+        self._calm_up_to = self._taken + room - 1
+        self._calm_window = self._number if follows and self._trust is _Trust.WINDOW and self._is_proven() else None
+
+    def _end_calm(self) -> None:
+        self._calm_until = -math.inf
+
+    @property
+    def _in_flight(self) -> int:
+        return self._taken - self._answered
+
+    @property
+    def _charged(self) -> int:
+        return self._answered - self._left
+
+    @property
+    def _own(self) -> int:
+        return self._answered - self._answered_before
 
     def next_chance(self, now: float) -> float:
         """Return when `take` may next succeed: `now` if it would already, infinity if only a reply can tell."""
@@ -367,35 +475,60 @@ class QuotaAccount:
             return now
         chances = [self._ceiling.next_raise, self._careful_until, self._polls_from(now)]
         if self._spent:
-            chances.append(self._spent[0] + self._window)
+            chances.append(self._spent[0].at + self._window)
         if self._follows_windows():
             chances.append(self._ends_at)
         return min((chance for chance in chances if chance > now), default=math.inf)
 
     def give_back(self, permit: Permit) -> None:
         """Nothing was sent: the permit is free at once."""
-        self._return(permit)
-        self._credit += 1
+        self._taken -= 1
+        self._forget_probe(permit)
 
     def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
         """Note that the reply to a request is in, and what its headers say: the permit is free a window from now."""
-        self._return(permit)
-        if permit.taken_at < self._counted_by < now and not self._was_misled:
-            insort(self._spent, self._counted_by)
+        taken_at, answered = permit.taken_at, self._answered
+        if taken_at < self._counted_by < now and not self._was_misled:
+            self._charge(self._counted_by)
             self._forgiven_until = now + self._window
+        elif now <= self._newest.at:
+            self._newest.permits += 1
         else:
-            self._spent.append(now)
-        self._answered += 1
-        self._own += 1
-        self._note_latency(now - permit.taken_at)
-        self._untold = 0 if reading is not None else self._untold + 1
-        if self._untold >= PROOFS:
-            self._trust = _Trust.BROKEN
-            self._update_limit()
-        if reading is not None and self._trust is not _Trust.BROKEN:
-            self._learn(permit, now, reading)
-            self._update_limit()
-        elif self._is_first_of_next_window(permit):
+            self._charge(now)
+        latency = now - taken_at
+        usual = self._latency if answered else latency
+        most = 4.0 * usual + 0.01
+        # One reply that stalls says little about the next.
+        if latency > most:
+            latency = most
+        latency = usual + LATENCY_WEIGHT * (latency - usual)
+        self._latency = latency
+        self._needed = self._limit * latency / self._spending_time
+        self._answered = answered + 1
+        if reading is not None:
+            self._untold = 0
+            count = reading.count
+            if (
+                now < self._calm_until
+                and permit.window == self._calm_window
+                and reading.reset == self._known_reset
+                and 0 < count <= self._told == reading.allowed
+                and self._count_at_opening + permit.answered_in_window < count
+                and count <= self._taken - self._answered_before + self._foreign
+                and count != self._taken - permit.left
+            ):
+                # No news: limit and end as told before, and no other count than our own requests, and those of others
+                # that are known of, account for.
+                return
+        self._forget_probe(permit)
+        if self._trust is not _Trust.BROKEN:
+            if reading is not None:
+                self._learn(permit, now, reading)
+                return
+            self._untold += 1
+            if self._untold >= PROOFS:
+                self._disbelieve()
+        if self._is_first_of_next_window(permit):
             self._open_window(now, now + self._window)
 
     def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:
@@ -405,12 +538,12 @@ class QuotaAccount:
         `told` says that Genesys named the time, so that it says something of the window, too. Returns whether the pause
         lasts longer than was known before.
         """
-        self._return(permit)
-        self._credit += 1
+        self.give_back(permit)
         already_paused, until = now < self._paused_until, now + pause
         longer = until > self._paused_until
         self._paused_until = max(self._paused_until, until)
-        self._careful_until = max(self._careful_until, now + CAREFUL_WINDOWS * self._window)
+        self._be_careful(now, CAREFUL_WINDOWS)
+        self._end_calm()
         self._was_misled |= permit.is_on_trust
         # Those that were on their way when the pause began say nothing new, however late they are told.
         if not already_paused and permit.taken_at >= self._refused_at:
@@ -421,29 +554,50 @@ class QuotaAccount:
         return longer
 
     def _update_limit(self) -> None:
-        self._in_force = min(self._ceiling.value, self._allowed if self._is_proven() else self._limit)
+        before = self.allowed
+        self.allowed = min(self._ceiling.value, self._allowed if self._is_proven() else self._limit)
+        if self.allowed != before:
+            self._end_calm()
 
-    def _issue(self, now: float, *, is_probe: bool) -> Permit:
-        is_safe = self._in_flight + len(self._spent) < self._in_force and now >= self._forgiven_until
-        is_on_trust = not is_safe and not self._ends_by_refusal
-        permit = Permit(now, self._number, self._own, self._answered, self._left, is_probe, is_on_trust)
-        if is_probe and not self._is_probing(now):
-            self._probe = permit
-        self._in_flight += 1
-        self._credit -= 1
-        return permit
+    def _be_careful(self, now: float, windows: int) -> None:
+        if now >= self._careful_until:
+            self._end_calm()
+        self._careful_until = max(self._careful_until, now + windows * self._window)
 
-    def _poll(self, now: float) -> Permit | None:
-        """Spend one of the margin on looking whether a bucket has been refilled, or a window has slid."""
-        return self._issue(now, is_probe=False) if now >= self._polls_from(now) else None
+    def _disbelieve(self) -> None:
+        self._trust = _Trust.BROKEN
+        self._update_limit()
+        self._end_calm()
+
+    def _end_window_at(self, ends_at: float) -> None:
+        self._ends_at = ends_at
+        self._known_reset = None
+        self._end_calm()
+
+    def _forget_probe(self, permit: Permit) -> None:
+        if permit is self._probe:
+            self._probe = None
+
+    def _charge(self, at: float) -> None:
+        """Charge a permit for a window from `at`, or, if the limit is large, from up to a step later, never earlier."""
+        spent, latest = self._spent, at + self._step
+        index = len(spent)
+        if spent and at <= spent[-1].at:
+            index = index - 1 if spent[-1].at <= latest else bisect_left(spent, at, key=attrgetter("at"))
+            if spent[index].at <= latest:
+                spent[index].permits += 1
+                return
+        spent.insert(index, _Spent(latest, 1))
+        self._newest = spent[-1]
+        self._calm_until = min(self._calm_until, spent[0].at + self._window)
 
     def _polls_from(self, now: float) -> float:
         if self._in_flight or not self._counts_leak():
             return math.inf
-        is_safe = self.used(now) < self._in_force
+        is_safe = self.used(now) < self.allowed
         if self._was_misled and not is_safe:
             return math.inf
-        has_room = self._credit >= LEAK_MARGIN - 1
+        has_room = self._credit_up_to - self._taken >= LEAK_MARGIN - 1
         if self._is_careful(now) and is_safe and self._left > self._left_at_reading:
             # A permit of our own has come back: in a sliding window there is a slot for it, in a bucket a moment later.
             later = max(POLL_INTERVAL, 2 * self._window / self._limit)
@@ -452,13 +606,13 @@ class QuotaAccount:
         return self._read_at + POLL_INTERVAL if has_room and self._lag else math.inf
 
     def _counts_leak(self) -> bool:
-        return self._trust is _Trust.LEAKY and self._proofs >= PROOFS
+        return self._proofs >= PROOFS and self._trust is _Trust.LEAKY
 
     def _room(self, now: float) -> int:
         if now >= self._ceiling.next_raise:
             self._ceiling.raise_if_due(now)
             self._update_limit()
-        limit = self._in_force
+        limit = self.allowed
         safe = limit - self.used(now)
         room = self._room_as_told(now, limit, safe)
         return min(safe, room) if self._was_misled else room
@@ -471,13 +625,12 @@ class QuotaAccount:
             inside = limit - self._in_flight - self._own - self._foreign
             return inside if careful else max(safe, inside)
         if self._counts_leak():
-            credit = max(-limit, min(self._credit, limit))
+            credit = max(-limit, min(self._credit_up_to - self._taken, limit))
             return math.floor(credit) - LEAK_MARGIN if careful else max(safe, math.floor(credit) - self._lag)
         return safe
 
     def _most_in_flight(self, now: float, room: int) -> int:
-        needed = self._limit * (self._latency or 0.0) / (self._window * SPENDING_SHARE)
-        most = max(LEAST_IN_FLIGHT, math.ceil(needed))
+        most = max(LEAST_IN_FLIGHT, math.ceil(self._needed))
         if now >= self._careful_until or self._counts_leak():
             return most
         if self._follows_windows() and not self._ends_by_refusal:
@@ -493,35 +646,23 @@ class QuotaAccount:
         return now < self._careful_until
 
     def _is_proven(self) -> bool:
-        return self._trust is not _Trust.BROKEN and self._proofs >= PROOFS
+        return self._proofs >= PROOFS and self._trust is not _Trust.BROKEN
 
     def _follows_windows(self) -> bool:
         if self._strikes >= STRIKES or self._ends_at == math.inf:
             return False
-        return self._ends_by_refusal or (self._trust is _Trust.WINDOW and self._is_proven())
+        return self._ends_by_refusal or (self._proofs >= PROOFS and self._trust is _Trust.WINDOW)
 
     def _is_window_over(self, now: float) -> bool:
         if now < self._ends_at or not self._follows_windows():
             return False
-        return not self._was_misled or self.used(now) < self._in_force
+        return not self._was_misled or self.used(now) < self.allowed
 
     def _is_probing(self, now: float) -> bool:
         return self._probe is not None and now < self._probe.taken_at + PROBE_PATIENCE
 
-    def _return(self, permit: Permit) -> None:
-        self._in_flight -= 1
-        if permit is self._probe:
-            self._probe = None
-
-    def _note_latency(self, latency: float) -> None:
-        # One reply that stalls says little about the next.
-        if self._latency is None:
-            self._latency = latency
-        else:
-            self._latency += LATENCY_WEIGHT * (min(latency, 4 * self._latency + 0.01) - self._latency)
-
     def _is_first_of_next_window(self, permit: Permit) -> bool:
-        return self._follows_windows() and permit.window == self._number and permit.taken_at >= self._ends_at
+        return permit.taken_at >= self._ends_at and permit.window == self._number and self._follows_windows()
 
     def _open_window(self, now: float, ends_at: float, count: int = 0) -> None:
         if self._number and self._own >= self._limit // 4:
@@ -532,19 +673,20 @@ class QuotaAccount:
         # What was answered after the old window's end may have been counted in the new one already. That end is known
         # up to a second too late, rounded up as it is told; how many of those between are meant, the count says.
         certain = near = 0
-        for answered_at in reversed(self._spent):
-            if answered_at <= self._ends_at - ROUNDING - (self._latency or 0.0):
+        for spent in reversed(self._spent):
+            if spent.at <= self._ends_at - ROUNDING - self._latency:
                 break
-            near += 1
-            certain += answered_at > self._ends_at
+            near += spent.permits
+            if spent.at > self._ends_at:
+                certain += spent.permits
         self._number += 1
-        self._opened_at, self._ends_at = now, ends_at
-        self._own, self._foreign = max(certain, min(near, count)), 0
+        self._opened_at = now
+        self._end_window_at(ends_at)
+        self._answered_before, self._foreign = self._answered - max(certain, min(near, count)), 0
 
     def _learn(self, permit: Permit, now: float, reading: Reading) -> None:
-        sane = 1 <= reading.count <= reading.allowed and 0 <= reading.reset <= self._window + 2
-        if not sane:
-            self._trust = _Trust.BROKEN
+        if not (1 <= reading.count <= reading.allowed and 0 <= reading.reset <= self._window + 2):
+            self._disbelieve()
             return
         if now >= self._careful_until and reading.count == self.used(now) + self._left - permit.left:
             # As high as it can be while nobody else is there: all that were under way have been counted by now.
@@ -553,15 +695,15 @@ class QuotaAccount:
         # A reply that comes after the end may still be of this window: then most of `reset` is gone.
         if in_window and (now < self._ends_at or self._ends_at == math.inf or reading.reset < self._window / 2):
             self._compare(permit, now, reading)
-        if self._trust is _Trust.BROKEN:
-            return
-        self._allowed = min(self._limit, reading.allowed)
+        if reading.allowed != self._told:
+            self._told = reading.allowed
+            self._allowed = min(self._limit, reading.allowed)
+            self._update_limit()
         if self._trust is _Trust.WINDOW and self._strikes < STRIKES:
             self._follow_window(permit, now, reading)
         if self._trust is _Trust.LEAKY:
             self._take_credit(permit, now, reading)
-            return
-        if in_window and permit.window == self._number and self._is_proven():
+        elif in_window and permit.window == self._number and self._is_proven():
             self._look_for_others(now, reading)
 
     def _compare(self, permit: Permit, now: float, reading: Reading) -> None:
@@ -570,55 +712,64 @@ class QuotaAccount:
         if missing > 0:
             leaked = (now - self._opened_at) * self._limit / self._window
             if missing > leaked + LEAK_MARGIN:
-                self._trust = _Trust.BROKEN
+                self._disbelieve()
                 return
             if self._trust is _Trust.WINDOW:
                 self._count_without_windows(lag=0 if now >= self._ends_at else LEAK_MARGIN)
         self._proofs += 1
+        if self._proofs == PROOFS:
+            self._update_limit()
+            self._end_calm()
 
     def _count_without_windows(self, *, lag: int) -> None:
         self._trust = _Trust.LEAKY
         self._lag = lag
-        self._ends_at = math.inf
+        self._end_window_at(math.inf)
         self._probe = None
 
     def _take_credit(self, permit: Permit, now: float, reading: Reading) -> None:
         if permit.taken_at >= self._credit_from:
             self._credit_from, self._read_at, self._left_at_reading = permit.taken_at, now, self._left
             # What was under way beside this request may or may not be in its count.
-            beside = self._in_flight + self._answered - 1 - permit.answered
-            credit = self._allowed - reading.count - beside
-            self._credit = credit if self._is_careful(now) else max(self._credit, credit)
+            up_to = permit.answered + 1 + self._allowed - reading.count
+            if up_to > self._credit_up_to:
+                self._credit_up_to = up_to
+            elif up_to < self._credit_up_to and now < self._careful_until:
+                self._credit_up_to = up_to
+                self._end_calm()
             # Our own permits are charged longer than any server counts the requests: what is above that are others.
             self._signs = self._signs + 1 if reading.count > self.used(now) + self._left - permit.left else 0
             if self._signs >= SIGNS:
-                self._careful_until = max(self._careful_until, now + (CAREFUL_WINDOWS - 1) * self._window)
+                self._be_careful(now, CAREFUL_WINDOWS - 1)
 
     def _follow_window(self, permit: Permit, now: float, reading: Reading) -> None:
         ends_at = now + reading.reset
         if self._ends_at == math.inf:
-            self._ends_at = ends_at
+            self._end_window_at(ends_at)
         elif self._is_first_of_next_window(permit):
-            if ends_at < self._ends_at + self._window - 2 * ROUNDING - (self._latency or 0.0):
+            if ends_at < self._ends_at + self._window - 2 * ROUNDING - self._latency:
                 # Fixed windows end a whole window apart, or more: these are none.
                 self._strikes = STRIKES
                 self._count_without_windows(lag=0 if reading.reset <= 2 * ROUNDING else LEAK_MARGIN)
             elif reading.count > self._limit // 4 + 2 and reading.count > self._own // 2:
                 self._strike()
-                self._ends_at = now + max(1, reading.reset)
+                self._end_window_at(now + max(1, reading.reset))
             else:
                 self._open_window(now, ends_at, reading.count)
                 self._count_at_opening = reading.count - self._own
-        elif permit.window == self._number and now < self._ends_at:
+        elif permit.window == self._number and ends_at < self._ends_at:
             # A whole number of seconds from every reply: the least of them is the end to a fraction of a second.
-            self._ends_at = min(self._ends_at, ends_at)
+            self._end_window_at(ends_at)
+        if ends_at >= self._ends_at:
+            self._known_reset = reading.reset
 
     def _look_for_others(self, now: float, reading: Reading) -> None:
-        own = self._own if self._strikes < STRIKES else len(self._spent)
+        own = self._own if self._strikes < STRIKES else self._charged
         foreign = reading.count - self._in_flight - own
         if foreign > self._foreign:
             self._foreign = foreign
-            self._careful_until = max(self._careful_until, now + (CAREFUL_WINDOWS - 1) * self._window)
+            self._end_calm()
+            self._be_careful(now, CAREFUL_WINDOWS - 1)
 
     def _learn_from_refusal(self, permit: Permit, now: float, *, told: bool) -> None:
         soon_again = now - self._refused_at < self._window / 2
@@ -628,25 +779,25 @@ class QuotaAccount:
         if permit.is_probe:
             if tells_end:
                 self._strike()
-            self._ends_at = self._paused_until
+            self._end_window_at(self._paused_until)
             return
         if self._counts_leak():
             # Others were faster. After the pause there will be room for a poll.
-            self._credit, self._credit_from, self._read_at = LEAK_MARGIN - 1, now, now
+            self._credit_up_to, self._credit_from, self._read_at = self._taken + LEAK_MARGIN - 1, now, now
             return
-        if self._trust is not _Trust.BROKEN and self._is_proven() and not self._foreign:
-            self._trust = _Trust.BROKEN
+        if self._is_proven() and not self._foreign:
+            self._disbelieve()
         follows = self._follows_windows()
         elsewhere = abs(self._paused_until - self._ends_at) > SLACK
-        too_early = self._own < self._ceiling.value / 2 < len(self._spent)
+        too_early = self._own < self._ceiling.value / 2 < self._charged
         if follows and (elsewhere or too_early):
             # What was counted since the window was thought to open was no window's.
-            self._own = 0
-            self._ends_at = math.inf
+            self._answered_before = self._answered
+            self._end_window_at(math.inf)
             self._strike()
         else:
-            own = self._own + self._foreign if follows else len(self._spent)
-            opened_by_us = bool(self._spent) and self._paused_until + SLACK / 2 >= self._spent[0] + self._window
+            own = self._own + self._foreign if follows else self._charged
+            opened_by_us = bool(self._spent) and self._paused_until + SLACK / 2 >= self._spent[0].at + self._window
             late = own > self._ceiling.value // 2
             # One refusal out of turn may be anything; a second soon after it is no accident, and one after most of the
             # limit is spent, with a pause as short as a bucket's, hardly.
@@ -654,7 +805,7 @@ class QuotaAccount:
             if sure or soon_again or (late and not tells_end):
                 self._ceiling.lower(own, now, sure=sure, kept_back=0 if follows else int(self._limit * KEPT_BACK))
         if tells_end and self._strikes < STRIKES:
-            self._ends_at = self._paused_until
+            self._end_window_at(self._paused_until)
             self._ends_by_refusal = not (self._trust is _Trust.WINDOW and self._is_proven())
 
     def _strike(self) -> None:

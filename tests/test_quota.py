@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from genesys_media_async.quota import PauseOnly, Permit, QuotaAccount, Reading
+from genesys_media_async.quota import STEPS, PauseOnly, Permit, QuotaAccount, Reading
 from tests.quota_world import LATENCIES, World, server
 
 # Whole numbers, so that the sums below are exact: what is tested is the rule and not the rounding.
@@ -150,6 +152,48 @@ def test_a_reply_that_stalls_is_charged_no_longer_than_from_when_a_count_proved_
     account.spend(stalled, 20)
     assert account.used(60.9) == 2
     assert account.used(61) == 0
+
+
+@given(
+    gaps=st.lists(st.one_of(st.floats(0, 0.02), st.floats(0, 40)), max_size=60),
+    looks=st.lists(st.floats(0, 200), max_size=20),
+)
+@settings(deadline=None, max_examples=100)
+def test_a_permit_of_a_large_limit_comes_back_at_most_a_step_late_and_never_early(
+    gaps: list[float], looks: list[float]
+) -> None:
+    account, spent = QuotaAccount(STEPS + 1, 60.0), list[float]()
+    for now, is_look in sorted([*((at, False) for at in accumulate(gaps)), *((at, True) for at in looks)]):
+        if not is_look:
+            account.spend(taken(account, now), now)
+            spent.append(now)
+        exact = sum(now < at + 60.0 for at in spent)
+        a_step_late = sum(now < at + 60.0 / STEPS + 60.0 for at in spent)
+        assert exact <= account.used(now) <= a_step_late
+
+
+def test_a_reply_that_stalls_is_charged_hardly_longer_if_the_limit_is_large() -> None:
+    account = QuotaAccount(STEPS + 1, 60)
+    stalled, prompt = taken(account, 0), taken(account, 0)
+    account.spend(prompt, 1, Reading(2, STEPS + 1, 60))
+    account.spend(taken(account, 10), 10)
+    account.spend(stalled, 20)
+    assert account.used(60.9) == 3
+    assert account.used(61 + 60 / STEPS) == 1
+
+
+def test_the_account_of_a_large_limit_remembers_no_request_by_itself() -> None:
+    account = QuotaAccount(10_000_000, 60)
+    tracemalloc.start()
+    try:
+        for number in range(5_000):
+            now = number / 5_000
+            account.spend(taken(account, now), now)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert account.used(1) == 5_000
+    assert size < 5 * 5_000
 
 
 def test_a_refusal_that_is_told_late_teaches_no_more_than_the_one_it_came_with() -> None:
@@ -366,6 +410,62 @@ def test_alone_headers_that_lied_once_cost_no_429_from_a_window_later_on(kind: s
     if refused:
         given_away_at = min(told_at for _, told_at in refused)
         assert max(sent_at for sent_at, _ in refused) < given_away_at + cell["window"]
+
+
+class Twins:
+    """An account, and another that takes nothing for granted, however calm it is: whatever is asked, both agree."""
+
+    def __init__(self, limit: int, window: int) -> None:
+        self._calm, self._alert = QuotaAccount(limit, window), QuotaAccount(limit, window)
+        self._twin_of: dict[int, Permit] = {}
+
+    def take(self, now: float) -> Permit | None:
+        self._alert._end_calm()
+        permit, twin = self._calm.take(now), self._alert.take(now)
+        assert permit == twin
+        if permit is not None and twin is not None:
+            self._twin_of[id(permit)] = twin
+        return permit
+
+    def next_chance(self, now: float) -> float:
+        chance = self._calm.next_chance(now)
+        assert chance == self._alert.next_chance(now)
+        return chance
+
+    def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
+        self._alert._end_calm()
+        self._calm.spend(permit, now, reading)
+        self._alert.spend(self._twin_of.pop(id(permit)), now, reading)
+        assert self._calm.allowed == self._alert.allowed
+
+    def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:
+        longer = self._calm.refuse(permit, now, pause, told=told)
+        assert longer == self._alert.refuse(self._twin_of.pop(id(permit)), now, pause, told=told)
+        return longer
+
+
+@given(
+    headers=st.sampled_from(["off", "on", "on", "vanishing", "late", "adversarial"]),
+    foreign=st.sampled_from([0.0, 0.1]),
+    named=st.sampled_from([1, 1, 2]),
+    **CELL,
+)
+@settings(deadline=None, max_examples=80)
+def test_what_is_taken_for_granted_while_it_is_calm_changes_no_decision(
+    headers: str, foreign: float, named: int, **cell: Any
+) -> None:
+    limit, window = cell["limit"], cell["window"]
+    world = World(
+        server(cell["kind"], limit, window),
+        latency=LATENCIES[cell["latency"]],
+        workers=cell["workers"],
+        requests=cell["requests"],
+        foreign=foreign,
+        headers=headers,
+        limit=limit,
+        seed=cell["seed"],
+    )
+    world.run(Twins(named * limit, window))
 
 
 class AnyUseOfAnAccount(RuleBasedStateMachine):

@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import stat
+import tracemalloc
 from contextlib import asynccontextmanager
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 import anyio
 import anyio.lowlevel
@@ -35,10 +37,12 @@ from genesys_media_async.events import (
     TokenRefreshFailed,
     WebhookDelivered,
     WebhookUndelivered,
+    iso,
 )
 from genesys_media_async.sinks import JsonLinesSink, Lanes, LoggingSink, MemorySink, MetricsSink, Sink
 from genesys_media_async.sinks.lanes import MOST_WAITING
-from genesys_media_async.sinks.metrics import MOST_NAMES, Histogram
+from genesys_media_async.sinks.metrics import MOST_NAMES, MOST_UNCOUNTED, Histogram
+from genesys_media_async.values import value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -72,6 +76,45 @@ def finished(file_id: str = "f-1", **changes: Any) -> RetrievalFinished:
 
 def paused(seconds: float = 1.0) -> QuotaPaused:
     return QuotaPaused(at=1.0, seconds=seconds)
+
+
+@value
+class Tenant(Event):
+    """An event of a user's own."""
+
+    name: ClassVar[str] = 'tenant \u00e4 "quoted"'
+
+    tenant: str
+    share: float = 0.0
+
+
+@value
+class TenantAudited(AttemptAudited):
+    """An audit record of a user's own."""
+
+    name: ClassVar[str] = "tenant_audited"
+
+    tenant: str = ""
+
+
+CLASSES = [each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)]
+TEXT = st.text(st.characters(categories=None) | st.sampled_from('"\\\n\u2028\ud800'), max_size=20)
+NUMBER = st.floats(allow_nan=False, allow_infinity=False)
+VALUES: dict[object, st.SearchStrategy[object]] = {
+    str: TEXT,
+    str | None: st.none() | TEXT,
+    int: st.integers(),
+    int | None: st.none() | st.integers(),
+    float: NUMBER,
+    bool: st.booleans(),
+    Outcome: st.sampled_from(Outcome),
+}
+
+
+def any_event(kind: type[Event]) -> st.SearchStrategy[Event]:
+    hints = get_type_hints(kind)
+    members = {member.name: VALUES[hints[member.name]] for member in fields(kind)}
+    return st.builds(kind, **(members | {"at": st.floats(0, 4e9)}))
 
 
 class Notebook:
@@ -130,6 +173,32 @@ async def audit(lanes: Lanes, record: AttemptAudited) -> None:
     written = lanes.audit(record)
     assert written is not None
     await written
+
+
+class TestAnEvent:
+    @pytest.mark.parametrize(
+        ("at", "time"),
+        [
+            (0, "1970-01-01T00:00:00.000+00:00"),
+            (1.0009, "1970-01-01T00:00:01.000+00:00"),
+            (-0.5, "1969-12-31T23:59:59.500+00:00"),
+            (1_700_000_000.25, "2023-11-14T22:13:20.250+00:00"),
+            (253_402_300_799.5, "9999-12-31T23:59:59.500+00:00"),
+        ],
+    )
+    def test_says_its_time_in_utc_to_the_millisecond(self, at: float, time: str) -> None:
+        assert iso(at) == time
+        assert QuotaPaused(at=at, seconds=1).as_dict()["time"] == time
+
+    def test_of_a_class_of_ones_own_has_all_its_members(self) -> None:
+        record = TenantAudited(1.0, "a", "f", Outcome.SUCCESS, 200, 0.5, "u", 1, tenant="t")
+        assert list(record.as_dict()) == [*audited().as_dict(), "tenant"]
+        assert Tenant(1.0, "t").as_dict() == {
+            "event": Tenant.name,
+            "time": "1970-01-01T00:00:01.000+00:00",
+            "tenant": "t",
+            "share": 0.0,
+        }
 
 
 class TestTheAuditLane:
@@ -197,7 +266,7 @@ class TestTheAuditLane:
     def test_gives_up_a_sink_that_takes_for_ever(self) -> None:
         async def main(clock: VirtualClock) -> None:
             async with writing(Lanes(audit=[Notebook(takes=1_000)])) as lanes:
-                with pytest.raises(EvidenceLost):
+                with pytest.raises(EvidenceLost, match="TimeoutError"):
                     await audit(lanes, audited())
             assert clock.monotonic() < 15
 
@@ -225,6 +294,34 @@ class TestTheAuditLane:
                     lanes.audit(audited("second"))
                     await anyio.sleep_forever()
             assert [getattr(event, "file_id", "") for event in notebook.events] == ["first", "second"]
+
+        run(main)
+
+    def test_is_not_cut_off_between_two_sinks(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            first, second = Notebook(takes=5), Notebook(takes=5)
+            with anyio.move_on_after(1):
+                async with writing(Lanes(audit=[first, second])) as lanes:
+                    lanes.audit(audited())
+                    await anyio.sleep_forever()
+            assert first.events == second.events == [audited()]
+
+        run(main)
+
+    def test_that_is_closed_and_cut_off_while_it_writes_loses_nothing(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=5)
+            lanes = Lanes(audit=[notebook])
+            async with anyio.create_task_group() as closing:
+                async with writing(lanes):
+                    records = [lanes.audit(audited("first"))]
+                    await anyio.sleep(1)
+                    records.append(lanes.audit(audited("second")))
+                    closing.start_soon(lanes.aclose)
+                    await anyio.sleep(1)
+            assert [getattr(event, "file_id", "") for event in notebook.events] == ["first", "second"]
+            assert [record is not None and record.done() for record in records] == [True, True]
+            assert notebook.closed == 1
 
         run(main)
 
@@ -319,6 +416,23 @@ class TestTheMetricsLane:
                 assert len(fine.events) == 1 + MOST_WAITING
                 assert repr(lanes) == "<Lanes: 0 audit, 2 metrics, 14 dropped>"
                 task_group.cancel_scope.cancel()
+
+        run(main)
+
+    def test_takes_of_records_that_come_together_what_there_is_room_for(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            hung = Notebook(takes=1e6)
+            lanes = Lanes(audit=[Notebook()], metrics=[hung])
+            async with writing(lanes):
+                lanes.emit(paused())
+                await anyio.sleep(1)
+                for _ in range(MOST_WAITING - 2):
+                    lanes.emit(paused())
+                records = [lanes.audit(audited(f"f-{number}")) for number in range(5)]
+                await asyncio.gather(*filter(None, records))
+                assert lanes.dropped == 3
+                lanes.emit(paused())
+                assert lanes.dropped == 4
 
         run(main)
 
@@ -464,6 +578,26 @@ class TestJsonLines:
         assert [json.loads(line)["event"] for line in lines[:-1]] == ["attempt_audited", "quota_paused"]
         assert json.loads(lines[0])["file_id"] == file_id
         assert lines[-1] == b""
+
+    @given(written=st.lists(st.sampled_from([*CLASSES, Tenant, TenantAudited]).flatmap(any_event), max_size=4))
+    @settings(deadline=None, max_examples=100)
+    def test_say_of_any_event_what_its_members_say(
+        self, tmp_path_factory: pytest.TempPathFactory, written: list[Event]
+    ) -> None:
+        path = tmp_path_factory.getbasetemp() / "any.jsonl"
+        path.unlink(missing_ok=True)
+        self.write(JsonLinesSink(path), *written)
+        *lines, rest = path.read_bytes().split(b"\n")
+        told = [json.loads(line, object_pairs_hook=list) for line in lines]
+        assert told == [list(event.as_dict().items()) for event in written]
+        assert rest == b""
+
+    @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+    def test_have_null_for_a_number_that_json_cannot_say(self, tmp_path: Path, number: float) -> None:
+        path = tmp_path / "audit.jsonl"
+        self.write(JsonLinesSink(path), audited(latency=number), finished(latency=number), paused(number))
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        assert [line.get("latency", line.get("seconds")) for line in lines] == [None] * 3
 
     def test_that_cannot_be_written_are_found_out_on_opening(self, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="missing"):
@@ -622,6 +756,47 @@ class TestMetrics:
         assert len(codes) == MOST_NAMES + 1
         assert sum(codes.values()) == 1_000
 
+    @pytest.mark.parametrize("results", [1, MOST_UNCOUNTED - 1, MOST_UNCOUNTED, MOST_UNCOUNTED + 1, 1_234])
+    def test_are_the_same_however_many_results_come_before_somebody_looks(self, results: int) -> None:
+        async def main() -> None:
+            watched, unwatched = MetricsSink(), MetricsSink()
+            for number in range(results):
+                event = finished(latency=number / 1_000, attempts=number % 3, expires_in=number % 7, content_type="a/b")
+                await unwatched.write([event])
+                await watched.write([event])
+                if number % 100 == 0:
+                    assert watched.snapshot().outcomes == {Outcome.SUCCESS: number + 1}
+            it = unwatched.snapshot()
+            assert it.outcomes == {Outcome.SUCCESS: results}
+            assert it.content_types == {"a/b": results}
+            assert it.attempts == sum(number % 3 for number in range(results))
+            assert it.mean_life == pytest.approx(sum(number % 7 for number in range(results)) / results)
+            assert it.latency_mean == pytest.approx(watched.snapshot().latency_mean)
+            assert replace(it, latency_mean=0) == replace(watched.snapshot(), latency_mean=0)
+
+        asyncio.run(main())
+
+    def test_take_no_more_memory_the_more_results_they_count(self) -> None:
+        sink = MetricsSink()
+        tracemalloc.start()
+        try:
+            held: list[int] = []
+            for number in range(1, 20 * MOST_UNCOUNTED):
+                sink.count(finished(latency=1 + 1 / number))
+                if number % MOST_UNCOUNTED == MOST_UNCOUNTED - 1:
+                    held.append(tracemalloc.get_traced_memory()[0])
+        finally:
+            tracemalloc.stop()
+        assert held[-1] < held[0] + 20_000
+
+    def test_count_an_event_of_a_class_of_ones_own_as_what_it_is(self) -> None:
+        class Mine(RetrievalFinished):
+            pass
+
+        event = finished()
+        mine = Mine(*(getattr(event, member.name) for member in fields(event)))
+        assert self.counted(mine, event, Tenant(at=1.0, tenant="t")).snapshot().outcomes == {Outcome.SUCCESS: 2}
+
     def test_are_a_snapshot_that_does_not_move(self) -> None:
         async def main() -> None:
             sink = MetricsSink()
@@ -636,14 +811,15 @@ class TestMetrics:
 
 class TestAHistogram:
     @given(
-        values=st.lists(st.floats(1e-5, 1e5), min_size=1, max_size=200),
+        parts=st.lists(st.lists(st.floats(1e-5, 1e5), max_size=50), max_size=8).filter(any),
         percent=st.sampled_from([1, 50, 90, 95, 99, 99.9, 100]),
     )
     @settings(deadline=None, max_examples=150)
-    def test_is_never_more_than_a_bucket_off(self, values: list[float], percent: float) -> None:
+    def test_is_never_more_than_a_bucket_off(self, parts: list[list[float]], percent: float) -> None:
         histogram = Histogram()
-        for value in values:
-            histogram.add(value)
+        for part in parts:
+            histogram.add(part)
+        values = [value for part in parts for value in part]
         rank = next(rank for rank in range(1, len(values) + 1) if rank >= len(values) * percent / 100)
         true = sorted(values)[rank - 1]
         found = histogram.percentile(percent)
@@ -655,15 +831,16 @@ class TestAHistogram:
 
     def test_takes_nothing_and_next_to_nothing(self) -> None:
         histogram = Histogram()
+        histogram.add([])
         assert histogram.percentile(50) is None
-        histogram.add(0.0)
+        histogram.add([0.0])
         assert histogram.percentile(50) == 0.0
-        histogram.add(1e-12)
+        histogram.add([1e-12])
         assert histogram.percentile(100) == pytest.approx(1e-12)
 
     def test_says_no_more_than_the_largest_number_seen(self) -> None:
         histogram = Histogram()
-        histogram.add(1.01)
+        histogram.add([1.01])
         assert histogram.percentile(99) == 1.01
 
 

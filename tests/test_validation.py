@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async import validation
+from genesys_media_async.errors import UrlRefused
 from genesys_media_async.models import DownloadUrl, MediaRequest
 from genesys_media_async.settings import ValidationRule
 from genesys_media_async.validation import check, matches
@@ -22,7 +23,7 @@ REQUEST = MediaRequest("f-1", expires_in=3_600)
 
 def answer(url: str = SIGNED, **changes: Any) -> DownloadUrl:
     known: dict[str, Any] = {"expires_in": 3_600, "content_type": "audio/wav", "file_name": "a.wav", **changes}
-    return DownloadUrl(url=url, expires_at=datetime(2030, 1, 1, tzinfo=UTC), **known)
+    return DownloadUrl(url=url, ends_at=1_900_000_000.0, **known)
 
 
 def reason(url: DownloadUrl, request: MediaRequest = REQUEST, **rule: Any) -> str | None:
@@ -266,6 +267,24 @@ class TestTheForm:
         assert reason(answer(url), longest_url=len(url)) is None
         assert reason(answer(url), longest_url=len(url) - 1) == "url_too_long"
         assert reason(answer(url + "x" * 8_192)) == "url_too_long"
+
+    def test_has_no_other_characters_than_rfc_3986_knows(self) -> None:
+        for character in map(chr, [*range(0x180), 0xD800, 0xFF21, 0x1F600]):
+            known = re.fullmatch(r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]", character)
+            for url in (f"https://media.example.com/{character}", f"https://media.example.com/a{character}b"):
+                assert reason(answer(url)) == (None if known else "url_malformed")
+
+    @given(st.from_regex(r"(https?://)?[a-zA-Z0-9.:@\[\]-]{0,12}/?[a-z0-9?#@:/\[\]%-]{0,12}", fullmatch=True))
+    @settings(deadline=None, max_examples=500)
+    def test_is_judged_by_how_it_begins_as_by_taking_it_apart(self, url: str) -> None:
+        host = validation._host_or_refusal(url, ValidationRule())
+        if isinstance(host, UrlRefused):
+            assert reason(answer(url)) == host.code
+            return
+        assert reason(answer(url)) is None
+        assert reason(answer(url), hosts=("another.test",)) == "host_refused"
+        if re.fullmatch(r"[\w.:-]+", host, re.ASCII):
+            assert reason(answer(url), hosts=(host,)) is None
 
 
 class TestTheHosts:

@@ -45,7 +45,7 @@ class Steady(random.Random):
 def media_url() -> DownloadUrl:
     return DownloadUrl(
         url=SIGNED,
-        expires_at=datetime(2024, 1, 1, 12, tzinfo=UTC),
+        ends_at=datetime(2024, 1, 1, 12, tzinfo=UTC).timestamp(),
         expires_in=3_600,
         file_name="ä b.wav",
         content_type="audio/wav",

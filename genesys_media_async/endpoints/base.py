@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# The usual spellings of it.
+_JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
+
 
 class Assignment(Protocol):
     """What an endpoint has to do its work with; it lasts for the requests that it was given together."""
@@ -113,7 +116,7 @@ def not_as_agreed(error: ValidationError) -> InvalidReply:
 def require_json(reply: HttpReply) -> bytes:
     """Return the body of a JSON reply. Raises `InvalidReply` for another content type."""
     content_type = reply.headers.get("content-type", "")
-    if content_type != "application/json" and content_type.partition(";")[0].strip().lower() != "application/json":
+    if content_type not in _JSON and content_type.partition(";")[0].strip().lower() != "application/json":
         raise InvalidReply(
             f"The reply is {quotable(content_type, 80) or 'of no content type'}, not application/json.",
             code="reply_not_json",

@@ -42,7 +42,7 @@ def signed_url(
         ends_at = sent_at + otherwise
     return DownloadUrl(
         url=url,
-        expires_at=datetime.fromtimestamp(ends_at, UTC),
+        ends_at=ends_at,
         expires_in=max(0, math.floor(ends_at - sent_at)),
         file_name=file_name,
         content_type=content_type,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
-from math import ceil, exp, log
+from math import ceil, exp2, log2
 from typing import TYPE_CHECKING
 
 from ..events import (
@@ -26,6 +25,18 @@ if TYPE_CHECKING:
 MOST_NAMES = 64
 """Content types and error codes counted by name; a server that invents more of them cannot fill the memory."""
 
+MOST_UNCOUNTED = 500
+"""Results that are counted in one go, or when they are asked for; one by one costs twice as much."""
+
+_COUNTED: tuple[type[Event], ...] = (QuotaPaused, RetryScheduled, TokenRefreshed, WebhookDelivered, WebhookUndelivered)
+
+# What tells results apart: outcome, attempts, code, content type, seconds of life.
+_Labels = tuple[Outcome, int, str | None, str | None, int | None]
+
+_GROWTH = log2(1.05)
+_SMALLEST = 1e-6
+_LOWEST = ceil(log2(_SMALLEST) / _GROWTH)
+
 
 class Histogram:
     """
@@ -34,23 +45,21 @@ class Histogram:
     Memory does not grow with the count: from a microsecond to a day there are 518 buckets.
     """
 
-    _GROWTH = log(1.05)
-    _SMALLEST = 1e-6
-    _LOWEST = ceil(log(_SMALLEST) / _GROWTH)
-
     def __init__(self) -> None:
-        self._buckets: defaultdict[int, int] = defaultdict(int)
-        self.count = 0
+        self._buckets: Counter[int] = Counter()
         self.total = 0.0
         self.largest = 0.0
 
-    def add(self, value: float) -> None:
-        """Count a number; what is below a microsecond counts as one."""
-        self._buckets[ceil(log(value) / self._GROWTH) if value > self._SMALLEST else self._LOWEST] += 1
-        self.count += 1
-        self.total += value
-        if value > self.largest:
-            self.largest = value
+    @property
+    def count(self) -> int:
+        """How many numbers there are."""
+        return self._buckets.total()
+
+    def add(self, values: Sequence[float]) -> None:
+        """Count numbers; what is below a microsecond counts as one."""
+        self._buckets.update([ceil(log2(value) / _GROWTH) if value > _SMALLEST else _LOWEST for value in values])
+        self.total += sum(values)
+        self.largest = max([self.largest, *values])
 
     def percentile(self, percent: float) -> float | None:
         """Return a number that `percent` of all do not exceed (its bucket's upper edge); None if there are none."""
@@ -59,7 +68,7 @@ class Histogram:
         for bucket in sorted(self._buckets):
             seen += self._buckets[bucket]
             if seen >= wanted:
-                return min(self.largest, exp(bucket * self._GROWTH))
+                return min(self.largest, exp2(bucket * _GROWTH))
         return None
 
 
@@ -92,17 +101,19 @@ class MetricsSink:
     """Aggregates what passes; `snapshot` reads it at any moment. No label carries an id."""
 
     def __init__(self) -> None:
+        self._uncounted: defaultdict[_Labels, list[float]] = defaultdict(list)
+        self._left = MOST_UNCOUNTED
         self._outcomes: Counter[Outcome] = Counter()
         self._error_codes: Counter[str] = Counter()
         self._content_types: Counter[str] = Counter()
         self._latency = Histogram()
         self._lives = 0
         self._total_life = 0
-        self._happened: Counter[type[Event]] = Counter()
         self._attempts = 0
+        self._happened: dict[type[Event], int] = dict.fromkeys(_COUNTED, 0)
 
     def __repr__(self) -> str:
-        return f"<MetricsSink {dict(self._outcomes)!r}>"
+        return f"<MetricsSink {self.snapshot().outcomes!r}>"
 
     async def write(self, events: Sequence[Event]) -> None:
         """Count the events."""
@@ -111,28 +122,38 @@ class MetricsSink:
 
     def count(self, event: Event) -> None:
         """Count one event."""
-        self._happened[type(event)] += 1
         if isinstance(event, RetrievalFinished):
-            self._count(event)
+            labels = event.outcome, event.attempts, event.code, event.content_type, event.expires_in
+            self._uncounted[labels].append(event.latency)
+            self._left -= 1
+            if not self._left:
+                self._count_up()
+        elif (kind := type(event)) in self._happened:
+            self._happened[kind] += 1
 
     async def aclose(self) -> None:
         """Do nothing: the numbers stay readable."""
 
-    def _count(self, event: RetrievalFinished) -> None:
-        self._outcomes[event.outcome] += 1
-        self._attempts += event.attempts
-        if event.code is not None:
-            _count_name(self._error_codes, event.code)
-        if event.attempts:
-            self._latency.add(event.latency)
-        if event.expires_in is not None:
-            self._lives += 1
-            self._total_life += event.expires_in
-        if event.content_type is not None:
-            _count_name(self._content_types, _kind_of(event.content_type))
+    def _count_up(self) -> None:
+        for (outcome, attempts, code, content_type, expires_in), latencies in self._uncounted.items():
+            times = len(latencies)
+            if attempts:
+                self._latency.add(latencies)
+            self._outcomes[outcome] += times
+            self._attempts += attempts * times
+            if code is not None:
+                _count_name(self._error_codes, code, times)
+            if content_type is not None:
+                _count_name(self._content_types, content_type.partition(";")[0].strip().lower(), times)
+            if expires_in is not None:
+                self._lives += times
+                self._total_life += expires_in * times
+        self._uncounted.clear()
+        self._left = MOST_UNCOUNTED
 
     def snapshot(self) -> MetricsSnapshot:
         """Return the aggregates as they are now."""
+        self._count_up()
         latency = self._latency
         valid = self._outcomes[Outcome.SUCCESS]
         received = valid + self._outcomes[Outcome.VALIDATION_FAILED]
@@ -155,10 +176,5 @@ class MetricsSink:
         )
 
 
-@lru_cache(maxsize=MOST_NAMES)
-def _kind_of(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
-
-
-def _count_name(counts: Counter[str], name: str) -> None:
-    counts[name if name in counts or len(counts) < MOST_NAMES else "other"] += 1
+def _count_name(counts: Counter[str], name: str, times: int) -> None:
+    counts[name if name in counts or len(counts) < MOST_NAMES else "other"] += times
