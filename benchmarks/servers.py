@@ -4,7 +4,8 @@ Two servers that stand for the platform: nginx, which is fast, and one of our ow
 nginx has one worker on one core, and answers the token and the download-url request by itself.
 
 The reply is the contract's: some 400 bytes of JSON that name the file asked for, in `fileName` and in the URL's path,
-and the headers that a Genesys reply has. The quota told is the largest that the settings take, and hardly used.
+and a correlation id as a Genesys reply has. There are no `inin-ratelimit-*` headers: Genesys has announced their
+removal, and nginx cannot count all requests together, so that they would be wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from environment import Environment
 
-QUOTA = 10_000_000
 STARTS_WITHIN = 10.0
 SLOW_SERVER = Path(__file__).resolve().parent / "slow_server.py"
 
@@ -60,9 +60,6 @@ _CONFIGURATION = Template(
         server_tokens off;
         default_type application/json;
         add_header ININ-Correlation-Id $$request_id;
-        add_header inin-ratelimit-count $$connection_requests;
-        add_header inin-ratelimit-allowed $quota;
-        add_header inin-ratelimit-reset 60;
         server {
             listen 127.0.0.1:$port backlog=4096 $ssl;
             location = /oauth/token {
@@ -101,7 +98,6 @@ class Nginx:
                 folder=self._folder.name,
                 port=self.port,
                 ssl=ssl,
-                quota=QUOTA,
                 token_reply=TOKEN_REPLY,
                 reply=REPLY.replace(FILE_ID, "$file_id"),
             )

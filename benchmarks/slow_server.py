@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import cast
 
 import httptools
-from servers import FILE_ID, QUOTA, REPLY, TOKEN_REPLY
+from servers import FILE_ID, REPLY, TOKEN_REPLY
 
 HALF_A_TICK = 0.0005
 """Event loops round a timer up to a millisecond: aimed so much too early, replies are on time on average."""
@@ -27,7 +27,7 @@ HALF_A_TICK = 0.0005
 _BEFORE, _AFTER = b"/api/v2/media/storage/files/", b"/download-url"
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nININ-Correlation-Id: 0123456789abcdef0123456789abcdef\r\n"
-    b"inin-ratelimit-count: 1\r\ninin-ratelimit-allowed: %d\r\ninin-ratelimit-reset: 60\r\nContent-Length: " % QUOTA
+    b"Content-Length: "
 )
 _REPLY_1, _REPLY_2, _REPLY_3 = REPLY.encode().split(FILE_ID.encode())
 _TOKEN = TOKEN_REPLY.encode()

@@ -18,7 +18,7 @@ from genesys_media_async.cli.ids import read_ids
 from genesys_media_async.cli.lines import csv_line, encoder, json_line, url_line
 from genesys_media_async.cli.output import Output, open_target
 from genesys_media_async.cli.progress import Moment, bar, duration, json_object, log_line, progress_for
-from genesys_media_async.cli.report import Ended, Results, summary
+from genesys_media_async.cli.report import Ended, Results, json_summary, summary
 from genesys_media_async.cli.run import Names, Run
 from genesys_media_async.models import DownloadUrl, MediaResult
 from genesys_media_async.sinks import MetricsSink
@@ -269,7 +269,7 @@ class TestAnOutput:
 
 
 def statistics(done: int = 10, failed: int = 1, elapsed: float = 2.0) -> Statistics:
-    return Statistics(done, done - failed, failed, 3, 4, done + 2, 2, elapsed, done / elapsed)
+    return Statistics(done, done - failed, failed, 3, 4, done + 2, 2, elapsed, done / elapsed, "direct")
 
 
 class TestAMoment:
@@ -355,6 +355,12 @@ class TestTheEnd:
 
     def test_shows_a_correlation_id_even_of_a_long_message(self):
         assert "the-id" in summary(ended(ServerError("x" * 500, correlation_id="the-id")))
+
+    def test_names_the_transport_to_people_only_if_it_is_not_the_usual_one(self):
+        usual, other = ended(), replace(ended(), statistics=replace(statistics(), transport="httpx"))
+        assert "Requests: 12, of which 2 retries" in summary(usual)
+        assert "Requests: 12 over httpx, of which 2 retries" in summary(other)
+        assert [json.loads(json_summary(each))["transport"] for each in (usual, other)] == ["direct", "httpx"]
 
     def test_tells_what_ended_it_first_and_then_the_worst(self):
         lost = CommandFailed(ExitCode.OUTPUT_LOST, "full")
