@@ -115,9 +115,12 @@ class Reading:
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> Reading | None:
         """Read `inin-ratelimit-count`, `-allowed` and `-reset`; None unless all three are whole numbers."""
+        count = headers.get("inin-ratelimit-count")
+        if count is None:
+            return None
         try:
             return cls(
-                int(headers["inin-ratelimit-count"]),
+                int(count),
                 _NUMBERS[headers["inin-ratelimit-allowed"]],
                 _NUMBERS[headers["inin-ratelimit-reset"]],
             )

@@ -29,10 +29,12 @@ _NOT_IN_A_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """A header mapping as it goes out to an origin."""
+    """A header mapping as it goes out to an origin, to which all URLs lead that begin with `prefix`."""
 
     headers: Mapping[str, str]
     origin: Origin
+    prefix: str
+    path_at: int
     encoded: bytes
 
 
@@ -47,20 +49,31 @@ class Encoder:
     def encode(self, request: HttpRequest) -> tuple[Origin, bytes]:
         """Return where a request goes, and all its bytes."""
         url, method, body, headers = request.url, request.method, request.body, request.headers
+        lines = self._lines.get(id(headers))
+        if lines is not None and lines.headers is headers and url.startswith(lines.prefix):
+            path = url[lines.path_at :]
+        else:
+            lines, path = self._lines_of(headers, url)
+        if "#" in path:
+            path = path[: path.index("#")]
+        _check_start(method, path)
+        length = f"content-length: {len(body)}\r\n\r\n" if body or method in _BODY_EXPECTED else "\r\n"
+        return lines.origin, b"".join((f"{method} {path} HTTP/1.1\r\n".encode(), lines.encoded, length.encode(), body))
+
+    def _lines_of(self, headers: Mapping[str, str], url: str) -> tuple[_Lines, str]:
+        """Return a header mapping's lines, and the URL's path, remembering what other requests may share."""
         slash = url.find("/", 8)
         origin = self._prefixes.get(url[:slash]) if slash > 0 else None
         if origin is None:
             origin, path = self._located(url)
         else:
             path = url[slash:]
-        if "#" in path:
-            path = path[: path.index("#")]
-        lines = self._lines.get(id(headers))
-        if lines is None or lines.headers is not headers or lines.origin is not origin:
-            lines = self._remembered(headers, origin)
-        _check_start(method, path)
-        length = f"content-length: {len(body)}\r\n\r\n" if body or method in _BODY_EXPECTED else "\r\n"
-        return origin, b"".join((f"{method} {path} HTTP/1.1\r\n".encode(), lines.encoded, length.encode(), body))
+        lines = _Lines(headers, origin, url[: slash + 1], slash, _encoded_lines(headers, origin))
+        if slash > 0 and url[:slash] in self._prefixes:
+            if len(self._lines) >= MOST_REMEMBERED:
+                self._lines.clear()
+            self._lines[id(headers)] = lines
+        return lines, path
 
     def _located(self, url: str) -> tuple[Origin, str]:
         """Parse a URL whose beginning was not yet seen, or that has no path."""
@@ -96,22 +109,19 @@ class Encoder:
             self._origins[key] = origin
         return origin
 
-    def _remembered(self, headers: Mapping[str, str], origin: Origin) -> _Lines:
-        """Encode a header mapping once for all requests that share it."""
-        try:
-            raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-        except UnicodeEncodeError:
-            raise httpx.LocalProtocolError("A header has characters that HTTP has no bytes for") from None
-        fields, framing = _encoded(raw)
-        if b"transfer-encoding" in framing:
-            raise httpx.LocalProtocolError("A request that is sent whole has no Transfer-Encoding; leave it out")
-        lines = [line for name, line in fields if name != b"content-length"]
-        if b"host" not in framing:
-            lines.insert(0, b"Host: %b\r\n" % origin.authority)
-        if len(self._lines) >= MOST_REMEMBERED:
-            self._lines.clear()
-        self._lines[id(headers)] = remembered = _Lines(headers, origin, b"".join(lines))
-        return remembered
+
+def _encoded_lines(headers: Mapping[str, str], origin: Origin) -> bytes:
+    try:
+        raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+    except UnicodeEncodeError:
+        raise httpx.LocalProtocolError("A header has characters that HTTP has no bytes for") from None
+    fields, framing = _encoded(raw)
+    if b"transfer-encoding" in framing:
+        raise httpx.LocalProtocolError("A request that is sent whole has no Transfer-Encoding; leave it out")
+    lines = [line for name, line in fields if name != b"content-length"]
+    if b"host" not in framing:
+        lines.insert(0, b"Host: %b\r\n" % origin.authority)
+    return b"".join(lines)
 
 
 def _check_start(method: str, target: str) -> None:
