@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import Any
 
 import pytest
@@ -444,28 +444,20 @@ class Twins:
         return longer
 
 
-@given(
-    headers=st.sampled_from(["off", "on", "on", "vanishing", "late", "adversarial"]),
-    foreign=st.sampled_from([0.0, 0.1]),
-    named=st.sampled_from([1, 1, 2]),
-    **CELL,
-)
-@settings(deadline=None, max_examples=80)
-def test_what_is_taken_for_granted_while_it_is_calm_changes_no_decision(
-    headers: str, foreign: float, named: int, **cell: Any
-) -> None:
-    limit, window = cell["limit"], cell["window"]
-    world = World(
-        server(cell["kind"], limit, window),
-        latency=LATENCIES[cell["latency"]],
-        workers=cell["workers"],
-        requests=cell["requests"],
-        foreign=foreign,
-        headers=headers,
-        limit=limit,
-        seed=cell["seed"],
-    )
-    world.run(Twins(named * limit, window))
+@pytest.mark.parametrize("headers", ["on", "off", "vanishing", "late", "adversarial"])
+@pytest.mark.parametrize("kind", ["fixed", "aligned", "sliding", "bucket"])
+def test_what_is_taken_for_granted_while_it_is_calm_changes_no_decision(kind: str, headers: str) -> None:
+    for limit, foreign, named, workers in product([20, 150], [0.0, 1.0], [1.0, 1.5], [3, 12]):
+        world = World(
+            server(kind, limit, 5),
+            latency=LATENCIES["log-normal"],
+            workers=workers,
+            requests=200,
+            foreign=foreign,
+            headers=headers,
+            limit=limit,
+        )
+        world.run(Twins(int(named * limit), 5))
 
 
 class AnyUseOfAnAccount(RuleBasedStateMachine):
