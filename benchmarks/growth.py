@@ -6,8 +6,9 @@ CPU time for each id, and memory, as the work grows: from 1,000 to 1,000,000 ids
     python benchmarks/growth.py --ids 1000 10000       other sizes
 
 Neither should grow. This package on stock asyncio (`--loop uvloop` for the other), audit trail and metrics on, against
-nginx on a core of its own; each point is a process of its own, and the median of some, or one that took longer than
-`--once` seconds. A point that would take longer than `--longest` seconds is left out, and said to be.
+nginx on a core of its own. `--collector seldom` has the garbage collector as the package's command sets it. Each point
+is a process of its own, and the median of some, or one that took longer than `--once` seconds. A point that would take
+longer than `--longest` seconds is left out, and said to be.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Benchmark:
 
     def _run(self, ids: int, in_flight: int) -> Measured:
         return run_peer(
-            Peer("ours.py", ("--loop", self._options.loop)),
+            Peer("ours.py", ("--loop", self._options.loop, "--collector", self._options.collector)),
             self._environment,
             self._server,
             self._core,
@@ -113,6 +114,9 @@ def main() -> None:
     parser.add_argument("--ids", type=int, nargs="*", default=IDS, metavar="N")
     parser.add_argument("--in-flight", type=int, nargs="*", default=IN_FLIGHT, metavar="N")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.add_argument(
+        "--collector", choices=("usual", "seldom"), default="usual", help="seldom: as the command has it"
+    )
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--once", type=float, default=10.0, metavar="S", help="do not repeat what takes longer")
     parser.add_argument("--longest", type=float, default=120.0, metavar="S", help="leave out what takes longer")
@@ -128,7 +132,7 @@ def main() -> None:
         sys.exit(f"There is no picture without {DRAWS}: {environment.skipped[DRAWS]}")
     cores = Cores.choose()
     machine = describe(environment.versions)
-    print(f"{machine}\n{options.loop}, {options.rounds} rounds, {cores}.")
+    print(f"{machine}\n{options.loop}, collector {options.collector}, {options.rounds} rounds, {cores}.")
     with Nginx(cores.server) as nginx:
         benchmark = Benchmark(environment, Server(nginx.url, nginx.token_url), cores.client, options)
         try:
@@ -140,7 +144,7 @@ def main() -> None:
     print(f"CPU time from 32 in flight: {spread(by_in_flight, lambda point: point.in_flight >= 32)}")
     written = {
         "machine": machine,
-        "loop": options.loop,
+        "loop": f"{options.loop}, collector {options.collector}",
         "by_ids": [asdict(point) for point in by_ids],
         "by_in_flight": [asdict(point) for point in by_in_flight],
     }

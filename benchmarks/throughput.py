@@ -60,6 +60,7 @@ OUR_TRANSPORT = tuple(f"{HTTPX} over our transport, {loop}" for loop in ("asynci
 ROWS = (
     Row(OURS_ON_UVLOOP, _ours("--loop", "uvloop"), needs="uvloop"),
     Row(OURS_ON_ASYNCIO, _ours()),
+    Row("ours, as its command runs", _ours("--loop", "uvloop", "--collector", "seldom"), needs="uvloop"),
     Row("ours, uvloop, no audit trail", _ours("--loop", "uvloop", audit=False), needs="uvloop"),
     Row("ours, asyncio, no audit trail", _ours(audit=False)),
     Row("ours over stock httpx", _ours("--transport", "httpx")),
