@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Generator
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -27,7 +27,7 @@ def run_in_event_loop(main: Callable[[Unpack[Arguments]], Awaitable[T]], *argume
 
 
 @contextmanager
-def _collecting_seldom() -> Iterator[None]:
+def _collecting_seldom() -> Generator[None]:
     """Spare the collector work; a library must not, but a command has its process to itself."""
     usual = gc.get_threshold()
     gc.freeze()
