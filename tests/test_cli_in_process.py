@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 from dataclasses import replace
@@ -16,6 +17,7 @@ from genesys_media_async.cli import main
 from genesys_media_async.cli.exit_codes import MEANINGS, CommandFailed, ExitCode
 from genesys_media_async.cli.ids import read_ids
 from genesys_media_async.cli.lines import csv_line, encoder, json_line, url_line
+from genesys_media_async.cli.loop import YOUNG_OBJECTS, run_in_event_loop
 from genesys_media_async.cli.output import Output, open_target
 from genesys_media_async.cli.progress import Moment, bar, duration, json_object, log_line, progress_for
 from genesys_media_async.cli.report import Ended, Results, json_summary, summary
@@ -369,3 +371,20 @@ class TestTheEnd:
         assert ended(ServerError("x"), NotFound("x")).exit_code is ExitCode.FAILED_FOR_GOOD
         assert ended(NotFound("x"), interrupted=True).exit_code is ExitCode.INTERRUPTED
         assert ended(NotFound("x"), interrupted=True, trouble=lost).exit_code is ExitCode.OUTPUT_LOST
+
+
+async def young_objects() -> int:
+    return gc.get_threshold()[0]
+
+
+async def failing() -> None:
+    raise OSError("full")
+
+
+def test_the_garbage_collector_is_spared_work_for_as_long_as_a_command_runs():
+    usual, frozen = gc.get_threshold(), gc.get_freeze_count()
+    assert run_in_event_loop(young_objects) == YOUNG_OBJECTS
+    with pytest.raises(OSError, match="full"):
+        run_in_event_loop(failing)
+    assert gc.get_threshold() == usual
+    assert gc.get_freeze_count() == frozen
