@@ -159,9 +159,7 @@ class Api:
 
     async def record_unsent(self, subject: str, action: str, error: GenesysMediaError) -> None:
         """Leave the audit record of a request that was refused before it could be sent."""
-        written = self._record(subject, action, _Progress(), error)
-        if written is not None:
-            await written
+        await self._recorded(subject, action, _Progress(), error)
 
     async def _attempt(
         self, call: Call[T], progress: _Progress, tally: Tally
@@ -227,9 +225,7 @@ class Api:
                     self._governor.give_back(permit)
                     raise
         except AuthenticationError as error:
-            written = self._record(call.subject, call.action, progress, error)
-            if written is not None:
-                await written
+            await self._recorded(call.subject, call.action, progress, error)
             raise
         raise DeadlineExceeded("There was no permit, or no token, in time.")
 
@@ -292,6 +288,11 @@ class Api:
         if decision.delay > 0:
             await self._clock.sleep(decision.delay)
         return True
+
+    async def _recorded(self, subject: str, action: str, progress: _Progress, error: GenesysMediaError) -> None:
+        written = self._record(subject, action, progress, error)
+        if written is not None:
+            await written
 
     def _record_cut_off(self, call: Call[T], progress: _Progress) -> None:
         """Genesys may have generated a URL that nobody will see; the trail must not have a hole there."""

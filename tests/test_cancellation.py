@@ -73,6 +73,28 @@ def run_stepping(stop: Stop, clock: VirtualClock, main: Callable[[], Coroutine])
     return outcome
 
 
+def end_of(
+    retrieve: Callable[[], Coroutine], stop: Stop, clock: VirtualClock, simulator: Simulator, *, finds: int
+) -> str:
+    """Let a run be stopped, or find so many; return how it ended, with nothing left behind."""
+
+    async def main() -> str:
+        stop.victim = asyncio.create_task(retrieve())
+        try:
+            done = await stop.victim
+        except asyncio.CancelledError:
+            ended = "cancelled"
+        else:
+            assert done == finds
+            ended = "finished"
+        assert other_tasks() == set()
+        return ended
+
+    ended: str = run_stepping(stop, clock, main)
+    assert simulator.counts.in_flight == 0
+    return ended
+
+
 def eventful(clock: VirtualClock) -> Simulator:
     simulator = Simulator(SimulatorSettings(quota=None, latency=0.05, fault_seconds=1.0), clock=clock)
     simulator.script(
@@ -103,20 +125,7 @@ def run_and_cancel(at: int) -> tuple[int, str]:
         async with retriever:
             return len(await collect(retriever, (f"id-{n}" for n in range(6)), concurrency=3))
 
-    async def main() -> str:
-        stop.victim = asyncio.create_task(retrieve_six())
-        try:
-            done = await stop.victim
-        except asyncio.CancelledError:
-            ended = "cancelled"
-        else:
-            assert done == 6
-            ended = "finished"
-        assert other_tasks() == set()
-        return ended
-
-    ended = run_stepping(stop, clock, main)
-    assert simulator.counts.in_flight == 0
+    ended = end_of(retrieve_six, stop, clock, simulator, finds=6)
     records = [record for record in audit.events if isinstance(record, AttemptAudited) and record.attempt]
     assert len(records) == simulator.counts.api_requests, f"a request without its audit record at step {at}"
     return stop.steps, ended

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -36,8 +35,8 @@ from genesys_media_async.simulator import (
     SimulatorSettings,
 )
 from genesys_media_async.transports import HttpReply
-from tests.support import collect, other_tasks, settings_for
-from tests.test_cancellation import Stop, run_stepping
+from tests.support import collect, settings_for
+from tests.test_cancellation import Stop, end_of
 from tests.test_endpoints import ScriptedAssignment, codes, json_reply
 
 if TYPE_CHECKING:
@@ -437,6 +436,7 @@ def run_and_cancel(at: int) -> tuple[int, str]:
         url_styles={"recording": "cloudfront-policy"},
     )
     simulator = Simulator(simulated, clock=clock)
+    ids = [*conversations(simulator), *recordings(simulator)]
     audit = MemorySink()
     stop = Stop(at)
 
@@ -450,22 +450,10 @@ def run_and_cancel(at: int) -> tuple[int, str]:
             rng=random.Random(1),
         )
         async with retriever:
-            results = await collect(retriever, [*conversations(simulator), *recordings(simulator)], concurrency=2)
+            results = await collect(retriever, ids, concurrency=2)
             return len({result.file_id for result in results})
 
-    async def main() -> str:
-        stop.victim = asyncio.create_task(retrieve())
-        try:
-            await stop.victim
-        except asyncio.CancelledError:
-            ended = "cancelled"
-        else:
-            ended = "finished"
-        assert other_tasks() == set()
-        return ended
-
-    ended = run_stepping(stop, clock, main)
-    assert simulator.counts.in_flight == 0
+    ended = end_of(retrieve, stop, clock, simulator, finds=len(ids))
     records = [
         record
         for record in audit.events

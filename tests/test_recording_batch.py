@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import json
 import logging
@@ -54,8 +53,8 @@ from genesys_media_async.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from tests.support import collect, other_tasks, settings_for
-from tests.test_cancellation import Stop, run_stepping
+from tests.support import collect, settings_for
+from tests.test_cancellation import Stop, end_of
 from tests.test_endpoints import ScriptedAssignment, codes, json_reply
 
 if TYPE_CHECKING:
@@ -928,20 +927,7 @@ def run_and_cancel(at: int) -> tuple[int, str]:
         async with retriever:
             return len({result.file_id for result in await collect(retriever, conversations(6)(simulator))})
 
-    async def main() -> str:
-        stop.victim = asyncio.create_task(retrieve())
-        try:
-            done = await stop.victim
-        except asyncio.CancelledError:
-            ended = "cancelled"
-        else:
-            assert done == 6
-            ended = "finished"
-        assert other_tasks() == set()
-        return ended
-
-    ended = run_stepping(stop, clock, main)
-    assert simulator.counts.in_flight == 0
+    ended = end_of(retrieve, stop, clock, simulator, finds=6)
     records = [
         record
         for record in audit.events
