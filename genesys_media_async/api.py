@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import anyio
@@ -86,10 +86,11 @@ class Call(Generic[T_co]):
     redirects: bool = False
 
 
-class Answer(NamedTuple, Generic[T]):
+@value
+class Answer(Generic[T]):
     """What a call came to: exactly one of `value` and `error`. `latency` is the last exchange's, in seconds."""
 
-    value: T | None
+    value: T | None = field(repr=False)
     error: GenesysMediaError | None
     attempts: int
     latency: float
@@ -166,16 +167,18 @@ class Api:
     ) -> tuple[T | None, GenesysMediaError | None]:
         clock = self._clock
         # The fast path: everything an attempt needs is there, and nothing has to be waited for but the reply.
-        permit, token = self._governor.take(), self._tokens.peek()
+        sent = clock.monotonic()
+        permit, token = self._governor.take(sent), self._tokens.peek(sent)
         if permit is None or token is None:
             try:
                 permit, token = await self._wait_for(call, permit, progress)
             except GenesysMediaError as refusal:
                 return None, refusal
+            sent = clock.monotonic()
         progress.attempts += 1
         tally.sent += 1
         tally.in_flight += 1
-        sent, sent_at = clock.monotonic(), clock.wall()
+        sent_at = clock.wall()
         reply: HttpReply | None = None
         value: T | None = None
         error: GenesysMediaError | None = None
@@ -220,7 +223,7 @@ class Api:
                 if permit is None:
                     permit = await self._governor.acquire(deadline=progress.ends)
                 try:
-                    return permit, self._tokens.peek() or await self._tokens.bearer()
+                    return permit, await self._tokens.bearer()
                 except BaseException:
                     self._governor.give_back(permit)
                     raise

@@ -59,11 +59,10 @@ class Governor:
         """Return what can be said of the quota now."""
         return replace(self._account.state(self._clock.monotonic()), waiting=self.waiting)
 
-    def take(self) -> Permit | None:
-        """Return a permit if there is one for whoever asks now, without waiting; see `acquire`."""
+    def take(self, now: float) -> Permit | None:
+        """Return a permit if there is one for whoever asks now (monotonic seconds), without waiting; see `acquire`."""
         if self._waiters or self._spacing is not None:
             return None
-        now = self._clock.monotonic()
         return self._account.take(now) if self._paused_since is None else self._take(now)
 
     async def acquire(self, *, deadline: float) -> Permit:

@@ -138,10 +138,10 @@ class TokenManager:
         state = "none" if self._token is None else f"good for {self._token.hard_end - now:.0f} s"
         return f"<TokenManager: token {state}{', refreshing' if self._refreshing else ''}>"
 
-    def peek(self) -> str | None:
-        """Return the token if it is fresh, without waiting for anything."""
+    def peek(self, now: float) -> str | None:
+        """Return the token if it is fresh now (monotonic seconds), without waiting for anything."""
         token = self._token
-        return token.value if token is not None and self._clock.monotonic() < token.refresh_at else None
+        return token.value if token is not None and now < token.refresh_at else None
 
     async def bearer(self) -> str:
         """
@@ -149,7 +149,7 @@ class TokenManager:
 
         Raises `CredentialsRejected` if there is none to be had, `TokenUnavailable` if there is none for now.
         """
-        fresh = self.peek()
+        fresh = self.peek(self._clock.monotonic())
         if fresh is not None:
             return fresh
         async with self._changed:

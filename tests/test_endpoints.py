@@ -123,9 +123,9 @@ class TestTheSharedParts:
     def test_a_share_of_an_answer_keeps_what_was_spent_and_the_correlation_id(self) -> None:
         answer = Answer("a reply about many", None, 3, 0.25, "correlated")
         url = DownloadUrl.from_reply(b'{"url": "https://m.example/a", "expiresIn": 60}', sent_at=0.0)
-        assert share_of(answer, url) == (url, None, 3, 0.25, "correlated")
+        assert share_of(answer, url) == Answer(url, None, 3, 0.25, "correlated")
         error = NotFound("It is not there.")
-        assert share_of(answer, error) == (None, error, 3, 0.25, "correlated")
+        assert share_of(answer, error) == Answer(None, error, 3, 0.25, "correlated")
         assert error.correlation_id == "correlated"
 
     @pytest.mark.parametrize("template", ["files/{file_id}", "/files", "/files/{file_id}/{file_id}", "/{other}"])

@@ -105,7 +105,17 @@ class ScriptedAssignment:
         pass
 
     async def tell(self, request: MediaRequest, answer: Answer[Any], /, *, media_id: str | None = None) -> None:
-        self.results.append(MediaResult(request.file_id, *answer, media_id=media_id))
+        self.results.append(
+            MediaResult(
+                request.file_id,
+                answer.value,
+                answer.error,
+                answer.attempts,
+                answer.latency,
+                answer.correlation_id,
+                media_id,
+            )
+        )
 
 
 def told(endpoint: Endpoint, *replies: HttpReply, rule: ValidationRule = ANYTHING) -> ScriptedAssignment:

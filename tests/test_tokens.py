@@ -232,10 +232,10 @@ class TestAToken:
 
         async def main() -> None:
             async with login(clock) as it:
-                assert it.tokens.peek() is None
+                assert it.tokens.peek(clock.monotonic()) is None
                 first = await it.tokens.bearer()
                 assert [await it.tokens.bearer() for _ in range(100)] == [first] * 100
-                assert it.tokens.peek() == first
+                assert it.tokens.peek(clock.monotonic()) == first
                 assert len(it.host.requests) == 1
 
         clock.run(main())
@@ -457,7 +457,7 @@ class TestInvalidate:
                 old = await it.tokens.bearer()
                 for _ in range(1_000):
                     it.tokens.invalidate(old)
-                assert it.tokens.peek() is None
+                assert it.tokens.peek(clock.monotonic()) is None
                 assert set(await gather(it.tokens, 1_000)) == {f"{TOKEN_CANARY}-2"}
                 assert len(it.host.requests) == 2
 
@@ -472,7 +472,7 @@ class TestInvalidate:
                 it.tokens.invalidate(old)
                 new = await it.tokens.bearer()
                 it.tokens.invalidate(old)
-                assert it.tokens.peek() == new
+                assert it.tokens.peek(clock.monotonic()) == new
                 assert await it.tokens.bearer() == new
                 assert len(it.host.requests) == 2
 
@@ -697,7 +697,7 @@ class TestAFixedAccessToken:
 
         async def main() -> None:
             async with login(clock, client_id=None, client_secret=None, access_token="given-token") as it:
-                assert it.tokens.peek() == "given-token"
+                assert it.tokens.peek(clock.monotonic()) == "given-token"
                 await anyio.sleep(80_000)
                 assert await gather(it.tokens, 100) == ["given-token"] * 100
                 assert it.host.requests == []
@@ -719,7 +719,7 @@ class TestAFixedAccessToken:
                     assert (error.code, error.retryable) == ("access_token_rejected", False)
                     assert "given-token" not in str(error)
                     await anyio.sleep(80_000)
-                assert it.tokens.peek() is None
+                assert it.tokens.peek(clock.monotonic()) is None
                 assert it.host.requests == []
 
         clock.run(main())
@@ -868,7 +868,7 @@ class TokenLife(RuleBasedStateMachine):
         self, mood: str, life: float, delay: float, count: int, rejected: bool
     ) -> None:
         self.host.mood, self.host.life, self.host.delay = mood, life, delay
-        token = self.tokens.peek()
+        token = self.tokens.peek(self.clock.monotonic())
         if rejected and token is not None:
             self._reject(token)
         self.callers_ask(count)
@@ -897,10 +897,10 @@ class TokenLife(RuleBasedStateMachine):
         self._reject(token)
 
     def _reject(self, token: str) -> None:
-        fresh = self.tokens.peek()
+        fresh = self.tokens.peek(self.clock.monotonic())
         self.rejected.add(token)
         self.tokens.invalidate(token)
-        assert self.tokens.peek() == (None if fresh == token else fresh)
+        assert self.tokens.peek(self.clock.monotonic()) == (None if fresh == token else fresh)
         # Only the limit on tokens never accepted would end the game early; it has a test of its own.
         self.tokens.accepted()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 from urllib.parse import urlencode
 
@@ -156,7 +157,7 @@ class Recording:
         while True:
             answer = await assignment.ask(call)
             attempts += answer.attempts
-            answer = answer._replace(attempts=attempts)
+            answer = replace(answer, attempts=attempts)
             if answer.value is None or answer.value.recordings is not None:
                 break
             if not await polling.pause(answer.value.seconds):

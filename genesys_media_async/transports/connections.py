@@ -141,7 +141,7 @@ class Connections:
 
     async def _connect(self, origin: Origin, until: float) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(loop, self._buffer, on_gone=self._gone, on_lost=self._lost)
+        connection = Connection(self._buffer, now=loop.time, on_gone=self._gone, on_lost=self._lost)
         scope = asyncio.timeout_at(None if until == math.inf else until)
         try:
             options = self._tls_options(origin) if origin.tls else {}
