@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import ClassVar
 
-from .values import value
+from .values import value as value  # noqa: PLC0414 - exported: an event class of a user's own needs it
 
 JsonScalar = str | int | float | bool | None
 
@@ -29,7 +29,11 @@ class Outcome(StrEnum):
 
 @value
 class Event:
-    """Something that happened `at` that many seconds since 1970 UTC."""
+    """
+    Something that happened `at` that many seconds since 1970 UTC.
+
+    An event of your own, which an endpoint may `emit`, is a subclass with a `name` and decorated with `value`.
+    """
 
     name: ClassVar[str] = "event"
 
@@ -188,7 +192,11 @@ class QuotaResumed(Event):
 
 @value
 class QuotaLearnt(Event):
-    """Headers or a 429 taught another limit than the one in force: `allowed` requests in a window from now on."""
+    """
+    Another limit than before is in force: `allowed` requests in a window from now on.
+
+    Headers or a 429 taught it, or some windows have passed without a 429, after which a little more is tried.
+    """
 
     name: ClassVar[str] = "quota_learnt"
 

@@ -39,6 +39,7 @@ class Governor:
         self._clock = clock
         self._emit = emit
         self._account = QuotaAccount(limit.limit, limit.seconds) if limit else PauseOnly()
+        self._allowed = self._account.allowed
         self._waiters: deque[_Waiter] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -98,9 +99,8 @@ class Governor:
     def spend(self, permit: Permit, reading: Reading | None = None) -> None:
         """Give the permit of a request back that was sent, with what the reply's headers say of the quota."""
         account = self._account
-        allowed = account.allowed
         account.spend(permit, self._clock.monotonic(), reading)
-        if account.allowed != allowed:
+        if account.allowed != self._allowed:
             self._tell_learnt()
         if self._waiters:
             self._wake()
@@ -116,11 +116,11 @@ class Governor:
 
         `told` says that Genesys named the time.
         """
-        now, allowed = self._clock.monotonic(), self._account.allowed
+        now = self._clock.monotonic()
         if self._account.refuse(permit, now, pause, told=told):
             self._paused_since = now if self._paused_since is None else self._paused_since
             self._emit(QuotaPaused(at=self._clock.wall(), seconds=pause))
-        if self._account.allowed != allowed:
+        if self._account.allowed != self._allowed:
             self._tell_learnt()
         for waiter in self._waiters:
             if waiter.deadline < self._account.paused_until and not waiter.permit.done():
@@ -135,7 +135,7 @@ class Governor:
         return permit
 
     def _tell_learnt(self) -> None:
-        allowed = self._account.allowed
+        self._allowed = allowed = self._account.allowed
         if allowed is not None:
             self._emit(QuotaLearnt(at=self._clock.wall(), allowed=allowed))
 

@@ -412,6 +412,9 @@ class QuotaAccount:
         """Return whether a permit that is taken now is a probe, or None if there is none to take."""
         if now < self._paused_until:
             return None
+        if not self._taken:
+            # Nothing was sent yet: the first window has no beginning before this.
+            self._opened_at = now
         room, careful, window_over = self._room(now), now < self._careful_until, self._is_window_over(now)
         if (careful or (window_over and room <= 0)) and self._is_probing(now):
             return None

@@ -154,12 +154,11 @@ def _own_checks(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -
     for own_check in rule.checks:
         try:
             reason = own_check(url, request)
+            said = None if reason is None else str(reason)
         except Exception as error:  # noqa: BLE001 - a faulty check refuses one URL; it does not end the run
             return UrlRefused(f"The check {_name_of(own_check)} raised {type(error).__name__}.", code="check_failed")
-        if reason is not None:
-            return UrlRefused(
-                f"The check {_name_of(own_check)} refused it: {quotable(str(reason))}.", code="check_refused"
-            )
+        if said is not None:
+            return UrlRefused(f"The check {_name_of(own_check)} refused it: {quotable(said)}.", code="check_refused")
     return None
 
 

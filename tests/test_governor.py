@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import RateLimited
-from genesys_media_async.events import Event, QuotaPaused, QuotaResumed
+from genesys_media_async.events import Event, QuotaLearnt, QuotaPaused, QuotaResumed
 from genesys_media_async.governor import Governor
 from genesys_media_async.settings import QuotaLimit
 
@@ -415,6 +415,22 @@ class TestAnEvenPace:
                 await governor.acquire(deadline=FOREVER)
 
         clock.run(main())
+
+
+def test_a_limit_that_a_429_lowered_is_told_again_whenever_it_is_raised() -> None:
+    happened: list[Event] = []
+
+    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        for number in range(40):
+            await caller.send(pause=10 if number == 20 else None)
+        for _ in range(100):
+            await caller.send()
+            await anyio.sleep(5)
+
+    run(QuotaLimit(limit=30, seconds=10), main, happened=happened)
+    told = [event.allowed for event in happened if isinstance(event, QuotaLearnt)]
+    assert 0 < told[0] < 30
+    assert told == list(range(told[0], 31))
 
 
 def test_the_repr_says_who_waits_and_what_is_used() -> None:

@@ -460,6 +460,22 @@ def test_what_is_taken_for_granted_while_it_is_calm_changes_no_decision(kind: st
         world.run(Twins(int(named * limit), 5))
 
 
+def told_by(account: QuotaAccount, began: float) -> list[object]:
+    """What an account says of a quarter of a minute whose every reply tells that none but itself was counted."""
+    said: list[object] = []
+    for quarter in range(60):
+        now = began + quarter / 4
+        permit = account.take(now)
+        if permit is not None:
+            account.spend(permit, now + 0.125, Reading(1, 30, 60 - quarter // 4))
+        said += [permit is not None, account.state(now + 0.125), account.next_chance(now + 0.125) - began]
+    return said
+
+
+def test_it_makes_no_difference_for_how_long_the_machine_has_been_up() -> None:
+    assert told_by(QuotaAccount(30, 60), 0.0) == told_by(QuotaAccount(30, 60), 1_000_000.0)
+
+
 class AnyUseOfAnAccount(RuleBasedStateMachine):
     """Everything that may be done with permits, in any order, with any replies."""
 

@@ -38,11 +38,11 @@ from genesys_media_async.events import (
     WebhookDelivered,
     WebhookUndelivered,
     iso,
+    value,
 )
 from genesys_media_async.sinks import JsonLinesSink, Lanes, LoggingSink, MemorySink, MetricsSink, Sink
 from genesys_media_async.sinks.lanes import MOST_WAITING
 from genesys_media_async.sinks.metrics import MOST_NAMES, MOST_UNCOUNTED, Histogram
-from genesys_media_async.values import value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence

@@ -372,6 +372,14 @@ class TestChecksOfTheUsersOwn:
 
         assert reason(answer(), checks=(odd,)) in {"check_refused", "check_failed"}
 
+    def test_that_answer_with_what_has_no_text_refuse_and_raise_nothing(self) -> None:
+        class Unspeakable:
+            def __str__(self) -> str:
+                raise RuntimeError
+
+        checks: Any = (lambda url, request: Unspeakable(),)
+        assert reason(answer(), checks=checks) == "check_failed"
+
     def test_that_are_no_functions_are_called_by_their_type(self) -> None:
         class OnlyWav:
             def __call__(self, url: DownloadUrl, request: MediaRequest) -> str | None:
