@@ -163,7 +163,17 @@ QUOTA_KIND = Parameter(
 )
 
 Seconds = Annotated[str | None, Parameter(metavar="SECONDS")]
-Url = Annotated[str | None, Parameter(metavar="URL")]
+Region = Annotated[
+    str | None,
+    Parameter(metavar="NAME", help="Such as eu-central-1 or mypurecloud.de: us-east-1, or GENESYSCLOUD_REGION."),
+]
+BaseUrl = Annotated[
+    str | None,
+    Parameter(metavar="URL", help="The API where it does not follow from the region, or GENESYS_MEDIA_BASE_URL."),
+]
+LoginUrl = Annotated[
+    str | None, Parameter(metavar="URL", help="The login service likewise, or GENESYS_MEDIA_LOGIN_URL.")
+]
 Number = Annotated[str | None, Parameter(metavar="N")]
 Word = Annotated[str | None, Parameter(metavar="NAME")]
 
@@ -234,9 +244,9 @@ def retrieve(
     concurrency: Number = None,
     deadline: Seconds = None,
     timeout: Seconds = None,
-    region: Word = None,
-    base_url: Url = None,
-    login_url: Url = None,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    login_url: LoginUrl = None,
     audit: Annotated[str | None, AUDIT] = None,
     webhook: Annotated[str | None, WEBHOOK] = None,
     webhook_with_url: Annotated[bool, WEBHOOK_WITH_URL] = False,
@@ -265,12 +275,6 @@ def retrieve(
         What one call may take with all its attempts and waits: 600, or GENESYS_MEDIA_DEADLINE.
     timeout
         What one request may take: 30, or GENESYS_MEDIA_TIMEOUT.
-    region
-        Such as eu-central-1 or mypurecloud.de: us-east-1, or GENESYSCLOUD_REGION.
-    base_url
-        The API where it does not follow from the region, or GENESYS_MEDIA_BASE_URL.
-    login_url
-        The login service likewise, or GENESYS_MEDIA_LOGIN_URL.
     content_type
         A content type to accept, such as audio/*; may be repeated. Without it audio, video and images pass.
     host
@@ -322,9 +326,9 @@ def discover(
     quota: Annotated[str | None, QUOTA] = None,
     deadline: Seconds = None,
     timeout: Seconds = None,
-    region: Word = None,
-    base_url: Url = None,
-    login_url: Url = None,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    login_url: LoginUrl = None,
     progress: Annotated[Literal["log", "json", "none"], DISCOVER_PROGRESS] = "log",
 ) -> int:
     """
@@ -348,12 +352,6 @@ def discover(
         What one request may take with all its attempts and waits: 600, or GENESYS_MEDIA_DEADLINE.
     timeout
         What one attempt may take: 30, or GENESYS_MEDIA_TIMEOUT.
-    region
-        Such as eu-central-1 or mypurecloud.de: us-east-1, or GENESYSCLOUD_REGION.
-    base_url
-        The API where it does not follow from the region, or GENESYS_MEDIA_BASE_URL.
-    login_url
-        The login service likewise, or GENESYS_MEDIA_LOGIN_URL.
     """
     from .discover import Order
     from .discover import discover as carry_out
@@ -387,9 +385,9 @@ def doctor(
     json: bool = False,
     quota: Annotated[str | None, QUOTA] = None,
     timeout: Seconds = None,
-    region: Word = None,
-    base_url: Url = None,
-    login_url: Url = None,
+    region: Region = None,
+    base_url: BaseUrl = None,
+    login_url: LoginUrl = None,
 ) -> int:
     """
     Look whether everything is there that a run needs: network, token, clock, permissions, quota.
@@ -405,12 +403,6 @@ def doctor(
         Write one JSON object instead of a table.
     timeout
         What one request may take: 30, or GENESYS_MEDIA_TIMEOUT.
-    region
-        Such as eu-central-1 or mypurecloud.de: us-east-1, or GENESYSCLOUD_REGION.
-    base_url
-        The API where it does not follow from the region, or GENESYS_MEDIA_BASE_URL.
-    login_url
-        The login service likewise, or GENESYS_MEDIA_LOGIN_URL.
     """
     from .doctor import Order
     from .doctor import doctor as carry_out
