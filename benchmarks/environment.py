@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +51,7 @@ def prepare(directory: Path = DEFAULT_DIRECTORY, *, go: bool = False, more: tupl
         stamp.write_text(json.dumps(made))
     project = [str(PROJECT), (PROJECT / "pyproject.toml").read_text()]
     if made["project"] != project:
-        pip_install(python, "--editable", f"{PROJECT}[{','.join(_extras())}]")
+        _install_project(python)
         made["project"] = project
     for package in wanted:
         if package not in made["installed"]:
@@ -74,6 +73,13 @@ def prepare(directory: Path = DEFAULT_DIRECTORY, *, go: bool = False, more: tupl
     return Environment(directory, python, go_peer, versions, skipped)
 
 
+def _install_project(python: Path) -> None:
+    try:
+        pip_install(python, "--editable", f"{PROJECT}[fast]")
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"The project cannot be installed: {last_words(error.stderr)}.") from None
+
+
 def pip_install(python: Path, *arguments: str) -> None:
     """Install into the environment of `python`. Raises `CalledProcessError` with what pip said."""
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
@@ -84,11 +90,6 @@ def last_words(text: str) -> str:
     """Return the last line that says something, which is where programs say what went wrong."""
     lines = [line.strip(" |+-\t") for line in text.splitlines()]
     return next((line for line in reversed(lines) if line), "no reason given")
-
-
-def _extras() -> list[str]:
-    described = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-    return [extra for extra in ("simulator", "fast") if extra in described["project"]["optional-dependencies"]]
 
 
 def _versions(python: Path) -> dict[str, str]:

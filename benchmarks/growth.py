@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from command_line import at_least_one, duration, exit_code, parse, writable
 from environment import DEFAULT_DIRECTORY, Environment, prepare
 from machine import Cores, describe
 from runner import Measured, Peer, PeerFailed, Server, raise_file_limit, run_peer
@@ -108,22 +109,22 @@ def spread(points: Sequence[Point], at_least: Callable[[Point], bool]) -> str:
     return f"±{(max(times) - min(times)) / (max(times) + min(times)):.0%}"
 
 
-def main() -> None:
-    """Print the tables and draw the picture."""
+def main() -> int:
+    """Print the tables, draw the picture, and return the exit code."""
     parser = argparse.ArgumentParser(description="CPU time and memory as the work grows.")
-    parser.add_argument("--ids", type=int, nargs="*", default=IDS, metavar="N")
-    parser.add_argument("--in-flight", type=int, nargs="*", default=IN_FLIGHT, metavar="N")
+    parser.add_argument("--ids", type=at_least_one, nargs="*", default=IDS, metavar="N")
+    parser.add_argument("--in-flight", type=at_least_one, nargs="*", default=IN_FLIGHT, metavar="N")
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     parser.add_argument(
         "--collector", choices=("usual", "seldom"), default="usual", help="seldom: as the command has it"
     )
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--once", type=float, default=10.0, metavar="S", help="do not repeat what takes longer")
-    parser.add_argument("--longest", type=float, default=120.0, metavar="S", help="leave out what takes longer")
-    parser.add_argument("--picture", type=Path, metavar="FILE.svg")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--rounds", type=at_least_one, default=3, metavar="N")
+    parser.add_argument("--once", type=duration, default=10.0, metavar="S", help="do not repeat what takes longer")
+    parser.add_argument("--longest", type=duration, default=120.0, metavar="S", help="leave out what takes longer")
+    parser.add_argument("--picture", type=writable, metavar="FILE.svg")
+    parser.add_argument("--json", type=writable, metavar="FILE")
     parser.add_argument("--environment", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR")
-    options = parser.parse_args()
+    options = parse(parser)
     if find_nginx() is None:
         sys.exit("There is no nginx here: apt-get install nginx.")
     raise_file_limit()
@@ -153,7 +154,9 @@ def main() -> None:
         options.json.write_text(numbers)
     if options.picture:
         subprocess.run([environment.python, DRAW, options.picture], input=numbers, text=True, check=True)
+    points = [*by_ids, *by_in_flight]
+    return exit_code(measured=bool(points), errors=sum(run.errors for point in points for run in point.runs))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

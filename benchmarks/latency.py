@@ -9,6 +9,9 @@ The ideal is what is in flight divided by the delay: each connection sends its n
 reply is there. A core may not be able to do so many: its limit is one second divided by the CPU time that an id took in
 the same run, and a row that has used nearly all of its core has reached it. The share is that of the lower of both.
 
+p50 and p99 are the time from an id being taken to its being done, audit line written and result in hand, which for
+every client is the same; so many in flight take no longer than their number divided by the rate, on average.
+
 Each run is bounded by time: after a warm-up, whole turns of all connections are measured for `--seconds`, while
 requests go on before and after. A run that has not ended after five times as long and five seconds more is given up,
 and its row left out, which the report says. The server runs on a core of its own; where it was busy for more than nine
@@ -25,6 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
+from command_line import at_least_one, chosen, duration, exit_code, parse, writable
 from environment import DEFAULT_DIRECTORY, Environment, prepare
 from machine import Cores, describe
 from runner import Measured, Peer, PeerFailed, Server, raise_file_limit, run_peer
@@ -67,12 +71,16 @@ class Case:
         """Ids a second."""
         return median(run.rate for run in self.runs)
 
+    @property
+    def errors(self) -> int:
+        """How many answers were wrong, in all rounds together."""
+        return sum(run.errors for run in self.runs)
+
     def line(self) -> str:
         """Return the table's line."""
         marks = []
-        errors = sum(run.errors for run in self.runs)
-        if errors:
-            marks.append(f"**{errors:,} errors**")
+        if self.errors:
+            marks.append(f"**{self.errors:,} errors**")
         if median(self.server_busy) > BUSY:
             marks.append(f"server {median(self.server_busy):.0%} busy")
         cells = (
@@ -131,18 +139,18 @@ def measure(benchmark: Benchmark, cases: list[Case], rounds: int) -> list[str]:
     return skipped
 
 
-def main() -> None:
-    """Print a row for each client and number in flight."""
+def main() -> int:
+    """Print a row for each client and number in flight, and return the exit code."""
     parser = argparse.ArgumentParser(description="How much of what a delay allows is reached.")
-    parser.add_argument("--delay", type=float, default=0.05, metavar="S")
-    parser.add_argument("--in-flight", type=int, nargs="+", default=IN_FLIGHT, metavar="N")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="how long each run is measured")
+    parser.add_argument("--delay", type=duration, default=0.05, metavar="S")
+    parser.add_argument("--in-flight", type=at_least_one, nargs="+", default=IN_FLIGHT, metavar="N")
+    parser.add_argument("--rounds", type=at_least_one, default=3, metavar="N")
+    parser.add_argument("--seconds", type=duration, default=1.0, metavar="S", help="how long each run is measured")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="the rows whose names have one of these words")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=writable, metavar="FILE")
     parser.add_argument("--environment", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR")
-    options = parser.parse_args()
-    names = [name for name in PEERS if not options.only or any(word.lower() in name.lower() for word in options.only)]
+    options = parse(parser)
+    names = chosen(PEERS, options.only)
     raise_file_limit()
     environment, cores = prepare(options.environment, go=any("Go" in name for name in names)), Cores.choose()
     machine = describe(environment.versions)
@@ -164,9 +172,8 @@ def main() -> None:
     if options.json:
         written = {"machine": machine, "delay": options.delay, "cases": [asdict(each) for each in cases]}
         options.json.write_text(json.dumps(written, indent=1) + "\n")
-    if not cases:
-        sys.exit("Nothing was measured.")
+    return exit_code(measured=bool(cases), errors=sum(case.errors for case in cases))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

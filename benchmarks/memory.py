@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+from command_line import at_least_one
 
 from genesys_media_async import JsonLinesSink, MediaRetriever, Settings
 from genesys_media_async.simulator import Simulator, SimulatorSettings
@@ -92,7 +93,7 @@ async def measure(count: int, audit_file: Path) -> dict[str, float]:
 def main() -> None:
     """Measure each size in a process of its own and print what was measured."""
     parser = argparse.ArgumentParser(description="Resident memory over a growing number of ids.")
-    parser.add_argument("--ids", type=int, nargs="+", default=SIZES, metavar="N")
+    parser.add_argument("--ids", type=at_least_one, nargs="+", default=SIZES, metavar="N")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

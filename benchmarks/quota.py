@@ -44,6 +44,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import backoff
 from aiolimiter import AsyncLimiter
+from command_line import at_least_one
 
 from genesys_media_async import MediaRetriever, QuotaLimit, Settings, ValidationRule
 from genesys_media_async.clock import SystemClock, VirtualClock
@@ -450,10 +451,10 @@ def print_real(options: argparse.Namespace) -> None:
 def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description="A quota spent by one strategy after another.")
-    parser.add_argument("--requests", type=int, default=3_000, metavar="N")
-    parser.add_argument("--workers", type=int, default=50, metavar="N")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="the first seed")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how many; the median is printed")
+    parser.add_argument("--requests", type=at_least_one, default=3_000, metavar="N")
+    parser.add_argument("--workers", type=at_least_one, default=50, metavar="N")
+    parser.add_argument("--seed", type=at_least_one, default=1, metavar="N", help="the first seed")
+    parser.add_argument("--seeds", type=at_least_one, default=3, metavar="N", help="how many; the median is printed")
     parser.add_argument(
         "--real", action=argparse.BooleanOptionalAction, default=True, help="half a minute of real time"
     )

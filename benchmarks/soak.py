@@ -19,6 +19,7 @@ import time
 from collections import Counter
 
 import anyio
+from command_line import at_least_one
 
 from genesys_media_async import MediaRetriever, Settings
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
@@ -79,8 +80,8 @@ async def soak(count: int, concurrency: int) -> list[str]:
 def main() -> None:
     """Print a row for each concurrency."""
     parser = argparse.ArgumentParser(description="Every id has its one result, under every fault at once.")
-    parser.add_argument("--ids", type=int, default=20_000, metavar="N")
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[4, 16, 64], metavar="N")
+    parser.add_argument("--ids", type=at_least_one, default=20_000, metavar="N")
+    parser.add_argument("--concurrency", type=at_least_one, nargs="+", default=[4, 16, 64], metavar="N")
     options = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}")
     print()

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from command_line import at_least_one
 
 from genesys_media_async import MediaRetriever, QuotaLimit, Settings, VirtualClock
 from genesys_media_async.endpoints import Recording, RecordingBatch
@@ -146,7 +147,7 @@ async def patiently(clock: VirtualClock, http: httpx.AsyncClient, method: str, p
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="What a recording's URL costs, by the way it is asked for.")
-    parser.add_argument("--recordings", type=int, default=10_000, metavar="N")
+    parser.add_argument("--recordings", type=at_least_one, default=10_000, metavar="N")
     count = parser.parse_args().recordings
     print("| source | URLs | requests | requests per URL | time, s | what the jobs take, s |")
     print("| :-- | --: | --: | --: | --: | --: |")

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
+from command_line import at_least_one, parse, writable
 from environment import DEFAULT_DIRECTORY, PROJECT, last_words, pip_install, prepare
 from machine import Cores, describe, pinned
 from servers import SlowServer
@@ -179,10 +180,10 @@ class Candidate:
 def main() -> None:
     """Print a line for each library."""
     parser = argparse.ArgumentParser(description="What it costs to begin.")
-    parser.add_argument("--runs", type=int, default=20, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--runs", type=at_least_one, default=20, metavar="N")
+    parser.add_argument("--json", type=writable, metavar="FILE")
     parser.add_argument("--environment", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR")
-    options = parser.parse_args()
+    options = parse(parser)
     environment, cores = prepare(options.environment), Cores.choose()
     machine = describe(environment.versions)
     print(f"{machine}\n{options.runs} interpreters each, {cores}.\n")

@@ -58,7 +58,7 @@ async def main(options: Options) -> None:
             async for result in results:
                 count(tally, result)
                 if window is not None:
-                    window.count(result.latency)
+                    window.count(result.file_id)
 
     async with AsyncExitStack() as stack:
         if options.rest.transport == "httpx":

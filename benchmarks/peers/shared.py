@@ -20,7 +20,6 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count as numbers
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -146,7 +145,9 @@ class Window:
     def __init__(self, options: Options) -> None:
         self.measurement = Measurement()
         self.latencies: list[float] = []
+        """Of what was measured: seconds from an id being taken to its being done."""
         self._options = options
+        self._taken_at: dict[str, float] = {}
         self._answers = 0
         self._looks_at = options.warm_up
         self._ends_at: float | None = None
@@ -154,15 +155,21 @@ class Window:
 
     def ids(self) -> Iterator[str]:
         """Yield ids until the last turn is over."""
-        return takewhile(lambda _: not self._is_over, map(file_id_of, numbers()))
+        for number in numbers():
+            if self._is_over:
+                return
+            file_id = file_id_of(number)
+            self._taken_at[file_id] = time.perf_counter()
+            yield file_id
 
-    def count(self, latency: float) -> None:
-        """Take note of an answer."""
+    def count(self, file_id: str) -> None:
+        """Take note of an id that is done."""
+        taken_at = self._taken_at.pop(file_id)
         if self._is_over:
             return
         self._answers += 1
         if self._ends_at is not None:
-            self.latencies.append(latency)
+            self.latencies.append(time.perf_counter() - taken_at)
         if self._answers == self._looks_at:
             self._looks_at += self._options.in_flight
             self._end_turn()
@@ -268,7 +275,7 @@ class Pipeline:
         if self._audit is not None:
             self._write_audit_line(file_id, outcome, status, latency, correlation_id)
         if self.window is not None:
-            self.window.count(latency)
+            self.window.count(file_id)
 
     def _write_audit_line(
         self, file_id: str, outcome: str, status: int, latency: float, correlation_id: str | None
@@ -338,7 +345,12 @@ class Token:
 
 
 class TokenCache:
-    """Asks for a token when there is none that is fresh; `fetch` returns the login service's reply."""
+    """
+    Asks for a token when there is none that is fresh; `fetch` returns the login service's reply.
+
+    `get` it once before there are workers: of those who wait for it, the lock lets one through in each turn of the
+    loop.
+    """
 
     def __init__(self, fetch: Callable[[], Awaitable[bytes]]) -> None:
         self._fetch = fetch

@@ -25,6 +25,7 @@ async def main(options: Options) -> None:
                 return granted
 
         tokens = TokenCache(fetch)
+        await tokens.get()
 
         async def ask(file_id: str) -> None:
             # Encoded already: aiohttp need not look for what to quote.

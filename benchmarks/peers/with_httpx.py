@@ -42,6 +42,7 @@ async def main(options: Options) -> None:
             return response.content
 
         tokens = TokenCache(fetch)
+        await tokens.get()
 
         async def ask(file_id: str) -> None:
             url, payload = pipeline.url_of(file_id), pipeline.payload(file_id)

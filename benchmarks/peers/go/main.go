@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"runtime/debug"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,21 +95,19 @@ func (cache *tokenCache) get(ctx context.Context) (string, error) {
 	return cache.value, nil
 }
 
-// metrics belong to one worker, so that nobody waits for them; they are added up at the end.
+// metrics belong to one worker, so that nobody waits for them; they are added up at the end. The times, of what is
+// measured in a window, are seconds from an id being taken to its being done.
 type metrics struct {
 	latency    [buckets]int
-	measured   int
 	answers    int
 	errors     int
 	firstError string
+	times      []float64
 }
 
-func (own *metrics) count(latency time.Duration, problem error, isMeasured bool) {
-	if isMeasured {
-		bucket := int(math.Ceil(math.Log(math.Max(latency.Seconds(), 1e-6)/1e-6) / math.Log(1.05)))
-		own.latency[min(max(bucket, 0), buckets-1)]++
-		own.measured++
-	}
+func (own *metrics) count(latency time.Duration, problem error) {
+	bucket := int(math.Ceil(math.Log(math.Max(latency.Seconds(), 1e-6)/1e-6) / math.Log(1.05)))
+	own.latency[min(max(bucket, 0), buckets-1)]++
 	own.answers++
 	if problem != nil {
 		own.errors++
@@ -122,16 +121,20 @@ func (own *metrics) add(other *metrics) {
 	for bucket, number := range other.latency {
 		own.latency[bucket] += number
 	}
-	own.measured += other.measured
 	own.answers += other.answers
 	own.errors += other.errors
 	if own.firstError == "" {
 		own.firstError = other.firstError
 	}
+	own.times = append(own.times, other.times...)
 }
 
 func (own *metrics) percentile(share float64) float64 {
-	wanted, seen := int(math.Ceil(share*float64(own.measured))), 0
+	if len(own.times) > 0 {
+		sort.Float64s(own.times)
+		return own.times[int(share*float64(len(own.times)))]
+	}
+	wanted, seen := int(math.Ceil(share*float64(own.answers))), 0
 	for bucket, number := range own.latency {
 		if seen += number; seen >= wanted {
 			return 1e-6 * math.Pow(1.05, float64(bucket))
@@ -193,7 +196,7 @@ func (r *retriever) retrieve(ctx context.Context, fileID string, own *metrics) {
 	sent := time.Now()
 	status, correlationID, err := r.ask(ctx, fileID, &sent)
 	latency := time.Since(sent)
-	own.count(latency, err, r.window == nil || r.window.count())
+	own.count(latency, err)
 	if r.audit == nil {
 		return
 	}
@@ -309,7 +312,11 @@ func (r *retriever) run(ctx context.Context, workers int, first, end int64) *met
 				if number >= end || r.window != nil && r.window.isOver.Load() {
 					return
 				}
+				taken := time.Now()
 				r.retrieve(ctx, fmt.Sprintf("00000000-0000-4000-8000-%012d", number), &counted[worker])
+				if r.window != nil && r.window.count() {
+					counted[worker].times = append(counted[worker].times, time.Since(taken).Seconds())
+				}
 			}
 		}()
 	}
