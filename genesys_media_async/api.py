@@ -171,8 +171,9 @@ class Api:
         permit, token = self._governor.take(sent), self._tokens.peek(sent)
         if permit is None or token is None:
             try:
-                permit, token = await self._wait_for(call, permit, progress)
+                permit, token = await self._wait_for(permit, progress)
             except GenesysMediaError as refusal:
+                await self._recorded(call.subject, call.action, _Progress(), refusal)
                 return None, refusal
             sent = clock.monotonic()
         progress.attempts += 1
@@ -180,6 +181,7 @@ class Api:
         tally.in_flight += 1
         sent_at = clock.wall()
         reply: HttpReply | None = None
+        owed: Permit | None = permit
         value: T | None = None
         error: GenesysMediaError | None = None
         try:
@@ -195,6 +197,7 @@ class Api:
             else:
                 self._refusals_in_a_row = 0
                 self._governor.spend(permit, Reading.from_headers(reply.headers))
+            owed = None
             value = self._read(call, reply, sent_at)
         except GenesysMediaError as failure:
             error = failure
@@ -204,9 +207,9 @@ class Api:
             raise
         finally:
             tally.in_flight -= 1
-            if reply is None:
-                # Genesys may have counted it all the same.
-                self._governor.spend(permit)
+            if owed is not None:
+                # There is no reply, or none that can be read; Genesys may have counted the request all the same.
+                self._governor.spend(owed)
         if isinstance(error, Unauthorized):
             self._tokens.invalidate(token)
         elif reply is not None:
@@ -217,19 +220,15 @@ class Api:
             await written
         return value, error
 
-    async def _wait_for(self, call: Call[T], permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
-        try:
-            with anyio.move_on_after(progress.ends - self._clock.monotonic()):
-                if permit is None:
-                    permit = await self._governor.acquire(deadline=progress.ends)
-                try:
-                    return permit, await self._tokens.bearer()
-                except BaseException:
-                    self._governor.give_back(permit)
-                    raise
-        except AuthenticationError as error:
-            await self._recorded(call.subject, call.action, progress, error)
-            raise
+    async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
+        with anyio.move_on_after(progress.ends - self._clock.monotonic()):
+            if permit is None:
+                permit = await self._governor.acquire(deadline=progress.ends)
+            try:
+                return permit, await self._tokens.bearer()
+            except BaseException:
+                self._governor.give_back(permit)
+                raise
         raise DeadlineExceeded("There was no permit, or no token, in time.")
 
     def _is_out_of_time(self, error: GenesysMediaError, progress: _Progress) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from .api import outcome_of
 from .errors import InvalidRequest, TokenUnavailable
 from .events import AttemptAudited, Outcome, RetrievalFinished
-from .models import DownloadUrl, MediaRequest, MediaResult
+from .models import DownloadUrl, MediaRequest, MediaResult, text_of
 from .tally import Statistics, Tally
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Run:
             return [await self.refuse(file_id, error)]
         results: list[MediaResult] = []
         await self.engine.endpoint.retrieve((request,), Errand(self, results.append))
-        self.require_answer(file_id, results)
+        self.require_answer(request.file_id, results)
         return results
 
     def require_answer(self, file_id: str, results: list[MediaResult]) -> None:
@@ -139,8 +139,9 @@ class Run:
 
     async def refuse(self, file_id: str, error: InvalidRequest) -> MediaResult:
         """Record that an id cannot be asked for."""
-        await self.engine.api.record_unsent(str(file_id), self.engine.endpoint.action, error)
-        result = MediaResult(str(file_id), error=error)
+        text = text_of(file_id)
+        await self.engine.api.record_unsent(text, self.engine.endpoint.action, error)
+        result = MediaResult(text, error=error)
         self.finish(result)
         return result
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
@@ -88,11 +88,13 @@ class MediaRequest:
     form: str = "fileId"
 
     def __post_init__(self) -> None:
+        if type(self.file_id) is not str:
+            object.__setattr__(self, "file_id", plain(self.file_id))
         if "/" in self.form or not _is_plain(self.file_id):
             _check_file_id(self.file_id, self.form)
         check_life(self.expires_in)
         if self.access_level is not None:
-            check_access_level(self.access_level)
+            object.__setattr__(self, "access_level", check_access_level(self.access_level))
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -104,6 +106,23 @@ class MediaRequest:
         # None of the characters that an id or a level may have needs escaping.
         level = "" if self.access_level is None else f',"accessLevel":"{self.access_level}"'
         return f'{{"fileId":"{self.file_id}","expiresIn":{self.expires_in}{level}}}'.encode()
+
+
+def plain(given: object) -> str:
+    """
+    Return an id as plain text, and what is no text as it is, to be refused.
+
+    A subclass of `str`, an enum's member for one, may be formatted as something else than the characters it has.
+    """
+    return str.__str__(given) if isinstance(given, str) else cast("str", given)
+
+
+def text_of(given: object) -> str:
+    """Return as text what was given for an id; never raises."""
+    try:
+        return str(plain(given))
+    except Exception:  # noqa: BLE001 - whatever it is, it is refused, and the refusal has to name it
+        return f"<{type(given).__name__}>"
 
 
 def _check_file_id(file_id: object, form: str) -> None:
@@ -155,7 +174,7 @@ def check_access_level(access_level: object) -> str:
             code="invalid_access_level",
             advice=f"It has to be a word of at most {LONGEST_ACCESS_LEVEL} of A-Z a-z 0-9 . _ : -.",
         )
-    return access_level
+    return str.__str__(access_level)
 
 
 @value

@@ -93,7 +93,8 @@ class Pool(Generic[Item, Result]):
             self._source = iter(self._items)
         self._task_group = await anyio.create_task_group().__aenter__()
         if self._reader is not None:
-            self._task_group.start_soon(self._reader.run)
+            self._working += 1
+            self._task_group.start_soon(self._run_reader, self._reader)
         for _ in range(self._concurrency):
             self._start_worker()
         return self
@@ -126,15 +127,22 @@ class Pool(Generic[Item, Result]):
         """Return the result that was told first of those in `ready`, where there is one."""
         result = self.ready.popleft()
         if self._waiting_for_room and len(self.ready) <= self._concurrency:
-            waiter = self._waiting_for_room.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+            self._make_room()
         return result
+
+    def take_back(self, result: Result) -> None:
+        """Let a result that was taken be the next to be taken."""
+        self.ready.appendleft(result)
 
     def tell(self, result: Result) -> None:
         """Hand a result over."""
         self.ready.append(result)
         self._arrived.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Take no more items; what is under way is finished and handed over, then the iteration raises `error`."""
+        self._failure = self._failure or error
+        self.stop()
 
     def stop(self) -> None:
         """Take no more items; what is under way is finished and handed over, then the iteration ends."""
@@ -175,10 +183,20 @@ class Pool(Generic[Item, Result]):
                         break
                     await self._work(batch)
                 except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
-                    self._failure = self._failure or error
-                    self.stop()
+                    self.fail(error)
+                except asyncio.CancelledError as error:
+                    self.fail(_cancelled_by_itself(error, "work"))
                 if len(self.ready) > self._concurrency:
                     await self._room()
+        finally:
+            self._working -= 1
+            self._arrived.set()
+
+    async def _run_reader(self, reader: _Reader[Item]) -> None:
+        try:
+            await reader.run()
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.fail(error)
         finally:
             self._working -= 1
             self._arrived.set()
@@ -187,7 +205,21 @@ class Pool(Generic[Item, Result]):
         if self._batch_size == 1:
             item = next(self._source, _END)
             return () if item is _END else (item,)
-        return tuple(islice(self._source, self._batch_size))
+        batch: list[Item] = []
+        try:
+            batch.extend(islice(self._source, self._batch_size))
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.fail(error)
+        return tuple(batch)
+
+    def _make_room(self) -> None:
+        """Let a work go on that waits, and all of them if nothing is left to take: works that rested may be more."""
+        while self._waiting_for_room:
+            waiter = self._waiting_for_room.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                if self.ready:
+                    break
 
     async def _room(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -199,8 +231,8 @@ class _Reader(Generic[Item]):
     """
     Reads an async source in one task from beginning to end, an item at a time, and only when a worker wants one.
 
-    A generator may hold a cancel scope or a task group open over its yields, which have to be left by the task that
-    entered them.
+    A generator may hold a cancel scope or a task group open over its yields. These have to be left by the task that
+    entered them, and before any scope that was entered earlier.
     """
 
     def __init__(self, source: AsyncIterator[Item]) -> None:
@@ -209,14 +241,20 @@ class _Reader(Generic[Item]):
         self._lock = asyncio.Lock()
         self._order: asyncio.Future[Item | Literal[_End.END]] | None = None
         self._ordered = asyncio.Event()
+        self._reading = False
+        self._stopped = False
         self._ended = False
 
     def stop(self) -> None:
         """Read no more."""
-        self._scope.cancel()
+        self._stopped = True
+        if self._reading:
+            self._scope.cancel()
+        else:
+            self._ordered.set()
 
     async def take(self, most: int) -> tuple[Item, ...]:
-        """Wait for an item, and a little for each further one; none means that the source has ended."""
+        """Wait for an item, and a little for each further one; none means that the source has ended, or failed."""
         batch: list[Item] = []
         # One worker at a time, so that what trickles in makes one full batch and not many with an item each.
         async with self._lock:
@@ -231,8 +269,6 @@ class _Reader(Generic[Item]):
                 elif not (await asyncio.wait({self._order}, timeout=LINGER))[0]:
                     # What comes of the order is the first item of the next batch.
                     break
-                elif self._order.exception() is not None:
-                    break
                 order, self._order = self._order, None
                 item = order.result()
                 if item is _END:
@@ -241,36 +277,52 @@ class _Reader(Generic[Item]):
         return tuple(batch)
 
     async def run(self) -> None:
-        """Read until the source ends, or `stop`; its exception is raised where the next item is awaited."""
-        failure: Exception | None = None
+        """Read until the source ends, or `stop`. Raises what the source raises."""
         try:
             with self._scope:
-                await self._read()
-        except Exception as error:  # noqa: BLE001 - raised by `take`
-            failure = error
+                try:
+                    await self._read()
+                finally:
+                    await self._close()
         finally:
             self._ended = True
             if self._order is not None and not self._order.done():
-                if failure is None:
-                    self._order.set_result(_END)
-                else:
-                    self._order.set_exception(failure)
-            source: object = self._source
-            if isinstance(source, AsyncGenerator):
-                # Left alone, it is ended by the event loop, some time, in a task of its own.
-                with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
-                    await source.aclose()
+                self._order.set_result(_END)
 
     async def _read(self) -> None:
         while True:
             await self._ordered.wait()
             self._ordered.clear()
+            if self._stopped:
+                return
+            self._reading = True
             try:
                 item = await anext(self._source)
             except StopAsyncIteration:
                 return
+            except asyncio.CancelledError as error:
+                raise _cancelled_by_itself(error, "source") from None
+            finally:
+                self._reading = False
             if self._order is not None and not self._order.done():
                 self._order.set_result(item)
+
+    async def _close(self) -> None:
+        source: object = self._source
+        if isinstance(source, AsyncGenerator):
+            # Left alone, it is ended by the event loop, some time, in a task of its own. No scope is entered for it:
+            # the generator's own have to be the innermost.
+            self._scope.shield = True
+            self._scope.deadline = anyio.current_time() + CLOSE_PATIENCE
+            await source.aclose()
+
+
+def _cancelled_by_itself(error: asyncio.CancelledError, what: str) -> RuntimeError:
+    """Return what it means that a work or the source ends with a cancellation; raise it if it is the run's own."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    return RuntimeError(f"The {what} was cancelled from within, which nobody had asked for.")
 
 
 async def leave(task_group: TaskGroup, error: BaseException | None) -> bool | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .engine import Errand, Run
-from .errors import InvalidRequest
-from .models import MediaRequest, MediaResult
+from .errors import EvidenceLost, InvalidRequest
+from .models import MediaRequest, MediaResult, plain
 from .pool import Pool
 from .retry import RetryBudget
 from .tally import Tally
@@ -49,23 +49,27 @@ class Retrieval:
         self._tally = Tally()
         self._run = Run(engine, options, self._tally, RetryBudget(settings.retry.budget), rest=self._pool.resting)
         self._errand = Errand(self._run, self._put)
-        # What the ids that are being asked for have come to so far, and how often they were met again meanwhile.
+        # What the ids that are being asked for have come to so far, and what those wait for that are given once more.
         self._under_way: dict[str, list[MediaResult]] = {}
-        self._met_again: Counter[str] = Counter()
+        self._ends: dict[str, asyncio.Event] = {}
         # Two halves, the older of which is forgotten whole: a dict is slow to give up its first entry.
         self._recent: dict[str, Sequence[MediaResult]] = {}
         self._earlier: dict[str, Sequence[MediaResult]] = {}
         self._started_at = engine.clock.monotonic()
+        self._entered = False
 
     def __repr__(self) -> str:
         tally = self._tally
         return f"<Retrieval: {tally.succeeded} retrieved, {tally.failed} failed, {tally.in_flight} in flight>"
 
     async def __aenter__(self) -> Self:
+        if self._entered:
+            raise RuntimeError("This run was entered before: begin another one by retrieve_many.")
+        self._entered = True
         await self._engine.first_token(self._start_patience)
         self._started_at = self._engine.clock.monotonic()
-        self._engine.running.append(self._tally)
         await self._pool.__aenter__()
+        self._engine.running.append(self._tally)
         return self
 
     async def __aexit__(
@@ -85,7 +89,14 @@ class Retrieval:
         if not self._is_stale(result):
             return result
         # The consumer was slower than the URL lives: what it gets must not be dead on arrival.
-        fresh = await self._run.retrieve_one(result.file_id)
+        try:
+            fresh = await self._run.retrieve_one(result.file_id)
+        except EvidenceLost as error:
+            self._pool.fail(error)
+            fresh = [MediaResult(result.file_id, error=error, media_id=result.media_id)]
+        except BaseException:
+            self._pool.take_back(result)
+            raise
         newest = next((each for each in fresh if each.media_id == result.media_id), fresh[0])
         if not newest.ok:
             self._tally.succeeded -= 1
@@ -102,25 +113,37 @@ class Retrieval:
 
     async def _work(self, file_ids: tuple[str, ...]) -> None:
         new: list[MediaRequest] = []
+        met_again: list[tuple[str, list[MediaResult]]] = []
         for file_id in file_ids:
             begun = self._begin(file_id)
             if isinstance(begun, MediaRequest):
                 new.append(begun)
-            elif begun is not None:
+            elif isinstance(begun, InvalidRequest):
                 self._hand_over(await self._run.refuse(file_id, begun))
                 self._tally.done += 1
+            elif begun is not None:
+                met_again.append(begun)
         if new:
-            await self._engine.endpoint.retrieve(tuple(new), self._errand)
-            for request in new:
-                self._end(request.file_id)
+            await self._ask(new)
+        # Only now: what they wait for may wait for these.
+        for file_id, results in met_again:
+            await self._wait_for_end(file_id, results)
+            if results:
+                self._repeat(results)
 
-    def _begin(self, file_id: str) -> MediaRequest | InvalidRequest | None:
-        """Return the request to make, why there can be none, or None for an id that shares another one's answer."""
+    def _begin(self, given: str) -> MediaRequest | InvalidRequest | tuple[str, list[MediaResult]] | None:
+        """
+        Return the request to make, or why there can be none.
+
+        An id that is under way comes with what it has come to so far; for one that is known by now there is nothing to
+        do.
+        """
+        file_id = given if type(given) is str else plain(given)
         # What is not text may not even have a hash.
         if type(file_id) is str:
-            if file_id in self._under_way:
-                self._met_again[file_id] += 1
-                return None
+            under_way = self._under_way.get(file_id)
+            if under_way is not None:
+                return file_id, under_way
             known = self._recent.get(file_id) or self._earlier.get(file_id)
             if known and not any(map(self._is_stale, known)):
                 self._repeat(known)
@@ -132,20 +155,39 @@ class Retrieval:
         self._under_way[file_id] = []
         return request
 
+    async def _ask(self, requests: list[MediaRequest]) -> None:
+        try:
+            await self._engine.endpoint.retrieve(tuple(requests), self._errand)
+            for request in requests:
+                self._end(request.file_id)
+        except BaseException:
+            for request in requests:
+                self._let_go(request.file_id)
+            raise
+
     def _put(self, result: MediaResult) -> None:
         self._under_way[result.file_id].append(result)
         self._hand_over(result)
 
     def _end(self, file_id: str) -> None:
-        results = self._under_way.pop(file_id)
+        results = self._under_way[file_id]
         self._run.require_answer(file_id, results)
         self._tally.done += 1
         if len(self._recent) >= MOST_REMEMBERED // 2:
             self._recent, self._earlier = {}, self._recent
         self._recent[file_id] = results
-        if file_id in self._met_again:
-            for _ in range(self._met_again.pop(file_id)):
-                self._repeat(results)
+        self._let_go(file_id)
+
+    def _let_go(self, file_id: str) -> None:
+        """Let those go on that wait for an id's end."""
+        self._under_way.pop(file_id, None)
+        if self._ends and file_id in self._ends:
+            self._ends.pop(file_id).set()
+
+    async def _wait_for_end(self, file_id: str, results: list[MediaResult]) -> None:
+        if self._under_way.get(file_id) is results:
+            async with self._pool.resting():
+                await self._ends.setdefault(file_id, asyncio.Event()).wait()
 
     def _repeat(self, results: Sequence[MediaResult]) -> None:
         self._tally.done += 1

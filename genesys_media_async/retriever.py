@@ -27,7 +27,7 @@ from .endpoints import Endpoint, MediaStorage
 from .engine import Engine, Options, Run
 from .errors import InvalidRequest, SettingsError, quotable
 from .governor import Governor
-from .models import DownloadUrl, MediaResult, check_access_level, check_life
+from .models import DownloadUrl, MediaResult, check_access_level, check_life, text_of
 from .pool import leave
 from .retrieval import Ids, Retrieval
 from .retry import RetryBudget
@@ -164,21 +164,25 @@ class MediaRetriever:
 
         There is exactly one result for each id (or for each of its media, where an id can stand for several), in the
         order in which they are done. `ids` is read lazily, as far as there are workers. Raises `SettingsError` for an
-        option that cannot work.
+        option that cannot work, and for one text in place of many.
         """
-        return Retrieval(self._running(), ids, _resolve(self.settings, options), self.settings)
+        return Retrieval(self._running(), _several(ids), _resolve(self.settings, options), self.settings)
 
     async def retrieve_all(self, ids: Ids, **options: Unpack[RunOptions]) -> list[MediaResult]:
         """Return the results that `retrieve_many` has, in the order of `ids`; keeps them all in memory."""
         order: list[str] = []
         found: defaultdict[str, deque[MediaResult]] = defaultdict(deque)
-        async with self.retrieve_many(_noting(ids, order), **options) as results:
+        async with self.retrieve_many(_noting(_several(ids), order), **options) as results:
             async for result in results:
                 found[result.file_id].append(result)
+        # An id that was given twice has all its results twice, or what it had come to each time it was asked for.
         times = Counter(order)
-        # An id that was given twice has all its results twice.
-        each = {file_id: len(results) // times[file_id] for file_id, results in found.items()}
-        return [found[file_id].popleft() for file_id in order for _ in range(each[file_id])]
+        ordered: list[MediaResult] = []
+        for file_id in order:
+            share = len(found[file_id]) // times[file_id]
+            times[file_id] -= 1
+            ordered += [found[file_id].popleft() for _ in range(share)]
+        return ordered
 
     def discover(self, interval: Interval, **options: Unpack[DiscoveryOptions]) -> AsyncGenerator[str]:
         """
@@ -247,6 +251,9 @@ class MediaRetriever:
 
 
 def _resolve(settings: Settings, options: RunOptions) -> Options:
+    known = RunOptions.__annotations__
+    if unknown := options.keys() - known.keys():
+        raise SettingsError(f"There is no option {min(unknown)!r}.", advice=f"There are {', '.join(known)}.")
     chosen = Options(
         expires_in=options.get("expires_in", settings.expires_in),
         access_level=options.get("access_level", settings.access_level),
@@ -262,12 +269,18 @@ def _resolve(settings: Settings, options: RunOptions) -> Options:
         raise SettingsError(error.message, code=error.code, advice=error.advice) from None
     if type(chosen.concurrency) is not int or chosen.concurrency < 1:
         raise SettingsError(f"concurrency is {chosen.concurrency!r}.", advice="It has to be a whole number from 1.")
-    if not chosen.deadline > 0:
+    if not _is_positive(chosen.deadline):
         raise SettingsError(f"deadline is {chosen.deadline!r}.", advice="It has to be a positive number of seconds.")
     return chosen
 
 
-def _rule(settings: Settings, rule: ValidationRule) -> ValidationRule:
+def _is_positive(number: object) -> bool:
+    return isinstance(number, int | float) and number > 0
+
+
+def _rule(settings: Settings, rule: object) -> ValidationRule:
+    if not isinstance(rule, ValidationRule):
+        raise SettingsError(f"rule is {quotable(repr(rule), 80)}.", advice="It has to be a ValidationRule.")
     # Settings let plain http through to this machine only: it is the simulator, or a tunnel, that hands out the URLs.
     local = settings.api_url.startswith("http:") and not rule.loopback_http
     return rule.model_copy(update={"loopback_http": True}) if local else rule
@@ -308,12 +321,23 @@ async def _enter_task_group(stack: AsyncExitStack) -> TaskGroup:
     return task_group
 
 
+def _several(ids: Ids) -> Ids:
+    if isinstance(ids, str | bytes):
+        raise SettingsError("ids is one text, whose characters are no ids.", advice="Pass a list, even of one id.")
+    return ids
+
+
 async def _noting(ids: Ids, order: list[str]) -> AsyncIterator[str]:
     if isinstance(ids, AsyncIterable):
-        async for file_id in ids:
-            order.append(str(file_id))
-            yield file_id
+        source = aiter(ids)
+        try:
+            async for file_id in source:
+                order.append(text_of(file_id))
+                yield file_id
+        finally:
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
     else:
         for file_id in ids:
-            order.append(str(file_id))
+            order.append(text_of(file_id))
             yield file_id

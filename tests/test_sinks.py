@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import os
 import stat
 import tracemalloc
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
@@ -41,11 +43,11 @@ from genesys_media_async.events import (
     value,
 )
 from genesys_media_async.sinks import JsonLinesSink, Lanes, LoggingSink, MemorySink, MetricsSink, Sink
-from genesys_media_async.sinks.lanes import MOST_WAITING
+from genesys_media_async.sinks.lanes import CLOSE_PATIENCE, MOST_WAITING
 from genesys_media_async.sinks.metrics import MOST_NAMES, MOST_UNCOUNTED, Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 
 
 def audited(file_id: str = "f-1", **changes: Any) -> AttemptAudited:
@@ -166,6 +168,19 @@ async def writing(lanes: Lanes) -> AsyncIterator[Lanes]:
         lanes.start(task_group)
         yield lanes
         task_group.cancel_scope.cancel()
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """As on a disk that becomes full: what still has room is written, and the next write fails."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def audit(lanes: Lanes, record: AttemptAudited) -> None:
@@ -367,6 +382,59 @@ class TestTheAuditLane:
 
         run(main)
 
+    def test_that_is_closed_refuses_what_still_comes_instead_of_leaving_it_to_wait(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook, metrics = Notebook(), Notebook()
+            lanes = Lanes(audit=[notebook], metrics=[metrics])
+            async with writing(lanes):
+                await audit(lanes, audited("in time"))
+                await lanes.aclose()
+                written = lanes.audit(audited("f-8"))
+                assert written is not None
+                assert written.done()
+                with pytest.raises(EvidenceLost, match=r"f-8 .* the audit trail is closed\. Let every run end"):
+                    await written
+            assert notebook.events == metrics.events == [audited("in time")]
+
+        run(main)
+
+    @pytest.mark.parametrize("comes_after", [1, 4], ids=["during the last write", "while the sink closes"])
+    def test_that_is_closing_leaves_no_record_behind(self, comes_after: float) -> None:
+        async def main(clock: VirtualClock) -> None:
+            notebook = Notebook(takes=3, close_takes=3)
+            lanes = Lanes(audit=[notebook])
+            in_time = lanes.audit(audited("in time"))
+            async with anyio.create_task_group() as closing:
+                closing.start_soon(lanes.aclose)
+                await anyio.sleep(comes_after)
+                late = lanes.audit(audited("late"))
+            assert in_time is not None
+            assert in_time.result() is None
+            assert late is not None
+            assert late.done()
+            assert isinstance(late.exception(), EvidenceLost)
+            assert notebook.events == [audited("in time")]
+
+        run(main)
+
+    @pytest.mark.parametrize(("cancelled", "complaints"), [(True, 0), (False, 1)])
+    def test_that_is_closed_is_complained_of_unless_who_does_not_wait_has_cancelled(
+        self, caplog: pytest.LogCaptureFixture, cancelled: bool, complaints: int
+    ) -> None:
+        async def main(clock: VirtualClock) -> None:
+            lanes = Lanes(audit=[Notebook()])
+            await lanes.aclose()
+            written = lanes.audit(audited())
+            assert written is not None
+            if cancelled:
+                written.cancel()
+            del written
+            gc.collect()
+
+        run(main)
+        assert caplog.text.count("Future exception was never retrieved") == complaints
+        assert len(caplog.records) == complaints
+
 
 class TestTheMetricsLane:
     def test_never_makes_anybody_wait(self) -> None:
@@ -499,9 +567,22 @@ class TestTheMetricsLane:
             assert clock.monotonic() < 10
             assert lanes.dropped == 5
             assert len(fine.events) == 5
-            assert fine.closed == 1
+            assert (hung.closed, fine.closed) == (1, 1)
 
         run(main)
+
+    def test_that_hangs_in_closing_too_is_said_and_does_not_hold_up_the_exit(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def main(clock: VirtualClock) -> None:
+            lanes = Lanes(metrics=[Notebook(takes=1e6, close_takes=1e6)])
+            lanes.emit(paused())
+            await lanes.aclose()
+            assert clock.monotonic() == pytest.approx(2 * CLOSE_PATIENCE, abs=0.1)
+            assert lanes.dropped == 1
+
+        run(main)
+        assert "<Notebook> could not be closed" in caplog.text
 
     def test_that_cannot_be_closed_is_said_and_nothing_more(self, caplog: pytest.LogCaptureFixture) -> None:
         async def main(clock: VirtualClock) -> None:
@@ -607,6 +688,59 @@ class TestJsonLines:
         sink = JsonLinesSink(tmp_path / "audit.jsonl")
         assert str(tmp_path / "audit.jsonl") in repr(sink)
         self.write(sink)
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no bound on the size of files")
+    @pytest.mark.parametrize("reopened", [False, True])
+    def test_begin_a_line_of_their_own_wherever_the_disk_became_full(self, tmp_path: Path, reopened: bool) -> None:
+        async def write(path: Path, room: int) -> bytes:
+            sink = JsonLinesSink(path)
+            await sink.write([paused(0)])
+            with files_no_larger_than(path.stat().st_size + room), pytest.raises(OSError, match="large"):
+                await sink.write([paused(1), paused(2)])
+            if reopened:
+                await sink.aclose()
+                sink = JsonLinesSink(path)
+            await sink.write([paused(3)])
+            await sink.write([paused(4)])
+            await sink.aclose()
+            return path.read_bytes()
+
+        self.write(JsonLinesSink(tmp_path / "whole.jsonl"), *map(paused, range(5)))
+        first, *cut_off, fourth, fifth = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+        for room in range(len(b"".join(cut_off))):
+            kept = b"".join(cut_off)[:room]
+            end = b"\n" if kept[-1:] not in {b"", b"\n"} else b""
+            path = tmp_path / f"{room}.jsonl"
+            assert asyncio.run(write(path, room)) == first + kept + end + fourth + fifth
+
+    @pytest.mark.parametrize(("there", "end"), [(b"", b""), (b"{}\n", b""), (b"{}\n{", b"\n"), (b"{", b"\n")])
+    def test_begin_a_line_of_their_own_in_a_file_whose_last_line_is_torn(
+        self, tmp_path: Path, there: bytes, end: bytes
+    ) -> None:
+        new, old = tmp_path / "new.jsonl", tmp_path / "old.jsonl"
+        old.write_bytes(there)
+        for path in (new, old):
+            self.write(JsonLinesSink(path), paused(), paused())
+        assert old.read_bytes() == there + end + new.read_bytes()
+
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+    def test_are_added_to_a_file_that_may_only_be_written(self, tmp_path: Path) -> None:
+        path = tmp_path / "audit.jsonl"
+        path.write_bytes(b"{}\n")
+        path.chmod(0o200)
+        self.write(JsonLinesSink(path), paused(), paused())
+        path.chmod(0o600)
+        assert path.read_bytes().count(b"\n") == 3
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+    def test_go_into_a_pipe_as_they_are(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            self.write(JsonLinesSink(tmp_path / "pipe"), paused(2))
+            assert json.loads(os.read(reader, 1_000))["seconds"] == 2
+        finally:
+            os.close(reader)
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
     def test_on_a_full_disk_raise(self, tmp_path: Path) -> None:
@@ -737,6 +871,18 @@ class TestMetrics:
         assert it.latency_mean == pytest.approx((0.1 + 0.3 + 0.25) / 3)
         assert (it.attempts, it.retries, it.pauses, it.token_refreshes) == (5, 2, 1, 1)
         assert (it.webhooks_delivered, it.webhooks_undelivered) == (1, 1)
+
+    @pytest.mark.parametrize("latency", [float("inf"), float("-inf"), float("nan")])
+    def test_count_a_result_whose_latency_is_no_number_without_it(self, latency: float) -> None:
+        it = self.counted(finished(latency=latency), finished(latency=0.25), finished(latency=latency)).snapshot()
+        assert it.outcomes == {Outcome.SUCCESS: 3}
+        assert it.attempts == 3
+        assert (it.latency_p50, it.latency_p99, it.latency_mean) == (0.25, 0.25, 0.25)
+
+    def test_of_no_latency_that_is_a_number_have_none(self) -> None:
+        it = self.counted(finished(latency=float("nan"))).snapshot()
+        assert it.outcomes == {Outcome.SUCCESS: 1}
+        assert (it.latency_p50, it.latency_mean) == (None, None)
 
     def test_have_no_label_with_an_id_nor_show_one(self) -> None:
         sink = self.counted(finished("canary"), finished("canary", outcome=Outcome.GENERATION_FAILED, code="x"))

@@ -24,5 +24,5 @@ class Sink(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Write out what is held back and close; called once, after the last `write`."""
+        """Write out what is held back and close; called once, after the last `write`, even if that was given up."""
         ...

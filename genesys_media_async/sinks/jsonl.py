@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
@@ -20,14 +22,16 @@ if TYPE_CHECKING:
 MOST_REMEMBERED = 256
 """Texts kept of what many records have in common."""
 
+_NEWLINE = ord("\n")
+
 
 class JsonLinesSink:
     """
     Appends events to `path`, which only its owner may read.
 
     Every `write` reaches the operating system before it returns, so that a crash of the program loses nothing; with
-    `durable` it also reaches the disk, so that a crash of the machine does not either. Opening raises `OSError` at
-    once if the file cannot be written.
+    `durable` it also reaches the disk, so that a crash of the machine does not either. A line that was broken off, by
+    a full disk or a crash, stays a line of its own. Opening raises `OSError` at once if the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, durable: bool = False) -> None:
@@ -35,21 +39,34 @@ class JsonLinesSink:
         self._durable = durable
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
         self._file = os.fdopen(os.open(self.path, flags, 0o600), "ab", buffering=0)
+        self._torn = self._ends_torn()
 
     def __repr__(self) -> str:
         return f"<JsonLinesSink {str(self.path)!r}>"
 
     async def write(self, events: Sequence[Event]) -> None:
         """Append the events. Raises `OSError` if the disk is full or gone."""
-        rest = memoryview("".join([_line(event) for event in events]).encode())
+        lines = "".join([_line(event) for event in events]).encode()
+        rest = memoryview(b"\n" + lines if self._torn else lines)
         while rest:
-            rest = rest[self._file.write(rest) or 0 :]
+            if written := self._file.write(rest):
+                self._torn = rest[written - 1] != _NEWLINE
+                rest = rest[written:]
         if self._durable:
             os.fsync(self._file.fileno())
 
     async def aclose(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _ends_torn(self) -> bool:
+        # A pipe or a device has no end to look at, and being opened to be read may do something to it.
+        if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            # It may be empty, or open to its writers alone.
+            with suppress(OSError), self.path.open("rb") as file:
+                file.seek(-1, os.SEEK_END)
+                return file.read(1) != b"\n"
+        return False
 
 
 def _line(event: Event) -> str:

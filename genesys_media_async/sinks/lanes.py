@@ -22,6 +22,8 @@ LOGGER = logging.getLogger("genesys_media_async.sinks")
 
 MOST_WAITING = 10_000
 CLOSE_PATIENCE = 5.0
+"""Seconds that a sink may take to close, and before that a metrics sink over what still waits."""
+
 RECORD_PATIENCE = 10.0
 """Seconds that the audit sinks may take over what has come together."""
 
@@ -64,8 +66,9 @@ class Lanes:
         """
         Queue a record for every audit sink, and then, if they have taken it, for the metrics sinks.
 
-        The future is done when every audit sink has taken the record, and fails with `EvidenceLost` if one could not;
-        None if there is no audit sink. Who does not await it cancels it: the record is written all the same.
+        The future is done when every audit sink has taken the record, and fails with `EvidenceLost` if one could not,
+        or if the lanes are closed; None if there is no audit sink. Who does not await it cancels it: the record is
+        written all the same.
         """
         if self._audit is not None:
             return self._audit.put(record)
@@ -96,8 +99,7 @@ class Lanes:
                 await self._audit.aclose()
         finally:
             for lane in self._metrics:
-                with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
-                    await lane.aclose()
+                await lane.aclose()
 
 
 class _AuditLane:
@@ -112,10 +114,14 @@ class _AuditLane:
         self._arrived = asyncio.Event()
         self._lock = asyncio.Lock()
         self._lost: EvidenceLost | None = None
+        self._closed = False
 
     def put(self, record: AttemptAudited) -> asyncio.Future[None]:
         # What the loop's `create_future` makes too, in three times the time.
         written: asyncio.Future[None] = asyncio.Future()
+        if self._closed:
+            written.set_exception(_too_late(record))
+            return written
         if not self._records:
             self._arrived.set()
         self._records.append(record)
@@ -125,12 +131,16 @@ class _AuditLane:
     async def run(self) -> None:
         while True:
             await self._arrived.wait()
-            await self._write_waiting()
+            async with self._lock:
+                await self._write_waiting()
 
     async def aclose(self) -> None:
         lost: EvidenceLost | None = None
         with anyio.CancelScope(shield=True):
-            await self._write_waiting()
+            async with self._lock:
+                # Nobody will write what comes while this is written.
+                self._closed = True
+                await self._write_waiting()
             for sink in self.sinks:
                 try:
                     with anyio.fail_after(CLOSE_PATIENCE):
@@ -141,25 +151,24 @@ class _AuditLane:
             raise lost
 
     async def _write_waiting(self) -> None:
-        async with self._lock:
-            self._arrived.clear()
-            if not self._records:
-                return
-            records, self._records = tuple(self._records), []
-            waiting, self._waiting = self._waiting, []
-            lost = await self._write(records)
-            if lost is None:
-                self._then(records)
-                for written in waiting:
-                    if not written.done():
-                        written.set_result(None)
-                return
-            for record, written in zip(records, waiting, strict=True):
-                error = _lost(f"The audit record of {quotable(record.file_id, 128)}", *lost)
-                if written.done():
-                    self._lost = error
-                else:
-                    written.set_exception(error)
+        self._arrived.clear()
+        if not self._records:
+            return
+        records, self._records = tuple(self._records), []
+        waiting, self._waiting = self._waiting, []
+        lost = await self._write(records)
+        if lost is None:
+            self._then(records)
+            for written in waiting:
+                if not written.done():
+                    written.set_result(None)
+            return
+        for record, written in zip(records, waiting, strict=True):
+            error = _lost(_named(record), *lost)
+            if written.done():
+                self._lost = error
+            else:
+                written.set_exception(error)
 
     async def _write(self, records: tuple[AttemptAudited, ...]) -> tuple[Sink, Exception] | None:
         for sink in self.sinks:
@@ -172,6 +181,17 @@ class _AuditLane:
             if patience.cancelled_caught:
                 return sink, TimeoutError()
         return None
+
+
+def _named(record: AttemptAudited) -> str:
+    return f"The audit record of {quotable(record.file_id, 128)}"
+
+
+def _too_late(record: AttemptAudited) -> EvidenceLost:
+    return EvidenceLost(
+        f"{_named(record)} came too late: the audit trail is closed.",
+        advice="Let every run end before the MediaRetriever is closed, then run again for what is not yet done.",
+    )
 
 
 def _lost(what: str, sink: Sink, error: Exception) -> EvidenceLost:
@@ -203,9 +223,11 @@ class _MetricsLane:
             await self._write_waiting()
 
     async def aclose(self) -> None:
-        await self._write_waiting()
+        with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+            await self._write_waiting()
         try:
-            await self._sink.aclose()
+            with anyio.fail_after(CLOSE_PATIENCE, shield=True):
+                await self._sink.aclose()
         except Exception:
             LOGGER.exception("%r could not be closed", self._sink)
 

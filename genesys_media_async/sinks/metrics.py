@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from math import ceil, exp2, log2
+from math import ceil, exp2, isfinite, log2
 from typing import TYPE_CHECKING
 
 from ..events import (
@@ -56,9 +56,13 @@ class Histogram:
         return self._buckets.total()
 
     def add(self, values: Sequence[float]) -> None:
-        """Count numbers; what is below a microsecond counts as one."""
+        """Count numbers; what is below a microsecond counts as one, and what is not finite is left out."""
+        total = sum(values)
+        if not isfinite(total):
+            values = [value for value in values if isfinite(value)]
+            total = sum(values)
         self._buckets.update([ceil(log2(value) / _GROWTH) if value > _SMALLEST else _LOWEST for value in values])
-        self.total += sum(values)
+        self.total += total
         self.largest = max([self.largest, *values])
 
     def percentile(self, percent: float) -> float | None:
