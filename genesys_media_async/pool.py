@@ -314,7 +314,12 @@ class _Reader(Generic[Item]):
             # the generator's own have to be the innermost.
             self._scope.shield = True
             self._scope.deadline = anyio.current_time() + CLOSE_PATIENCE
-            await source.aclose()
+            try:
+                await source.aclose()
+            except BaseExceptionGroup as group:
+                # What a task group that is open over a yield makes of the GeneratorExit that closes its generator.
+                if group.split(GeneratorExit)[1] is not None:
+                    raise
 
 
 def _cancelled_by_itself(error: asyncio.CancelledError, what: str) -> RuntimeError:

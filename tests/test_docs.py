@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,14 @@ from pathlib import Path
 import anyio
 import pytest
 
+from genesys_media_async import MediaRetriever
+from genesys_media_async.cli.app import app, demo, discover, doctor, retrieve, simulate
 from genesys_media_async.cli.exit_codes import MEANINGS
+from genesys_media_async.cli.sources import SOURCES
 from genesys_media_async.settings import ENVIRONMENT
-from genesys_media_async.simulator import Simulator
+from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
+
+from .support import settings_for
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,26 +32,50 @@ def rows(pattern: str, text: str = README) -> list:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("program", PROGRAMS, ids=range(len(PROGRAMS)))
-async def test_every_program_in_the_readme_runs(program: str, tmp_path: Path):
-    async with Simulator() as simulator:
+async def test_every_program_in_the_readme_prints_what_its_comments_say_and_nothing_else(program: str, tmp_path: Path):
+    said = rows(r"print\(.*\)  # (.*)$", program)
+    async with Simulator(SimulatorSettings(quota=None)) as simulator:
         environment = {name: value for name, value in os.environ.items() if "GENESYS" not in name} | {
             "GENESYSCLOUD_OAUTHCLIENT_ID": "demo-client",
             "GENESYSCLOUD_OAUTHCLIENT_SECRET": "demo-secret",
             "GENESYS_MEDIA_BASE_URL": simulator.base_url,
             "GENESYS_MEDIA_LOGIN_URL": simulator.login_url,
+            # The usual quota would make the first program's 1,000 ids take minutes.
+            "GENESYS_MEDIA_QUOTA": "none",
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "error",
         }
-        # The quota of the first program's 1,000 ids would take minutes; nothing must leave this machine.
-        environment["GENESYS_MEDIA_QUOTA"] = "none"
-        program = program.replace("range(1_000)", "range(100)")
+        async with MediaRetriever(settings_for(simulator)) as retriever:
+            page = await retriever.retrieve("page")
+        # Nothing must leave this machine.
         program = program.replace("https://hooks.example.com/media", simulator.webhook_url)
-        program = program.replace("https://www.python.org", simulator.base_url)
+        program = program.replace("https://www.python.org/robots.txt", page.url)
         done = await anyio.run_process(
             [sys.executable, "-c", program], cwd=tmp_path, env=environment, check=False, stderr=subprocess.STDOUT
         )
-    assert done.returncode == 0, done.stdout.decode()
-    assert done.stdout
+    assert (done.stdout.decode().splitlines(), done.returncode) == (said, 0)
+
+
+def test_every_command_in_the_readme_can_be_typed_and_every_subcommand_is_in_it():
+    commands = rows(r"genesys-media ([^|&#`\n]+)", README.replace("\\\n", ""))
+    called = {app.parse_args(shlex.split(command))[0] for command in commands}
+    assert called >= {demo, discover, doctor, retrieve, simulate}
+
+
+def test_every_file_that_the_readme_links_to_or_names_exists():
+    links = rows(r"""(?:\]\(|(?:src|href)=")(?!\w+:|#)([^)#"\s]+)""")
+    named = rows(r"\b((?:benchmarks|tests)/[\w/]+\.\w+)")
+    assert links
+    assert [path for path in links + named if not (ROOT / path).exists()] == []
+
+
+def test_the_readme_says_how_many_kinds_of_faults_there_are():
+    assert set(rows(r"(\d+)\s+kinds\b(?! of run)")) == {str(len(Fault))}
+
+
+def test_the_readme_lists_the_sources_as_they_are():
+    table = README.partition("| source | an id is | the OAuth client needs |\n| --- | --- | --- |\n")[2]
+    assert rows(r"^\| (.*?) \|", table.partition("\n\n")[0]) == [f"`{name}`" for name in SOURCES]
 
 
 def test_the_readme_lists_the_exit_codes_as_they_are():

@@ -5,18 +5,23 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import UTC, datetime
+from enum import Enum
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import pytest
 
 from genesys_media_async import (
     CredentialsRejected,
     DeadlineExceeded,
+    DownloadUrl,
     EvidenceLost,
     GenesysMediaError,
     InvalidRequest,
+    MediaRequest,
+    MediaResult,
     MediaRetriever,
     MemorySink,
     NotFound,
@@ -35,6 +40,7 @@ from genesys_media_async import (
     VirtualClock,
     WebhookTarget,
 )
+from genesys_media_async.api import Answer
 from genesys_media_async.events import (
     AttemptAudited,
     Outcome,
@@ -44,14 +50,16 @@ from genesys_media_async.events import (
     RetrievalFinished,
     RetryScheduled,
 )
+from genesys_media_async.pool import MOST_RESTING
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
-from genesys_media_async.transports import DirectTransport
+from genesys_media_async.transports import LONGEST_REPLY, DirectTransport, HttpReply, HttpxTransport
 from tests.support import QUICK_RETRIES, collect, other_tasks, settings_for
 
 if TYPE_CHECKING:
+    from genesys_media_async.endpoints import Assignment
     from genesys_media_async.quota import QuotaState
     from genesys_media_async.retriever import Carrier
-    from genesys_media_async.transports import HttpReply, HttpRequest
+    from genesys_media_async.transports import HttpRequest, Transport
 
 
 def ids(count: int) -> list[str]:
@@ -106,6 +114,191 @@ async def test_retrieve_all_keeps_the_order_and_answers_duplicates():
         assert [result.ok for result in results] == [True, True, True, False, True, False, True]
         assert simulator.counts.by_file_id == {"a": 1, "b": 1, "missing-1": 1}
         assert retriever.statistics().done == len(asked)
+
+
+class Wanted(str, Enum):  # noqa: UP042 - such an enum's member is formatted as its name
+    FIRST = "recording-1"
+    SECOND = "recording-2"
+
+
+@pytest.mark.anyio
+async def test_an_id_of_a_class_derived_from_text_is_the_text_it_is():
+    class Text(str):
+        __slots__ = ()
+
+    asked = [Wanted.FIRST, Text("a"), Wanted.SECOND, Wanted.FIRST, Text("a"), "a"]
+    async with Simulator() as simulator, MediaRetriever(settings_for(simulator)) as retriever:
+        results = await retriever.retrieve_all(asked)
+        url = await retriever.retrieve(Wanted.FIRST, access_level=Text("restricted"))
+        assert simulator.counts.by_file_id == {"recording-1": 2, "recording-2": 1, "a": 1}
+    assert [result.file_id for result in results] == ["recording-1", "a", "recording-2", "recording-1", "a", "a"]
+    assert all(result.ok and type(result.file_id) is str for result in results)
+    assert url.access_level == "restricted"
+
+
+def test_an_id_met_again_while_it_is_under_way_is_not_read_over_without_end():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None, latency=1.0), clock=clock)
+    read = 0
+
+    def the_same():
+        nonlocal read
+        while True:
+            read += 1
+            yield "a"
+
+    async def run():
+        async with MediaRetriever(settings_for(simulator), transport=simulator.transport(), clock=clock) as retriever:
+            async with retriever.retrieve_many(the_same(), concurrency=4) as results:
+                taken = [await anext(results) for _ in range(5_000)]
+                assert all(result.ok and result.file_id == "a" for result in taken)
+                assert read <= 5_000 + 2 * MOST_RESTING
+                results.stop()
+                left = [result async for result in results]
+        assert len(taken) + len(left) == read
+
+    clock.run(run())
+    assert simulator.counts.by_file_id == {"a": 1}
+
+
+def test_ids_that_are_given_again_lose_nobody_their_place():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None, latency=1.0), clock=clock)
+    twice = [file_id for file_id in ids(40) for _ in range(2)]
+
+    async def run():
+        async with MediaRetriever(settings_for(simulator), transport=simulator.transport(), clock=clock) as retriever:
+            return await collect(retriever, twice, concurrency=4)
+
+    assert sorted(result.file_id for result in clock.run(run())) == twice
+    # As long as without the second ones.
+    assert clock.monotonic() == pytest.approx(40 / 4, abs=0.1)
+
+
+@pytest.mark.anyio
+async def test_an_id_that_has_no_text_is_a_failed_result():
+    class Unspeakable:
+        def __str__(self):
+            raise RuntimeError
+
+    given: list[object] = [10**5_000, Unspeakable(), "recording-1"]
+    async with Simulator() as simulator, MediaRetriever(settings_for(simulator)) as retriever:
+        results = await retriever.retrieve_all(given)  # type: ignore[arg-type]
+    assert [(result.file_id, result.ok) for result in results] == [
+        ("<int>", False),
+        ("<Unspeakable>", False),
+        ("recording-1", True),
+    ]
+
+
+class Growing:
+    """An endpoint that finds one medium more each time it is asked; their URLs live ten seconds."""
+
+    action = "growing"
+    forms = ("fileId",)
+    batch_size = 1
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+        (request,) = requests
+        self.asked += 1
+        for number in range(self.asked):
+            url = DownloadUrl("https://media.example.com/a", assignment.clock.wall() + 10, 10, None, "audio/wav")
+            await assignment.tell(request, Answer(url, None, 1, 0.0, None), media_id=f"medium-{number}")
+
+
+def test_retrieve_all_leaves_out_no_medium_that_turned_up_later():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
+    closed = False
+
+    async def again():
+        nonlocal closed
+        try:
+            yield "a"
+            await clock.sleep(100)
+            yield "a"
+        finally:
+            closed = True
+
+    async def run():
+        async with MediaRetriever(
+            settings_for(simulator), transport=simulator.transport(), clock=clock, endpoint=Growing()
+        ) as retriever:
+            return await retriever.retrieve_all(again(), concurrency=2)
+
+    assert [result.media_id for result in clock.run(run())] == ["medium-0", "medium-0", "medium-1"]
+    assert closed
+
+
+def test_a_run_is_entered_once():
+    async def run(clock: VirtualClock, simulator: Simulator) -> None:
+        async with MediaRetriever(settings_for(simulator), transport=simulator.transport(), clock=clock) as retriever:
+            async with retriever.retrieve_many(ids(3)) as results:
+                assert len([result async for result in results]) == 3
+            with pytest.raises(RuntimeError, match="entered before"):
+                await results.__aenter__()
+            with pytest.raises(TypeError):
+                await retriever.retrieve_many(7).__aenter__()  # type: ignore[arg-type]
+            assert retriever.statistics().done == 3
+
+    clock = VirtualClock()
+    clock.run(run(clock, Simulator(SimulatorSettings(quota=None), clock=clock)))
+
+
+class OddReplies:
+    """A transport whose replies have a header that is no text."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+        reply = await self._transport.exchange(request, timeout=timeout, longest_reply=longest_reply)
+        if "/oauth/" in request.url:
+            return reply
+        headers: Any = {**reply.headers, "inin-correlation-id": b"bytes"}
+        return HttpReply(reply.status, headers, reply.body)
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
+
+
+def test_a_reply_that_cannot_be_read_costs_no_permit_for_good():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
+
+    async def run():
+        transport = OddReplies(HttpxTransport(simulator.transport()))
+        async with MediaRetriever(settings_for(simulator, quota="2/60"), transport=transport, clock=clock) as retriever:
+            for file_id in ids(2):
+                with pytest.raises(TypeError):
+                    await retriever.retrieve(file_id)
+            assert retriever.quota.used == 2
+            await clock.sleep(61)
+            assert retriever.quota.used == 0
+
+    clock.run(run())
+
+
+def test_what_ends_without_a_request_leaves_a_record_too():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None, latency=1.0), clock=clock)
+    audit = MemorySink()
+
+    async def run():
+        async with MediaRetriever(
+            settings_for(simulator, quota="1/60"), transport=simulator.transport(), clock=clock, audit=[audit]
+        ) as retriever:
+            return await collect(retriever, ids(2), deadline=5, concurrency=2)
+
+    results = clock.run(run())
+    assert [result.error.code for result in results if result.error is not None] == ["deadline_exceeded"]
+    assert [(record.file_id, record.code, record.attempt) for record in audit.events] == [  # type: ignore[attr-defined]
+        ("recording-000000", None, 1),
+        ("recording-000001", "deadline_exceeded", 0),
+    ]
 
 
 @pytest.mark.anyio
@@ -636,6 +829,64 @@ def test_a_consumer_slower_than_the_urls_live_gets_fresh_ones():
     assert simulator.counts.api_requests > 40
 
 
+def test_a_consumer_that_gives_up_waiting_for_a_fresh_url_loses_no_result():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None, latency=1.0), clock=clock)
+
+    async def run():
+        retriever = MediaRetriever(settings_for(simulator, expires_in=60), transport=simulator.transport(), clock=clock)
+        async with retriever, retriever.retrieve_many(ids(6), concurrency=4) as results:
+            got = [await anext(results)]
+            await clock.sleep(100)
+            for _ in range(3):
+                with anyio.move_on_after(0.5):
+                    got.append(await anext(results))
+            assert len(got) == 1
+            return got + [result async for result in results]
+
+    results = clock.run(run())
+    assert sorted(result.file_id for result in results) == ids(6)
+    assert all(result.ok for result in results)
+
+
+def test_evidence_lost_over_a_fresh_url_is_raised_after_what_is_done_is_handed_over():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
+    got: list[MediaResult] = []
+
+    async def run():
+        retriever = MediaRetriever(
+            settings_for(simulator, expires_in=60),
+            transport=simulator.transport(),
+            clock=clock,
+            audit=[FullDisk(4)],
+        )
+        async with retriever, retriever.retrieve_many(ids(4), concurrency=4) as results:
+            await clock.sleep(100)
+            async for result in results:
+                got.append(result)
+
+    with pytest.raises(EvidenceLost):
+        clock.run(run())
+    assert sorted(result.file_id for result in got) == ids(4)
+    assert all(isinstance(result.error, EvidenceLost) for result in got)
+
+
+def test_evidence_lost_of_what_was_not_even_sent_ends_the_run():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None, latency=1.0), clock=clock)
+
+    async def run():
+        async with MediaRetriever(
+            settings_for(simulator, quota="1/60"), transport=simulator.transport(), clock=clock, audit=[FullDisk(1)]
+        ) as retriever:
+            await collect(retriever, ids(5), deadline=5, concurrency=2)
+
+    with pytest.raises(EvidenceLost):
+        clock.run(run())
+    assert simulator.counts.api_requests == 1
+
+
 @pytest.mark.anyio
 async def test_a_401_about_the_thing_asked_for_says_nothing_of_the_token():
     asked: list[str] = []
@@ -744,8 +995,15 @@ async def test_options_that_cannot_work_are_refused_before_anything_runs():
                 retriever.retrieve_many(["a"], **options)  # type: ignore[arg-type]
         with pytest.raises(SettingsError):
             await retriever.retrieve("a", expires_in="abc")  # type: ignore[arg-type]
-        with pytest.raises(SettingsError):
-            await retriever.retrieve_all(["a"], deadline=float("nan"))
+        for deadline in (float("nan"), "5", None):
+            with pytest.raises(SettingsError, match="deadline is"):
+                await retriever.retrieve_all(["a"], deadline=deadline)  # type: ignore[arg-type]
+        with pytest.raises(SettingsError, match="rule is None"):
+            retriever.retrieve_many(["a"], rule=None)  # type: ignore[arg-type]
+        with pytest.raises(SettingsError, match="no option 'dedline'"):
+            retriever.retrieve_many(["a"], dedline=5)  # type: ignore[call-arg]
+        with pytest.raises(SettingsError, match="one text"):
+            await retriever.retrieve_all("abc")
         assert simulator.counts.token_requests == 0
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import warnings
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -236,6 +238,84 @@ class TestTheInput:
         run(main)
 
 
+class TestWorkThatRests:
+    @given(
+        seed=st.integers(0, 10_000),
+        total=st.integers(1, 40),
+        concurrency=st.integers(1, 6),
+        batch_size=st.sampled_from([1, 3]),
+        is_async=st.booleans(),
+    )
+    @settings(deadline=None, max_examples=60)
+    def test_is_waited_for_by_a_consumer_however_slow(
+        self, seed: int, total: int, concurrency: int, batch_size: int, is_async: bool
+    ) -> None:
+        rng = random.Random(seed)
+        told: list[int] = []
+
+        async def work(batch: tuple[int, ...]) -> None:
+            for item in batch:
+                if rng.random() < 0.7:
+                    async with pool.resting():
+                        await anyio.sleep(rng.choice([1, 1, 5]))
+                for _ in range(rng.choice([0, 1, 1, 3])):
+                    told.append(item)
+                    pool.tell(item)
+
+        source = Source(range(total))
+        pool = Pool[int, int](
+            source() if is_async else range(total), work, concurrency=concurrency, batch_size=batch_size
+        )
+
+        async def main() -> None:
+            got: list[int] = []
+            async with pool as results:
+                async for result in results:
+                    got.append(result)
+                    await anyio.sleep(rng.choice([0, 0, 0.3, 10]))
+            assert sorted(got) == sorted(told)
+
+        run(main)
+
+
+class TestASourceWithAScopeOpenOverItsYields:
+    @pytest.mark.parametrize("end", ["to the end", "stop", "break", "time-out", "exception"])
+    def test_is_left_in_the_order_in_which_it_was_entered(self, end: str) -> None:
+        left: list[bool] = []
+
+        async def scoped() -> AsyncIterator[int]:
+            async with anyio.create_task_group() as task_group:
+                with anyio.fail_after(600):
+                    try:
+                        for item in range(20):
+                            yield item
+                    finally:
+                        await anyio.sleep(0.1)
+                        left.append(True)
+                task_group.cancel_scope.cancel()
+
+        async def main() -> None:
+            got: list[int] = []
+            with anyio.move_on_after(5.5 if end == "time-out" else 1_000), suppress(LookupError):
+                async with pool_of(scoped(), double, concurrency=2) as results:
+                    async for result in results:
+                        got.append(result)
+                        if len(got) == 4:
+                            await anyio.sleep(0.5)
+                            if end == "stop":
+                                results.stop()
+                            elif end == "break":
+                                break
+                            elif end == "time-out":
+                                await anyio.sleep_forever()
+                            elif end == "exception":
+                                raise LookupError
+            assert left == [True]
+            assert len(got) == {"to the end": 20, "stop": 6}.get(end, 4)
+
+        run(main)
+
+
 class TestAnException:
     @pytest.mark.parametrize("is_async", [False, True])
     def test_of_the_source_comes_after_everything_that_was_read_before_it(self, is_async: bool) -> None:
@@ -254,6 +334,75 @@ class TestAnException:
                     async for result in results:
                         got.append(result)
             assert sorted(got) == [0, 2, 4, 6, 8]
+
+        run(main)
+
+    def test_of_a_source_that_is_no_async_one_comes_after_the_batch_it_broke_off(self) -> None:
+        def broken() -> Iterator[int]:
+            yield from range(5)
+            raise ConnectionError("the list of ids broke off")
+
+        async def main() -> None:
+            got: list[int] = []
+
+            async def work(batch: tuple[int, ...]) -> None:
+                for item in batch:
+                    pool.tell(item)
+
+            pool = Pool[int, int](broken(), work, concurrency=1, batch_size=3)
+            with pytest.raises(ConnectionError, match="broke off"):
+                async with pool as results:
+                    async for result in results:
+                        got.append(result)
+            assert got == [0, 1, 2, 3, 4]
+
+        run(main)
+
+    def test_of_the_sources_own_end_costs_nothing_that_is_under_way(self) -> None:
+        async def unclosable() -> AsyncIterator[int]:
+            try:
+                for item in range(20):
+                    yield item
+            finally:
+                raise OSError("the connection could not be given back")
+
+        async def main() -> None:
+            got: list[int] = []
+            with pytest.raises(OSError, match="given back"):
+                async with pool_of(unclosable(), double, concurrency=3) as results:
+                    async for result in results:
+                        got.append(result)
+                        results.stop()
+            assert got == [0, 2, 4]
+
+        run(main)
+
+    @pytest.mark.parametrize("where", ["source", "work"])
+    def test_is_what_a_cancellation_comes_to_that_nobody_asked_for(self, where: str) -> None:
+        async def dead() -> None:
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            await future
+
+        async def items() -> AsyncIterator[int]:
+            yield 1
+            yield 2
+            if where == "source":
+                await dead()
+
+        async def work(item: int) -> int:
+            await anyio.sleep(item)
+            if where == "work" and item == 1:
+                await dead()
+            return item
+
+        async def main() -> None:
+            got: list[int] = []
+            with pytest.raises(RuntimeError, match=f"The {where} was cancelled from within"):
+                async with pool_of(items(), work, concurrency=2) as results:
+                    async for result in results:
+                        got.append(result)
+            assert got == ([1, 2] if where == "source" else [2])
 
         run(main)
 
