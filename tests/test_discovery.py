@@ -199,6 +199,7 @@ class TestConversations:
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             found = {each async for each in retriever.discover((NOW - 5 * DAY, NOW))}
             recorded = {each: simulator.organization.conversation(each).recording_count for each in found}  # type: ignore[union-attr]
+            assert recorded
             assert all(recorded.values())
 
         virtual(scenario)

@@ -346,7 +346,9 @@ def test_a_job_may_give_a_result_that_nobody_asked_for() -> None:
     [(JobFault.HTTP_URLS, "http://media.example.com/"), (JobFault.FOREIGN_URLS, "https://media.example.com/")],
 )
 def test_a_job_may_give_urls_of_another_host(fault: JobFault, origin: str) -> None:
-    assert all(result["resultUrl"].startswith(f"{origin}media/") for result in outcome(fault)["results"])
+    results = outcome(fault)["results"]
+    assert results
+    assert all(result["resultUrl"].startswith(f"{origin}media/") for result in results)
 
 
 def test_a_job_may_give_null_for_every_url_without_calling_it_an_error() -> None:
