@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import ssl
 import threading
 import time
 import warnings
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import httpx
 import pytest
@@ -18,25 +19,61 @@ import trustme
 
 from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, TransportError
 from genesys_media_async.simulator.server import reset
-from genesys_media_async.transports import DirectTransport, connection, racing
+from genesys_media_async.transports import DirectTransport, connection, racing, wire
 from tests.scripted_server import OK, dripping, resetting, saying, saying_and_closing, server_tls, serving, silent
 from tests.support import other_tasks
-from tests.test_transport_conformance import anyio_backend, ask, echo, failure, turns
+from tests.test_transport_conformance import anyio_backend, ask, authority, echo, failure, trusting, turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from tests.scripted_server import Server
 
-__all__ = ["anyio_backend"]
+    NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+__all__ = ["anyio_backend", "authority", "trusting"]
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
 
 OPEN_FILES = Path("/proc/self/fd")
 
 pytestmark = pytest.mark.anyio
 
 
-def capped(most: int | None = None, **limits: Any) -> DirectTransport:
-    return DirectTransport(limits=httpx.Limits(**{"max_connections": most, "keepalive_expiry": 60} | limits))
+def capped(most: int | None = None, tls: ssl.SSLContext | None = None, **limits: Any) -> DirectTransport:
+    limits = {"max_connections": most, "keepalive_expiry": 60} | limits
+    return DirectTransport(limits=httpx.Limits(**limits), ssl_context=tls)
+
+
+class Tls(NamedTuple):
+    """How both ends speak TLS, if they do."""
+
+    server: ssl.SSLContext | None
+    client: ssl.SSLContext | None
+
+
+@pytest.fixture(params=["plain", "tls"])
+def tls(request: pytest.FixtureRequest, authority: trustme.CA, trusting: ssl.SSLContext) -> Tls:
+    return Tls(server_tls(authority), trusting) if request.param == "tls" else Tls(None, None)
+
+
+@pytest.fixture
+def new_loop(anyio_backend: tuple[str, dict[str, Any]]) -> NewLoop:
+    return uvloop.new_event_loop if anyio_backend[1]["use_uvloop"] else asyncio.new_event_loop
+
+
+async def until_whole(transport: DirectTransport) -> None:
+    (used,) = transport._connections._usable
+    await until(lambda: used.complete)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.001)
 
 
 def open_files() -> int:
@@ -60,6 +97,24 @@ class Names:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loop, name)
+
+
+@asynccontextmanager
+async def answering(*parts: bytes) -> AsyncIterator[str]:
+    """Answer whatever comes, without a task that a loop's end would cancel."""
+
+    class Answering(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            loop = asyncio.get_running_loop()
+            for number, part in enumerate(parts):
+                loop.call_later(number * 0.01, self.transport.write, part)
+
+    listening = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+    listening.close()
 
 
 async def which(server: Server, writer: asyncio.StreamWriter) -> None:
@@ -147,6 +202,86 @@ class TestConnections:
             assert transport.connections_opened == 2
         thread.join()
         listening.close()
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_whose_peer_does_not_take_the_request_are_not_used_again(self, tls: Tls, streamed: bool) -> None:
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            cast("asyncio.Transport", writer.transport).pause_reading()
+            writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+            await asyncio.wait_for(answered.wait(), 5)
+            writer.close()
+
+        body = b"x" * 20_000_000
+        async with serving(talk, tls.server, early=True) as (_, url), capped(tls=tls.client) as transport:
+            answered = asyncio.Event()
+            if streamed:
+                assert (await send(transport, url, content=body)).status_code == 413
+            else:
+                assert (await ask(transport, url, body=body)).status == 413
+            assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
+            answered.set()
+
+    async def test_that_end_right_after_a_long_reply_over_tls_give_all_of_it(
+        self, authority: trustme.CA, trusting: ssl.SSLContext
+    ) -> None:
+        body = b"x" * 300_000
+        context = server_tls(authority)
+        asked, go = threading.Event(), threading.Event()
+        listening = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            accepted, _ = listening.accept()
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1_000_000)
+            with context.wrap_socket(accepted, server_side=True) as secured:
+                secured.recv(10_000)
+                asked.set()
+                go.wait(5)
+                secured.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+                secured.setblocking(False)
+                # Says goodbye, and does not wait for the other's.
+                with suppress(ssl.SSLWantReadError):
+                    secured.unwrap()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        async with capped(tls=trusting) as transport:
+            url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
+            call = asyncio.create_task(ask(transport, url, longest_reply=len(body)))
+            await until(asked.is_set)
+            # The loop stands still until all is there, unless this machine holds less than that.
+            go.set()
+            thread.join(0.5)
+            assert (await call).body == body
+        thread.join()
+        listening.close()
+
+    async def test_that_are_half_closed_do_not_keep_what_nobody_takes(self) -> None:
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            cast("asyncio.Transport", writer.transport).pause_reading()
+            writer.write_eof()
+            await asyncio.wait_for(seen.wait(), 5)
+            writer.close()
+
+        async with serving(talk, early=True) as (_, url), capped() as transport:
+            seen = asyncio.Event()
+            assert type(await failure(transport, url, body=b"x" * 20_000_000)) is TransportError
+            await until(lambda: not transport._connections._not_yet_lost)
+            seen.set()
+
+    async def test_to_more_origins_than_are_remembered_are_found_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(wire, "MOST_REMEMBERED", 2)
+        async with AsyncExitStack() as stack, capped() as transport:
+            urls = [(await stack.enter_async_context(serving(which)))[1] for _ in range(5)]
+            for _ in range(3):
+                await asyncio.gather(*(ask(transport, url) for url in urls))
+                assert repr(transport) == "<DirectTransport: 5 connections, 5 idle, 0 in use>"
+        gc.collect()
+        assert len(transport._encoder._origins) <= 4
+
+    async def test_go_to_the_port_that_the_url_names(self) -> None:
+        async with capped() as transport:
+            for url, port in (("http://a:0/", 0), ("http://a/", 80), ("https://a/", 443), ("https://a:80/", 80)):
+                assert transport._encoder.origin_of(httpx.URL(url)).port == port
 
     async def test_go_to_any_address_of_a_name(self) -> None:
         async with serving(echo) as (_, url), capped() as transport:
@@ -250,6 +385,13 @@ class TestClosing:
             await transport.aclose()
             assert len(server.requests) == 1
 
+    async def test_by_two_at_once_takes_neither_long(self, tls: Tls) -> None:
+        async with serving(echo, tls.server) as (_, url):
+            transport = capped(tls=tls.client)
+            await ask(transport, url)
+            async with asyncio.timeout(1):
+                await asyncio.gather(transport.aclose(), transport.aclose())
+
     async def test_says_goodbye_over_tls(self) -> None:
         authority = trustme.CA()
         context = httpx.create_ssl_context()
@@ -259,30 +401,93 @@ class TestClosing:
                 await ask(transport, url)
             await asyncio.wait_for(server.ended.wait(), 2)
 
-    async def test_is_not_needed_for_a_loop_that_is_closed(self) -> None:
-        transport = capped()
+    async def test_is_not_needed_for_a_loop_that_is_closed(self, new_loop: NewLoop) -> None:
+        transport = capped(1)
 
-        class Answering(asyncio.Protocol):
-            def connection_made(self, transport: Any) -> None:
-                self.transport = transport
-
-            def data_received(self, data: bytes) -> None:
-                self.transport.write(OK)
-
-        async def main() -> None:
-            listening = await asyncio.get_running_loop().create_server(Answering, "127.0.0.1", 0)
-            await ask(transport, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
-            listening.close()
+        async def one() -> None:
+            async with answering(OK) as url:
+                await ask(transport, url)
 
         def in_loops_of_its_own() -> None:
             for _ in range(2):
-                asyncio.run(main())
+                with asyncio.Runner(loop_factory=new_loop) as runner:
+                    runner.run(one())
 
         with warnings.catch_warnings():
             # A loop that is closed does not close its sockets; the collector does, whenever it comes.
             warnings.simplefilter("ignore", ResourceWarning)
             await asyncio.to_thread(in_loops_of_its_own)
             await transport.aclose()
+            gc.collect()
+
+    async def test_of_a_loop_with_calls_under_way_leaves_the_next_loop_its_connections(self, new_loop: NewLoop) -> None:
+        transport = capped(1)
+
+        async def leave() -> list[asyncio.Task[Any]]:
+            async with answering(OK) as url:
+                calls = [asyncio.create_task(ask(transport, url)) for _ in range(2)]
+                # The first connects now, and the second waits in line.
+                await turns(1)
+                assert repr(transport) == "<DirectTransport: 1 connections, 0 idle, 1 in use>"
+                assert transport.connections_opened == 0
+            return calls
+
+        async def go_on(calls: list[asyncio.Task[Any]]) -> None:
+            async with answering(OK) as url:
+                await ask(transport, url)
+                # What the collector does, in whatever order it likes.
+                for call in calls:
+                    cast("Coroutine[Any, Any, Any]", call.get_coro()).close()
+                await asyncio.gather(*(ask(transport, url) for _ in range(3)))
+                assert repr(transport) == "<DirectTransport: 1 connections, 1 idle, 0 in use>"
+                assert transport.connections_opened == 1
+            await transport.aclose()
+
+        def in_loops_of_its_own() -> None:
+            loop = new_loop()
+            loop.set_exception_handler(lambda *_: None)
+            calls = loop.run_until_complete(leave())
+            loop.close()
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(go_on(calls))
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            await asyncio.to_thread(in_loops_of_its_own)
+            gc.collect()
+
+    @pytest.mark.parametrize("rest", [b"", OK[-2:]])
+    async def test_of_a_loop_ends_the_replies_that_were_read_in_it(self, new_loop: NewLoop, rest: bytes) -> None:
+        transport = capped()
+
+        async def begin() -> httpx.Response:
+            async with answering(OK[:-2], rest) as url:
+                response = await send(transport, url)
+                (used,) = transport._connections._usable
+                await until(lambda: used.complete is bool(rest))
+                return response
+
+        async def go_on(response: httpx.Response) -> None:
+            async with answering(OK) as url:
+                await ask(transport, url)
+                if rest:
+                    assert await response.aread() == rest
+                else:
+                    with pytest.raises(httpx.CloseError):
+                        await response.aread()
+                await response.aclose()
+                assert repr(transport) == "<DirectTransport: 1 connections, 1 idle, 0 in use>"
+            await transport.aclose()
+
+        def in_loops_of_its_own() -> None:
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                response = runner.run(begin())
+            with asyncio.Runner(loop_factory=new_loop) as runner:
+                runner.run(go_on(response))
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            await asyncio.to_thread(in_loops_of_its_own)
             gc.collect()
 
     async def test_or_anything_else_is_not_for_two_loops_at_once(self) -> None:
@@ -468,6 +673,25 @@ class TestUnderHttpx:
                 await send(transport, url, content=endless(), timeouts={"write": 0.05})
             assert produced < 200
 
+    async def test_a_request_at_hand_waits_no_longer_than_allowed_either(self, tls: Tls) -> None:
+        async with serving(silent, tls.server, early=True) as (_, url), capped(tls=tls.client) as transport:
+            with pytest.raises(httpx.WriteTimeout):
+                await send(transport, url, content=b"x" * 20_000_000, timeouts={"write": 0.05, "read": 5})
+
+    async def test_a_long_request_at_hand_arrives_whole(self, tls: Tls) -> None:
+        body = bytes(range(256)) * 4_000
+        async with serving(saying(OK), tls.server) as (server, url), capped(tls=tls.client) as transport:
+            for _ in range(2):
+                assert (await send(transport, url, content=body)).status_code == 200
+            assert server.connections == 1
+        assert [request.partition(b"\r\n\r\n")[2] == body for request in server.requests] == [True] * 2
+
+    async def test_a_request_that_asks_for_it_is_the_last_of_its_connection(self) -> None:
+        async with serving(saying(OK)) as (server, url), capped() as transport:
+            for _ in range(2):
+                await send(transport, url, headers=[("connection", "te"), ("connection", "Close")])
+            assert server.connections == 2
+
     async def test_a_streamed_request_stops_when_the_answer_is_there(self) -> None:
         closed = False
 
@@ -521,6 +745,75 @@ class TestUnderHttpx:
             assert received == size
             assert repr(transport) == "<DirectTransport: 1 connections, 1 idle, 0 in use>"
             assert server.open == 1
+
+    @pytest.mark.parametrize("at_once", [False, True])
+    async def test_a_reply_that_nobody_reads_leaves_its_connection_fit_for_the_next(
+        self, tls: Tls, at_once: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connection, "READ_AHEAD", 1)
+
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            if at_once:
+                writer.write(OK)
+                return
+            writer.write(OK[:-2])
+            await asyncio.wait_for(begun.wait(), 5)
+            writer.write(OK[-2:])
+            begun.clear()
+
+        async with serving(talk, tls.server) as (server, url), capped(tls=tls.client) as transport:
+            begun = asyncio.Event()
+            for _ in range(2):
+                response = await send(transport, url, timeouts={"read": 2})
+                begun.set()
+                await until_whole(transport)
+                await response.aclose()
+            assert server.connections == 1
+
+    async def test_a_reply_that_was_closed_takes_nothing_of_the_next(self, tls: Tls) -> None:
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            writer.write(OK[:-2])
+            await asyncio.wait_for(begun.wait(), 5)
+            writer.write(OK[-2:-1])
+            await asyncio.wait_for(read.wait(), 5)
+            writer.write(OK[-1:])
+            begun.clear()
+            read.clear()
+
+        async with serving(talk, tls.server) as (server, url), capped(tls=tls.client) as transport:
+            begun, read = asyncio.Event(), asyncio.Event()
+            bodies: list[Any] = []
+            for _ in range(3):
+                response = await send(transport, url)
+                begun.set()
+                body = aiter(cast("httpx.AsyncByteStream", response.stream))
+                assert await anext(body) == b"{"
+                # The generators of those before are ended, and read on, while this one is under way.
+                for number, earlier in enumerate(bodies):
+                    if number:
+                        with pytest.raises(httpx.StreamClosed):
+                            await anext(earlier)
+                    else:
+                        await earlier.aclose()
+                read.set()
+                await until_whole(transport)
+                await response.aclose()
+                bodies.append(body)
+            assert server.connections == 1
+
+    async def test_a_reply_in_many_chunks_may_last_for_ever(self, tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(connection, "LONGEST_HEAD", 200)
+
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n")
+            for _ in range(100):
+                for part in (b"\r\n5\r\n", b"hello"):
+                    writer.write(part)
+                    await turns(3)
+            writer.write(b"\r\n0\r\n\r\n")
+
+        async with serving(talk, tls.server) as (_, url), capped(tls=tls.client) as transport:
+            assert await (await send(transport, url)).aread() == b"hello" * 100
 
     async def test_a_reply_that_is_closed_early_closes_its_connection(self) -> None:
         async with serving(dripping) as (server, url), capped() as transport:

@@ -10,7 +10,7 @@ import gzip
 import random
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Carrying = Callable[..., AbstractAsyncContextManager[Transport]]
 
 HEADERS = {"authorization": "Bearer canary-token", "accept-encoding": "identity", "user-agent": "a/1"}
+QUOTABLE = ["https://user:canary/x@a.test/", "https://a.test:canary/", "https://[canary]/"]
 HTTPX, DIRECT, UNDER_HTTPX = "httpx", "direct", "direct under httpx"
 
 try:
@@ -182,10 +183,39 @@ class TestTheRequest:
             assert isinstance(error, TransportError)
         assert server.requests == []
 
-    @pytest.mark.parametrize("url", ["", "nowhere", "https://", "ftp://a.test/", "https://a.test:99999/", "https://[/"])
+    @pytest.mark.parametrize(
+        "url", ["", "nowhere", "https://", "ftp://a.test/", "https://a.test:99999/", "https://[/", *QUOTABLE]
+    )
     async def test_to_a_url_that_is_none_is_one_of_our_errors(self, carrying: Carrying, url: str) -> None:
         async with carrying() as transport:
             assert isinstance(await failure(transport, url), ConnectFailed)
+
+    @pytest.mark.parametrize(
+        ("end", "changes"),
+        [
+            ("", {"headers": {"authorization": "Bearer canary-€"}}),
+            ("", {"headers": {"x-canary-€": "1"}}),
+            ("", {"method": "P€ST"}),
+            ("/canary-\ud800", {}),
+        ],
+    )
+    async def test_with_what_has_no_bytes_is_not_sent_and_not_quoted(
+        self, carrying: Carrying, end: str, changes: dict[str, Any]
+    ) -> None:
+        async with serving(saying(OK)) as (server, url), carrying() as transport:
+            error = await failure(transport, url + end, **changes)
+            assert type(error) is ConnectFailed
+            assert not error.retryable
+        assert server.requests == []
+
+    @pytest.mark.parametrize("value", ["close", "te, Close"])
+    async def test_that_asks_for_it_is_the_last_of_its_connection(self, carrying: Carrying, value: str) -> None:
+        async with serving(saying(OK)) as (server, url), carrying() as transport:
+            for _ in range(2):
+                await ask(transport, url, headers={"Connection": value})
+            await ask(transport, url)
+            await ask(transport, url)
+            assert server.connections == 3
 
     async def test_of_any_size_is_sent_whole(self, carrying: Carrying) -> None:
         body = bytes(range(256)) * 8_000
@@ -361,6 +391,8 @@ class TestTheReply:
             b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999999999\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\na b: c\r\ncontent-length: 2\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\na: \0\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 000 OK\r\ncontent-length: 4\r\n\r\nevilHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 099 OK\r\n\r\n{}",
             b"HTTP/1.1 2x0 OK\r\ncontent-length: 2\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\na: " + b"x" * 300_000 + b"\r\ncontent-length: 2\r\n\r\n{}",
             b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 60_000 + b"content-length: 2\r\n\r\n{}",

@@ -31,7 +31,7 @@ class HttpRequest:
 @value
 class HttpReply:
     """
-    A reply, whole; header names are lower-case, and of one that was repeated the last counts.
+    A reply, whole; header names are lower-case, and of one that was repeated, in the same spelling, the last counts.
 
     Headers and body may hold secrets and are not shown.
     """

@@ -21,6 +21,9 @@ MOST_HEADERS = 256
 MOST_NAMES = 256
 """Header names that are kept decoded, or a reply's more: a server's replies have the same ones again and again."""
 
+PIECE = 64 * 1024
+"""Bytes of a request that are written at once where somebody waits for the peer to take them."""
+
 READ_AHEAD = 256 * 1024
 """Bytes of a streamed body that may wait to be taken before the peer is made to wait."""
 
@@ -28,6 +31,7 @@ TRUSTED_IDLE = 1.0
 """Seconds for which an idle connection is believed to be alive without asking the operating system."""
 
 _SWITCHING_PROTOCOLS = 101
+_FIRST_STATUS = 100
 _FIRST_FINAL_STATUS = 200
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _SWITCHES = "The server switches to another protocol, which was not asked for"
@@ -68,6 +72,7 @@ class Connection(asyncio.BufferedProtocol):
         "_transport",
         "_waiter",
         "_writing_paused",
+        "_written",
         "chunks",
         "complete",
         "deadline",
@@ -105,6 +110,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reading_paused = False
         self._head_only = False
         self._received = 0
+        self._written = 0
         self._head_left = LONGEST_HEAD
         self._fields: dict[bytes, bytes] = {}
         self.longest: float = 0
@@ -151,6 +157,8 @@ class Connection(asyncio.BufferedProtocol):
             and not self._gone
             and not self._transport.is_closing()
             and not self._transport.get_write_buffer_size()
+            # Over TLS that does not count what has been encrypted.
+            and (self._written <= PIECE or self._takes_more())
         )
 
     def _has_something_to_read(self) -> bool:
@@ -161,6 +169,16 @@ class Connection(asyncio.BufferedProtocol):
             return bool(select.select([socket], [], [], 0)[0])
         poll = select.poll()
         poll.register(socket, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _takes_more(self) -> bool:
+        socket = self._transport.get_extra_info("socket")
+        if socket is None:
+            return True
+        if not hasattr(select, "poll"):
+            return bool(select.select([], [socket], [], 0)[1])
+        poll = select.poll()
+        poll.register(socket, select.POLLOUT)
         return bool(poll.poll(0))
 
     # What the caller does.
@@ -186,6 +204,7 @@ class Connection(asyncio.BufferedProtocol):
         self.status = 0
         self.chunks.clear()
         self.complete = False
+        self._written = len(data)
         waiter = self.news()
         self._transport.write(data)
         return waiter
@@ -193,6 +212,7 @@ class Connection(asyncio.BufferedProtocol):
     def write(self, data: bytes) -> None:
         """Write another part of a request."""
         if self.is_open:
+            self._written += len(data)
             self._transport.write(data)
 
     @property
@@ -241,6 +261,12 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._transport.abort()
         self._leave()
+
+    def forsake(self) -> None:
+        """Carry nothing more, since the event loop is closed."""
+        self._gone = True
+        if not self.complete and self.failure is None:
+            self.failure = httpx.CloseError("The event loop was closed before the reply was complete")
 
     def abort(self) -> None:
         """Close now."""
@@ -293,6 +319,9 @@ class Connection(asyncio.BufferedProtocol):
             self._head_left -= overhead
             if self._head_left <= 0:
                 self.fail(httpx.RemoteProtocolError(f"The reply's head has more than {LONGEST_HEAD} bytes"))
+        elif self._streamed:
+            # Of a stream that lasts, the sizes of the chunks add up to any number of bytes.
+            self._head_left = LONGEST_HEAD
         if self._streamed:
             self._tell()
         elif self._is_too_large():
@@ -301,6 +330,9 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> None:
         """End a reply that lasts until the connection is closed; any other is cut off."""
         self._end(None)
+        # The event loop would wait, without end, until the peer takes the rest.
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the caller, if it is not yet known."""
@@ -365,6 +397,8 @@ class Connection(asyncio.BufferedProtocol):
             self.headers = decoded(self._fields)
         if len(fields) > MOST_HEADERS:
             self.fail(httpx.RemoteProtocolError(f"The reply has more than {MOST_HEADERS} headers"))
+        elif self.status < _FIRST_STATUS:
+            self.fail(httpx.RemoteProtocolError(f"The reply has the status {self.status:03}, which there is not"))
         elif self._head_only and self.status >= _FIRST_FINAL_STATUS:
             self._finish()
 

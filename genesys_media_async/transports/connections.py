@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 TICK = 0.02
 """Seconds between two looks at the deadlines, at least; so late may a time-out be."""
 
-READ_SIZE = 64 * 1024
+READ_SIZE = 256 * 1024
+"""
+Bytes that are read at once: as many as asyncio takes from a socket for TLS. At a connection's end it fills the buffer
+once more, and drops whatever has no room in it.
+"""
 CLOSE_PATIENCE = 2.0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Origin:
     """Where requests go, and the connections that rest there, the one used last at the end."""
 
@@ -130,7 +134,7 @@ class Connections:
             elif waiter.connection is not None:
                 self.release(waiter.connection, waiter.origin)
             elif waiter.granted:
-                self._connecting -= 1
+                self._settle(waiter.ready.get_loop())
                 self._serve()
             raise
         if not waiter.granted:
@@ -167,7 +171,7 @@ class Connections:
             self.opened += 1
             return connection
         finally:
-            self._connecting -= 1
+            self._settle(loop)
             if connection not in self._usable:
                 self._serve()
 
@@ -186,6 +190,11 @@ class Connections:
             min(resting, key=lambda connection: connection.idle_since).close()
         self._connecting += 1
         return True
+
+    def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Count what was about to be opened no longer; what outlived its loop was forgotten with it."""
+        if loop is self.loop:
+            self._connecting -= 1
 
     async def news(self, connection: Connection, timeout: float) -> None:
         """Wait until something happens to a connection, or the time is over."""
@@ -292,7 +301,7 @@ class Connections:
             else:
                 connection.fail(httpx.CloseError("The transport was closed"))
         if self._not_yet_lost:
-            self._nobody_left = asyncio.Event()
+            self._nobody_left = self._nobody_left or asyncio.Event()
             with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
                 await self._nobody_left.wait()
             for connection in tuple(self._not_yet_lost):
@@ -300,7 +309,8 @@ class Connections:
 
     def _forget_all(self) -> None:
         """Forget what belonged to an event loop that is closed, and is closed with it."""
-        for origin in self._usable.values():
+        for connection, origin in self._usable.items():
+            connection.forsake()
             origin.idle.clear()
         self._usable.clear()
         self._not_yet_lost.clear()

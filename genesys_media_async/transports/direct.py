@@ -11,7 +11,7 @@ import httpx
 
 from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
 from .base import LONGEST_REPLY, HttpReply, HttpRequest
-from .connection import Connection, TooLarge
+from .connection import PIECE, Connection, TooLarge
 from .connections import Connections, Origin, bound
 from .wire import Encoder, httpx_head
 
@@ -32,6 +32,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
     under any `httpx.AsyncClient`, streams both ways and raises httpx's errors. There is no proxy, no HTTP/2, no
     pipelining, and no repetition of anything that was sent; a connection that is known to have died while it rested
     is replaced before anything is sent. It belongs to the event loop it was first used in.
+
+    Over TLS, uvloop drops what it holds while reading is paused when the server closes the connection. So a long reply
+    that is streamed, read slowly, and the last of its connection may be cut off; one that says its length is then an
+    error. `exchange` never pauses.
 
     `limits` bound the connections of all origins together; who finds none free waits in line. A connection is not
     used for longer than `longest_life` seconds.
@@ -69,13 +73,15 @@ class DirectTransport(httpx.AsyncBaseTransport):
         if loop is not connections.loop or connections.closed:
             connections.enter(loop)
         try:
-            origin, outgoing = self._encoder.encode(request)
+            origin, closes, outgoing = self._encoder.encode(request)
             now = loop.time()
             deadline = now + timeout
             connection = connections.take(origin, now)
             if connection is None:
                 connection = await connections.acquire(origin, until=deadline)
             self.requests += 1
+            if closes:
+                connection.retire_at = -math.inf
             try:
                 news = connection.begin(outgoing, deadline, longest_reply, head_only=request.method == "HEAD")
                 if deadline < connections.next_look:
@@ -117,13 +123,15 @@ class DirectTransport(httpx.AsyncBaseTransport):
         timeouts = request.extensions.get("timeout", {})
         read, write = bound(timeouts.get("read")), bound(timeouts.get("write"))
         origin = self._encoder.origin_of(request.url)
-        head, length, body = httpx_head(request, origin)
+        head, length, body, closes = httpx_head(request, origin)
         connection = connections.take(origin, loop.time())
         if connection is None:
             connection = await connections.acquire(
                 origin, pool=bound(timeouts.get("pool")), connect=bound(timeouts.get("connect"))
             )
         self.requests += 1
+        if closes:
+            connection.retire_at = -math.inf
         try:
             connection.begin(
                 head if body is None else head + body,
@@ -147,8 +155,9 @@ class DirectTransport(httpx.AsyncBaseTransport):
             raise connection.failure
         body_stream: httpx.AsyncByteStream
         if connection.complete:
+            body = b"".join(connection.take())
             connections.release(connection, origin)
-            body_stream = httpx.ByteStream(b"".join(connection.chunks))
+            body_stream = httpx.ByteStream(body)
         else:
             body_stream = _Body(connections, connection, origin, read, request)
         return httpx.Response(
@@ -177,13 +186,13 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 sent += len(piece)
                 if length is not None and sent > length:
                     break
-                if connection.answered:
-                    return
-                if length is not None:
-                    connection.write(piece)
-                elif piece:
-                    connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-                await self._drain(connection, write)
+                # Over TLS one of any length would seem to be taken at once.
+                for start in range(0, len(piece), PIECE):
+                    if connection.answered:
+                        return
+                    part = piece[start : start + PIECE]
+                    connection.write(part if length is not None else b"%x\r\n%b\r\n" % (len(part), part))
+                    await self._drain(connection, write)
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
@@ -214,17 +223,21 @@ class _Body(httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         connection = self._connection
         try:
-            while True:
-                for chunk in connection.take():
-                    yield chunk
+            while not self._over:
                 if connection.chunks:
-                    continue
-                if connection.complete or connection.failure is not None:
+                    for chunk in connection.take():
+                        yield chunk
+                elif connection.complete or connection.failure is not None:
                     break
-                await self._owner.news(connection, self._timeout)
+                else:
+                    await self._owner.news(connection, self._timeout)
         except BaseException:
-            connection.abort()
+            # A generator that was merely dropped is ended later, when the connection may be another caller's.
+            if not self._over:
+                connection.abort()
             raise
+        if self._over:
+            raise httpx.StreamClosed
         if connection.failure is not None:
             connection.failure.request = self._request
             raise connection.failure
@@ -234,6 +247,8 @@ class _Body(httpx.AsyncByteStream):
         """Give the connection back if the reply has come to its end, and close it if not."""
         if not self._over:
             self._over = True
+            # What nobody wants any more must not keep the connection from reading.
+            self._connection.take()
             self._owner.release(self._connection, self._origin)
 
 
@@ -252,7 +267,10 @@ def _translated(error: Exception, timeout: float) -> GenesysMediaError:
     match error:
         case TooLarge():
             return InvalidReply(f"{error}.", code="reply_too_large", status=error.status)
-        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
+        case httpx.InvalidURL():
+            # httpx quotes what may be a password.
+            return ConnectFailed("Nothing was sent: the URL is not valid.", retryable=False, advice="Correct the URL.")
+        case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
             return ConnectFailed(
                 f"Nothing was sent: {quotable(str(error))}.", retryable=False, advice="Correct the request."
             )

@@ -14,6 +14,8 @@ from .base import LONGEST_REPLY, HttpReply, HttpRequest
 from .tls import tls_context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..settings import Settings
 
 # Closing a connection that is in trouble must not take longer than an exchange may.
@@ -73,15 +75,10 @@ class HttpxTransport:
     async def _send(self, request: HttpRequest) -> httpx.Response:
         match self._carrier:
             case httpx.AsyncClient() as client:
-                outgoing = client.build_request(
-                    request.method, request.url, headers=dict(request.headers), content=request.body
-                )
+                outgoing = _built(client.build_request, request)
                 return await client.send(outgoing, stream=True, auth=None, follow_redirects=False)
             case httpx.AsyncBaseTransport() as transport:
-                outgoing = httpx.Request(
-                    request.method, request.url, headers=dict(request.headers), content=request.body
-                )
-                return await transport.handle_async_request(outgoing)
+                return await transport.handle_async_request(_built(httpx.Request, request))
             case _:
                 assert_never(self._carrier)
 
@@ -90,6 +87,20 @@ class HttpxTransport:
         if self._owned:
             with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
                 await self._carrier.aclose()
+
+
+def _built(build: Callable[..., httpx.Request], request: HttpRequest) -> httpx.Request:
+    try:
+        if request.method.isascii():
+            return build(request.method, request.url, headers=dict(request.headers), content=request.body)
+    except UnicodeError:
+        # What is raised below is outside of this, since this holds the whole value.
+        pass
+    raise ConnectFailed(
+        "Nothing was sent: the method, the URL or a header has characters that HTTP has no bytes for.",
+        retryable=False,
+        advice="Correct the request.",
+    )
 
 
 async def _read(response: httpx.Response, headers: dict[str, str], longest_reply: int) -> bytes:
@@ -127,7 +138,10 @@ def _check_length(length: int, response: httpx.Response, longest_reply: int) -> 
 
 def _translated(error: Exception) -> GenesysMediaError:
     match error:
-        case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol() | httpx.InvalidURL():
+        case httpx.InvalidURL():
+            # httpx quotes what may be a password.
+            return ConnectFailed("No connection: the URL is not valid.", advice="Correct the URL.")
+        case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol():
             return ConnectFailed(f"No connection: {quotable(str(error)) or type(error).__name__}.")
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return ConnectFailed("No connection in the time the HTTP client allows.")

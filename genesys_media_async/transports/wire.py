@@ -6,9 +6,11 @@ import re
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import httpx
 
+from .connection import PIECE
 from .connections import Origin
 
 if TYPE_CHECKING:
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
 
     from .base import HttpRequest
 
+    _Field = tuple[bytes, bytes, bytes]
+
 MOST_REMEMBERED = 64
-"""How many origins, beginnings of URLs and header mappings are kept to save work, each."""
+"""How many beginnings of URLs and header mappings are kept to save work, each."""
 
 _PORTS = {"http": 80, "https": 443}
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
@@ -36,18 +40,20 @@ class _Lines:
     prefix: str
     path_at: int
     encoded: bytes
+    closes: bool
 
 
 class Encoder:
     """Turns requests into bytes, and remembers what many of them have in common."""
 
     def __init__(self) -> None:
-        self._origins: dict[tuple[str, bytes], Origin] = {}
+        # One lives as long as there are connections to it, or anything else here remembers it.
+        self._origins: WeakValueDictionary[tuple[str, bytes], Origin] = WeakValueDictionary()
         self._prefixes: dict[str, Origin] = {}
         self._lines: dict[int, _Lines] = {}
 
-    def encode(self, request: HttpRequest) -> tuple[Origin, bytes]:
-        """Return where a request goes, and all its bytes."""
+    def encode(self, request: HttpRequest) -> tuple[Origin, bool, bytes]:
+        """Return where a request goes, whether it is the last of its connection, and all its bytes."""
         url, method, body, headers = request.url, request.method, request.body, request.headers
         lines = self._lines.get(id(headers))
         if lines is not None and lines.headers is headers and url.startswith(lines.prefix):
@@ -58,7 +64,8 @@ class Encoder:
             path = path[: path.index("#")]
         _check_start(method, path)
         length = f"content-length: {len(body)}\r\n\r\n" if body or method in _BODY_EXPECTED else "\r\n"
-        return lines.origin, b"".join((f"{method} {path} HTTP/1.1\r\n".encode(), lines.encoded, length.encode(), body))
+        start = f"{method} {path} HTTP/1.1\r\n"
+        return lines.origin, lines.closes, b"".join((start.encode(), lines.encoded, length.encode(), body))
 
     def _lines_of(self, headers: Mapping[str, str], url: str) -> tuple[_Lines, str]:
         """Return a header mapping's lines, and the URL's path, remembering what other requests may share."""
@@ -68,7 +75,7 @@ class Encoder:
             origin, path = self._located(url)
         else:
             path = url[slash:]
-        lines = _Lines(headers, origin, url[: slash + 1], slash, _encoded_lines(headers, origin))
+        lines = _Lines(headers, origin, url[: slash + 1], slash, *_encoded_lines(headers, origin))
         if slash > 0 and url[:slash] in self._prefixes:
             if len(self._lines) >= MOST_REMEMBERED:
                 self._lines.clear()
@@ -100,17 +107,14 @@ class Encoder:
                 raise httpx.UnsupportedProtocol("The URL has to begin with http:// or https://")
             if not url.host:
                 raise httpx.UnsupportedProtocol("The URL names no host")
-            if len(self._origins) >= MOST_REMEMBERED:
-                self._origins = {each: origin for each, origin in self._origins.items() if origin.idle}
-                self._prefixes.clear()
-                self._lines.clear()
             host = url.raw_host.decode("ascii")
-            origin = Origin(host, url.port or _PORTS[url.scheme], url.scheme == "https", url.netloc)
+            port = _PORTS[url.scheme] if url.port is None else url.port
+            origin = Origin(host, port, url.scheme == "https", url.netloc)
             self._origins[key] = origin
         return origin
 
 
-def _encoded_lines(headers: Mapping[str, str], origin: Origin) -> bytes:
+def _encoded_lines(headers: Mapping[str, str], origin: Origin) -> tuple[bytes, bool]:
     try:
         raw = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
     except UnicodeEncodeError:
@@ -118,10 +122,17 @@ def _encoded_lines(headers: Mapping[str, str], origin: Origin) -> bytes:
     fields, framing = _encoded(raw)
     if b"transfer-encoding" in framing:
         raise httpx.LocalProtocolError("A request that is sent whole has no Transfer-Encoding; leave it out")
-    lines = [line for name, line in fields if name != b"content-length"]
+    lines = [line for name, _, line in fields if name != b"content-length"]
     if b"host" not in framing:
         lines.insert(0, b"Host: %b\r\n" % origin.authority)
-    return b"".join(lines)
+    return b"".join(lines), _closes(fields)
+
+
+def _closes(fields: list[_Field]) -> bool:
+    """Tell whether a request asks for the end of its connection (RFC 9112, 9.6)."""
+    return any(
+        key == b"connection" and b"close" in map(bytes.strip, value.lower().split(b",")) for key, value, _ in fields
+    )
 
 
 def _check_start(method: str, target: str) -> None:
@@ -137,13 +148,13 @@ def _check_start(method: str, target: str) -> None:
             raise httpx.LocalProtocolError("The request's method is no HTTP token")
 
 
-def _encoded(raw: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, bytes]], dict[bytes, bytes]]:
+def _encoded(raw: Iterable[tuple[bytes, bytes]]) -> tuple[list[_Field], dict[bytes, bytes]]:
     """
-    Return the lower-case name and the line of each header, and those that say how the request is framed.
+    Return the lower-case name, the value and the line of each header, and those that say how the request is framed.
 
     Nothing may be in a header that could end it early or begin another.
     """
-    fields: list[tuple[bytes, bytes]] = []
+    fields: list[_Field] = []
     framing: dict[bytes, bytes] = {}
     for name, value in raw:
         if not _TOKEN.fullmatch(name):
@@ -157,15 +168,15 @@ def _encoded(raw: Iterable[tuple[bytes, bytes]]) -> tuple[list[tuple[bytes, byte
             framing[key] = value
         elif key == b"upgrade":
             raise httpx.LocalProtocolError("This transport cannot change to another protocol; leave out Upgrade")
-        fields.append((key, b"%b: %b\r\n" % (name, value)))
+        fields.append((key, value, b"%b: %b\r\n" % (name, value)))
     return fields, framing
 
 
-def httpx_head(request: httpx.Request, origin: Origin) -> tuple[bytes, int | None, bytes | None]:
+def httpx_head(request: httpx.Request, origin: Origin) -> tuple[bytes, int | None, bytes | None, bool]:
     """
-    Return the head of a request of httpx's, the length of its body, and the body if it is at hand.
+    Return the head of a request of httpx's, the length of its body, the body, and if this is its connection's last.
 
-    Without a length the body goes in chunks.
+    Without a length the body goes in chunks; it is returned only where it is at hand and small.
     """
     stream = request.stream
     body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else None
@@ -177,7 +188,7 @@ def httpx_head(request: httpx.Request, origin: Origin) -> tuple[bytes, int | Non
     lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)]
     if b"host" not in framing:
         lines.append(b"Host: %b\r\n" % origin.authority)
-    lines += [line for _, line in fields]
+    lines += [line for _, _, line in fields]
     coding, said = framing.get(b"transfer-encoding"), framing.get(b"content-length")
     if coding is not None:
         if said is not None or coding.lower() != b"chunked":
@@ -195,4 +206,6 @@ def httpx_head(request: httpx.Request, origin: Origin) -> tuple[bytes, int | Non
         if body or request.method in _BODY_EXPECTED:
             lines.append(b"Content-Length: %d\r\n" % length)
     lines.append(b"\r\n")
-    return b"".join(lines), length, body
+    if body is not None and len(body) > PIECE:
+        body = None
+    return b"".join(lines), length, body, _closes(fields)
