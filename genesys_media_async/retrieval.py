@@ -113,37 +113,35 @@ class Retrieval:
 
     async def _work(self, file_ids: tuple[str, ...]) -> None:
         new: list[MediaRequest] = []
-        met_again: list[tuple[str, list[MediaResult]]] = []
+        others: list[tuple[str, InvalidRequest | list[MediaResult]]] = []
         for file_id in file_ids:
             begun = self._begin(file_id)
             if isinstance(begun, MediaRequest):
                 new.append(begun)
-            elif isinstance(begun, InvalidRequest):
-                self._hand_over(await self._run.refuse(file_id, begun))
-                self._tally.done += 1
             elif begun is not None:
-                met_again.append(begun)
+                others.append((file_id, begun))
         if new:
             await self._ask(new)
-        # Only now: what they wait for may wait for these.
-        for file_id, results in met_again:
-            await self._wait_for_end(file_id, results)
-            if results:
-                self._repeat(results)
+        # Only now: others may wait for what is new here, and these for others.
+        for file_id, begun in others:
+            if isinstance(begun, InvalidRequest):
+                self._hand_over(await self._run.refuse(file_id, begun))
+                self._tally.done += 1
+            else:
+                await self._share(plain(file_id), begun)
 
-    def _begin(self, given: str) -> MediaRequest | InvalidRequest | tuple[str, list[MediaResult]] | None:
+    def _begin(self, given: str) -> MediaRequest | InvalidRequest | list[MediaResult] | None:
         """
         Return the request to make, or why there can be none.
 
-        An id that is under way comes with what it has come to so far; for one that is known by now there is nothing to
-        do.
+        For an id that is under way it is what that has come to so far; for one that is known there is nothing to do.
         """
         file_id = given if type(given) is str else plain(given)
         # What is not text may not even have a hash.
         if type(file_id) is str:
             under_way = self._under_way.get(file_id)
             if under_way is not None:
-                return file_id, under_way
+                return under_way
             known = self._recent.get(file_id) or self._earlier.get(file_id)
             if known and not any(map(self._is_stale, known)):
                 self._repeat(known)
@@ -184,10 +182,13 @@ class Retrieval:
         if self._ends and file_id in self._ends:
             self._ends.pop(file_id).set()
 
-    async def _wait_for_end(self, file_id: str, results: list[MediaResult]) -> None:
+    async def _share(self, file_id: str, results: list[MediaResult]) -> None:
+        """Wait for the end of an id that was under way, and hand over once more what it has come to."""
         if self._under_way.get(file_id) is results:
             async with self._pool.resting():
                 await self._ends.setdefault(file_id, asyncio.Event()).wait()
+        if results:
+            self._repeat(results)
 
     def _repeat(self, results: Sequence[MediaResult]) -> None:
         self._tally.done += 1

@@ -233,6 +233,40 @@ def test_retrieve_all_leaves_out_no_medium_that_turned_up_later():
     assert closed
 
 
+class Telling:
+    """An endpoint for two ids at once that asks nobody."""
+
+    action = "telling"
+    forms = ("fileId",)
+    batch_size = 2
+
+    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+        await assignment.clock.sleep(1)
+        for request in requests:
+            await assignment.tell(request, Answer(None, NotFound("It is not there."), 1, 0.0, None))
+
+
+def test_nobody_waits_for_an_id_whose_run_has_failed():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
+    asked = ["a", "not an id", "a", "b", "b", "a"]
+    told: list[str] = []
+
+    async def run():
+        async with MediaRetriever(
+            settings_for(simulator),
+            transport=simulator.transport(),
+            clock=clock,
+            endpoint=Telling(),
+            audit=[FullDisk(0)],
+        ) as retriever:
+            async with retriever.retrieve_many(asked, concurrency=3) as results:
+                told.extend([result.file_id async for result in results])
+
+    with pytest.raises(EvidenceLost):
+        clock.run(run())
+
+
 def test_a_run_is_entered_once():
     async def run(clock: VirtualClock, simulator: Simulator) -> None:
         async with MediaRetriever(settings_for(simulator), transport=simulator.transport(), clock=clock) as retriever:
