@@ -58,6 +58,9 @@ T_co = TypeVar("T_co", covariant=True)
 FORBIDDEN_THING = "unauthorized"
 """With this code a 401 is about the thing asked for, a document say, and not about the token."""
 
+EARLY = 0.1
+"""Seconds by which the end of an exchange may be early: uvloop's clock stands still while the loop is busy."""
+
 _TOO_MANY_REQUESTS = 429
 _SUCCESS = Outcome.SUCCESS
 _SAID_IN_BODY = re.compile(rb"retry the request in \[(\d{1,9})\] seconds", re.IGNORECASE)
@@ -233,7 +236,7 @@ class Api:
 
     def _is_out_of_time(self, error: GenesysMediaError, progress: _Progress) -> bool:
         if isinstance(error, ExchangeTimeout):
-            return self._clock.monotonic() >= progress.ends
+            return self._clock.monotonic() >= progress.ends - EARLY
         return isinstance(error, DeadlineExceeded)
 
     def _refuse(self, permit: Permit, reply: HttpReply) -> None:
