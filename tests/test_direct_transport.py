@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 import warnings
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -25,7 +25,7 @@ from tests.support import other_tasks
 from tests.test_transport_conformance import anyio_backend, ask, authority, echo, failure, trusting, turns
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
     from tests.scripted_server import Server
 
@@ -74,6 +74,15 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.001)
+
+
+@contextmanager
+def sockets_left_open() -> Iterator[None]:
+    """A loop that is closed does not close its sockets; the collector does, whenever it comes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
 
 
 def open_files() -> int:
@@ -413,12 +422,9 @@ class TestClosing:
                 with asyncio.Runner(loop_factory=new_loop) as runner:
                     runner.run(one())
 
-        with warnings.catch_warnings():
-            # A loop that is closed does not close its sockets; the collector does, whenever it comes.
-            warnings.simplefilter("ignore", ResourceWarning)
+        with sockets_left_open():
             await asyncio.to_thread(in_loops_of_its_own)
             await transport.aclose()
-            gc.collect()
 
     async def test_of_a_loop_with_calls_under_way_leaves_the_next_loop_its_connections(self, new_loop: NewLoop) -> None:
         transport = capped(1)
@@ -451,10 +457,8 @@ class TestClosing:
             with asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.run(go_on(calls))
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
+        with sockets_left_open():
             await asyncio.to_thread(in_loops_of_its_own)
-            gc.collect()
 
     @pytest.mark.parametrize("rest", [b"", OK[-2:]])
     async def test_of_a_loop_ends_the_replies_that_were_read_in_it(self, new_loop: NewLoop, rest: bytes) -> None:
@@ -485,10 +489,8 @@ class TestClosing:
             with asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.run(go_on(response))
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
+        with sockets_left_open():
             await asyncio.to_thread(in_loops_of_its_own)
-            gc.collect()
 
     async def test_or_anything_else_is_not_for_two_loops_at_once(self) -> None:
         async with serving(echo) as (_, url), capped() as transport:

@@ -13,6 +13,7 @@ import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from socket import socket
 
 LONGEST_HEAD = 64 * 1024
 """Bytes a reply may spend on anything but its body: interim replies, its head, chunk extensions and trailers."""
@@ -163,23 +164,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def _has_something_to_read(self) -> bool:
         socket = self._transport.get_extra_info("socket")
-        if socket is None:
-            return False
-        if not hasattr(select, "poll"):
-            return bool(select.select([socket], [], [], 0)[0])
-        poll = select.poll()
-        poll.register(socket, select.POLLIN)
-        return bool(poll.poll(0))
+        return socket is not None and _is_ready(socket, to_write=False)
 
     def _takes_more(self) -> bool:
         socket = self._transport.get_extra_info("socket")
-        if socket is None:
-            return True
-        if not hasattr(select, "poll"):
-            return bool(select.select([], [socket], [], 0)[1])
-        poll = select.poll()
-        poll.register(socket, select.POLLOUT)
-        return bool(poll.poll(0))
+        return socket is None or _is_ready(socket, to_write=True)
 
     # What the caller does.
 
@@ -471,6 +460,16 @@ class Connection(asyncio.BufferedProtocol):
         if error is not None:
             return httpx.ReadError(f"The connection broke before the reply was complete ({error})")
         return httpx.RemoteProtocolError("The server closed the connection before the reply was complete")
+
+
+def _is_ready(socket: socket, *, to_write: bool) -> bool:
+    """Ask the operating system whether a socket can be read, or written to, without waiting."""
+    if not hasattr(select, "poll"):
+        readable, writable, _ = select.select([] if to_write else [socket], [socket] if to_write else [], [], 0)
+        return bool(readable or writable)
+    poll = select.poll()
+    poll.register(socket, select.POLLOUT if to_write else select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def decoded(fields: dict[bytes, bytes]) -> dict[str, str]:
