@@ -72,18 +72,13 @@ class Session:
         self.settings = settings
         self.endpoint = endpoint
         self.clock = clock
+        self._rng = rng
         self.transport, self.transport_name = choose_transport(transport, settings)
         self._owns_transport = self.transport is not transport
         self._background = BackgroundTasks()
         self.dispatcher = Dispatcher(audit=audit, metrics=sinks, count=count)
         emit = self.dispatcher.emit
-        self.webhooks = (
-            None
-            if settings.webhook is None
-            else Webhooks(
-                settings.webhook, self.transport, user_agent=settings.user_agent, clock=clock, rng=rng, emit=emit
-            )
-        )
+        self.webhooks: Webhooks | None = None
         self.tokens = TokenManager(
             settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
         )
@@ -112,9 +107,25 @@ class Session:
                 "genesys_media_async runs on asyncio only: start your program by asyncio.run, or by anyio.run with "
                 'backend="asyncio".'
             ) from None
-        await self._background.open()
-        self.dispatcher.start(self._background.task_group)
-        if self.webhooks is not None:
+        try:
+            await self._background.open()
+            self.dispatcher.start(self._background.task_group)
+            self._start_webhooks()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def _start_webhooks(self) -> None:
+        settings = self.settings
+        if settings.webhook is not None:
+            self.webhooks = Webhooks(
+                settings.webhook,
+                self.transport,
+                user_agent=settings.user_agent,
+                clock=self.clock,
+                rng=self._rng,
+                emit=self.dispatcher.emit,
+            )
             self.webhooks.start(self._background.task_group)
 
     async def aclose(self) -> None:
