@@ -1,16 +1,16 @@
 """
 The quota account against every kind of server: no 429 where none is due, and hardly a second lost.
 
-The floor of a cell is the time of a client that knows what the server will answer. Without headers, or with headers
-that are wrong, nobody can know: there the floor is the fastest schedule that is safe whatever the server counts in.
+The floor of a cell is the time of a client that knows every answer ahead of time. Without headers, or with wrong ones,
+no client can know: there the floor is the fastest schedule that is safe for every way of counting.
 
-Where others use the same token, the floor is the fastest schedule beside just those of their requests that got through
-in the run it is held against: they are known ahead of time, each of them is accepted again, nobody is refused, and ours
-take all that is left as soon as it is. Without headers it is, besides, safe whatever the server counts in, and charges
-the others' requests like ours. This floor judges waste, and nothing else. Who takes from others what they would have
-used gains nothing by it: the fewer of theirs got through, the sooner the floor itself is done. Who is slow is not
-excused: when all of theirs got through, the floor is done no later than a client that leaves them everything they ask
-for. So no run is held against more time than that courteous client takes, and most against less.
+Where others use the same token, the floor is the fastest schedule beside those of their requests that were accepted in
+the run it is compared with: they are known ahead of time, all of them are accepted again, no request is refused, and
+the client takes all that is left as soon as it is there. Without headers, the floor is also safe for every way of
+counting, and charges the others' requests like its own. This floor measures waste, and nothing else. Starving others
+gains nothing: the fewer of their requests were accepted, the sooner the floor is done. Slowness is not excused: if all
+of them were accepted, the floor is done no later than a client that leaves others everything they ask for. So no run is
+compared with more time than that courteous client takes, and most with less.
 """
 
 from __future__ import annotations
@@ -23,17 +23,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.quota_world import (
+from genesys_media_async.simulator.quota_models import (
     LATENCIES,
-    Outcome,
-    SafeAccount,
-    World,
-    account,
-    arrivals_beside,
     constant,
-    left_by,
-    server,
+    fastest_arrivals,
+    floor_seconds,
+    leftover_of,
+    quota_window,
 )
+from tests.support.quota_world import Outcome, SafeAccount, World, account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 SERVERS = ["fixed", "aligned", "sliding", "bucket", "two"]
 WORKERS = [1, 50, 200]
 
-FOREIGN = 1.5
+OTHERS = 1.5
 """Requests a second by others, 30 % of the limit."""
 
 
@@ -51,16 +49,16 @@ def world(
     workers: int,
     latency: str,
     *,
-    foreign: float = 0.0,
+    others_rate: float = 0.0,
     limit: int = 300,
     requests: int = 3_000,
 ) -> World:
     return World(
-        server(kind, limit),
+        quota_window(kind, limit),
         requests=requests,
         latency=LATENCIES[latency],
         workers=workers,
-        foreign=foreign,
+        others_rate=others_rate,
         headers=headers,
         limit=limit,
     )
@@ -73,29 +71,28 @@ def outcome_of(
     workers: int,
     latency: str,
     *,
-    foreign: float = 0.0,
+    others_rate: float = 0.0,
     limit: int = 300,
     requests: int = 3_000,
 ) -> Outcome:
-    """What comes of a cell; not run again with more workers if there was always one to spare."""
+    """The outcome of a cell; not run again with more workers if one of fewer was always idle."""
     fewer = max((each for each in WORKERS if each < workers), default=0)
     if fewer:
-        outcome = outcome_of(kind, headers, fewer, latency, foreign=foreign, limit=limit, requests=requests)
+        outcome = outcome_of(kind, headers, fewer, latency, others_rate=others_rate, limit=limit, requests=requests)
         if outcome.most_in_flight < fewer:
             return outcome
-    cell = world(kind, headers, workers, latency, foreign=foreign, limit=limit, requests=requests)
+    cell = world(kind, headers, workers, latency, others_rate=others_rate, limit=limit, requests=requests)
     return cell.run(account())
 
 
 @cache
 def omniscient_floor(kind: str, workers: int, latency: str) -> float:
-    *_, finished = arrivals_beside(left_by([], kind), 3_000, workers, LATENCIES[latency])
-    return finished
+    return floor_seconds(kind, [], 3_000, workers, LATENCIES[latency])
 
 
 @cache
 def safe_floor(workers: int, latency: str, requests: int) -> float:
-    """What is safe against every server is never refused, and so takes as long against each."""
+    """The time of the safe schedule: never refused, so that it is the same against every server."""
     return world("fixed", "off", workers, latency, requests=requests).run(SafeAccount(300, 60.0)).seconds
 
 
@@ -103,8 +100,7 @@ def safe_floor(workers: int, latency: str, requests: int) -> float:
 def floor_beside(others: tuple[float, ...], kind: str, headers: str, workers: int, latency: str) -> float:
     if headers == "off":
         return world("fixed", "off", workers, latency).run(SafeAccount(300, 60.0, others)).seconds
-    *_, finished = arrivals_beside(left_by(others, kind), 3_000, workers, LATENCIES[latency])
-    return finished
+    return floor_seconds(kind, others, 3_000, workers, LATENCIES[latency])
 
 
 @pytest.mark.parametrize("latency", LATENCIES)
@@ -118,7 +114,7 @@ def test_alone_with_truthful_headers_there_is_no_429_and_hardly_a_second_lost(ki
 
 @pytest.mark.parametrize("latency", LATENCIES)
 @pytest.mark.parametrize("workers", WORKERS)
-# A little over five windows: the last permits are not all spent at once, and that is not what is measured here.
+# A little over five windows: the last permits are not all spent at once, and this is not measured here.
 @pytest.mark.parametrize(
     ("headers", "requests"), [("off", 3_000), ("stuck", 1_510), ("late", 1_510), ("random", 1_510)]
 )
@@ -134,29 +130,27 @@ def test_alone_without_headers_or_with_wrong_ones_there_is_no_429_and_hardly_a_s
 @pytest.mark.parametrize("latency", LATENCIES)
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("kind", ["fixed", "aligned", "sliding", "bucket"])
-def test_a_lower_limit_that_headers_tell_costs_no_429_at_all(kind: str, workers: int, latency: str):
+def test_a_lower_limit_in_the_headers_costs_no_429(kind: str, workers: int, latency: str):
     assert outcome_of(kind, "on", workers, latency, limit=180).refused == 0
 
 
 @pytest.mark.parametrize("latency", LATENCIES)
 @pytest.mark.parametrize("workers", WORKERS)
 @pytest.mark.parametrize("kind", ["fixed", "aligned", "sliding", "bucket"])
-def test_a_lower_limit_that_nobody_told_costs_one_429_at_least_and_twenty_at_most(
-    kind: str, workers: int, latency: str
-):
+def test_an_unknown_lower_limit_costs_at_least_one_429_and_at_most_twenty(kind: str, workers: int, latency: str):
     assert 1 <= outcome_of(kind, "off", workers, latency, limit=180).refused <= 20
 
 
 @pytest.mark.parametrize("workers", WORKERS)
-@pytest.mark.parametrize("foreign", [0.0, 1.5])
+@pytest.mark.parametrize("others_rate", [0.0, 1.5])
 @pytest.mark.parametrize("kind", ["fixed", "aligned", "sliding"])
-def test_headers_that_vanish_in_the_middle_of_a_run_leave_it_no_worse_than_if_there_had_been_none(
-    kind: str, foreign: float, workers: int
+def test_headers_that_vanish_during_a_run_leave_it_no_worse_than_a_run_without_headers(
+    kind: str, others_rate: float, workers: int
 ):
-    without = outcome_of(kind, "off", workers, "log-normal", foreign=foreign)
-    outcome = outcome_of(kind, "vanishing", workers, "log-normal", foreign=foreign)
+    without = outcome_of(kind, "off", workers, "log-normal", others_rate=others_rate)
+    outcome = outcome_of(kind, "vanishing", workers, "log-normal", others_rate=others_rate)
     assert outcome.seconds < 1.15 * without.seconds
-    assert outcome.refused <= (30 if foreign else 0)
+    assert outcome.refused <= (30 if others_rate else 0)
 
 
 KNOWN_TO_MISS = {
@@ -168,18 +162,19 @@ KNOWN_TO_MISS = {
     ("sliding", "off", 200, "stalling"): (16, 0.96),
 }
 """
-The cells that are not at the goal: 429s, at most, and the least share of the floor.
+The cells that miss the goal: maximum of 429s, and minimum share of the floor.
 
-A slot of a sliding window that is free for a second is lost. Without headers nobody knows how many of the others' are
-in it: 90 on average, give or take 9. To lose no more than 2 % is to leave no more than 4 of the 210 free. Who leaves
-more is too slow; who leaves less runs into a 429 whenever the others are a few more, and has nothing else to know by.
+A slot of a sliding window that stays free for a second is lost. Without headers no client knows how many slots others
+hold: 90 on average, give or take 9. To lose at most 2 % is to leave at most 4 of the 210 free. A client that leaves
+more is too slow; one that leaves less meets a 429 whenever others hold a few more, and has no other way to find out.
 """
 
 TAKEN_AT_ONCE = {"fixed": 600.0, "aligned": 583.0, "two": 600.0}
 """
-Seconds that a client needs which takes the whole of each window in the instant in which it opens.
+Seconds of a client that takes the whole of each window the instant it opens.
 
-Fixed windows are there for the taking, so that fifty workers are held to this, too, whatever they left to others.
+Nothing of a fixed window is reserved, so that fifty workers are compared with this as well, whatever they leave to
+others.
 """
 
 
@@ -190,15 +185,15 @@ Fixed windows are there for the taking, so that fifty workers are held to this, 
 def test_beside_others_there_are_few_429s_and_hardly_a_second_lost(
     kind: str, headers: str, workers: int, latency: str, record_property: Callable[[str, object], None]
 ):
-    outcome = outcome_of(kind, headers, workers, latency, foreign=FOREIGN)
+    outcome = outcome_of(kind, headers, workers, latency, others_rate=OTHERS)
     most, least = KNOWN_TO_MISS.get((kind, headers, workers, latency), (12, 0.98))
     # No floor of fifty workers is sooner than that of two hundred.
-    floor = floor_beside(tuple(outcome.foreign), kind, headers, 1 if workers == 1 else 200, latency)
+    floor = floor_beside(tuple(outcome.others_accepted), kind, headers, 1 if workers == 1 else 200, latency)
     record_property("seconds", round(outcome.seconds))
     record_property("percent of the floor", round(100 * floor / outcome.seconds, 1))
     record_property("429s", outcome.refused)
-    record_property("others accepted, here as under the floor", len(outcome.foreign))
-    record_property("others refused", outcome.foreign_refused)
+    record_property("others accepted, here as under the floor", len(outcome.others_accepted))
+    record_property("others refused", outcome.others_refused)
     assert outcome.refused <= most
     assert floor / outcome.seconds >= least
 
@@ -206,12 +201,12 @@ def test_beside_others_there_are_few_429s_and_hardly_a_second_lost(
 @pytest.mark.parametrize("headers", ["on", "off"])
 @pytest.mark.parametrize("kind", TAKEN_AT_ONCE)
 def test_beside_others_every_fixed_window_is_taken_while_it_is_there(kind: str, headers: str):
-    outcome = outcome_of(kind, headers, 50, "log-normal", foreign=FOREIGN)
+    outcome = outcome_of(kind, headers, 50, "log-normal", others_rate=OTHERS)
     assert TAKEN_AT_ONCE[kind] / outcome.seconds >= 0.98
 
 
 def accepted(kind: str, limit: int, seconds: float, times: list[float]) -> list[bool]:
-    window = server(kind, limit, seconds)
+    window = quota_window(kind, limit, seconds)
     return [window.charge(each).allowed for each in sorted(times)]
 
 
@@ -226,10 +221,10 @@ def accepted(kind: str, limit: int, seconds: float, times: list[float]) -> list[
 def test_the_floor_beside_others_refuses_nobody_and_cannot_begin_any_request_sooner(
     kind: str, limit: int, seconds: int, requests: int, gaps: list[int]
 ):
-    # The others alone never ask for more than half, so that it is never they who keep each other out.
-    window = server("sliding", limit // 2, seconds)
+    # The others alone never ask for more than half, so that they never keep each other out.
+    window = quota_window("sliding", limit // 2, seconds)
     others = [each for gap in accumulate(gaps) if window.charge(each := gap / 1_000 + 1e-5).allowed]
-    *ours, _ = arrivals_beside(left_by(others, kind, limit, seconds), requests, 50, constant)
+    *ours, _ = fastest_arrivals(leftover_of(others, kind, limit, seconds), requests, 50, constant)
     assert all(accepted(kind, limit, seconds, others + ours))
     for number, at in enumerate(ours):
         sooner, before = at - 1e-3, ours[number - 1] if number else 0.0

@@ -1,0 +1,1 @@
+"""The quota account: its rules, and its runs against every kind of server."""
