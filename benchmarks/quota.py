@@ -1,10 +1,10 @@
 """
 A quota spent by one strategy after another: seconds, and requests refused, beside the least that is possible.
 
-    python benchmarks/quota.py                     the table, then half a minute over real sockets
-    python benchmarks/quota.py --no-real           the table alone, all of it in virtual time
-    python benchmarks/quota.py --picture           how the first three windows are filled, as text
-    python benchmarks/quota.py --json              one JSON object a line instead of tables
+    python -m benchmarks.quota                     the table, then half a minute over real sockets
+    python -m benchmarks.quota --no-real           the table alone, all of it in virtual time
+    python -m benchmarks.quota --picture           how the first three windows are filled, as text
+    python -m benchmarks.quota --json              one JSON object a line instead of tables
 
 3,000 requests by 50 workers under 300 in 60 s. Every strategy is asyncio code that runs on a virtual clock against a
 simulated server: half of a log-normal latency (median 120 ms, sigma 0.5), the quota's answer, the other half. A refusal
@@ -44,7 +44,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import backoff
 from aiolimiter import AsyncLimiter
-from command_line import at_least_one
 
 from genesys_media_async import MediaRetriever, QuotaLimit, Settings, ValidationRule
 from genesys_media_async.clock import SystemClock, VirtualClock
@@ -53,6 +52,8 @@ from genesys_media_async.quota import Reading
 from genesys_media_async.retry import pause_after_429
 from genesys_media_async.simulator import Quota, Simulator, SimulatorSettings
 from genesys_media_async.simulator.quota import AlignedWindow, FixedWindow, QuotaWindow, SlidingWindow, retry_after
+
+from .harness.command_line import at_least_one
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

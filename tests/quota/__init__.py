@@ -1,1 +1,1 @@
-"""The quota account: its rules, and its runs against every kind of server."""
+"""The rules of the quota, part by part and as a whole."""
