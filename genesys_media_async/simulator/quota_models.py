@@ -16,6 +16,7 @@ import random
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from .quota import AlignedWindow, Charge, FixedWindow, SlidingWindow
@@ -71,23 +72,35 @@ def stalling(rng: random.Random) -> tuple[float, float]:
 LATENCIES: dict[str, Latency] = {"constant": constant, "log-normal": log_normal, "stalling": stalling}
 
 
+@dataclass(slots=True)
+class Bucket:
+    """An amount that is refilled evenly, up to its capacity; `rate` is what comes back in a second."""
+
+    capacity: float
+    rate: float
+    level: float
+    filled_at: float = 0.0
+
+    def fill(self, now: float) -> float:
+        """Refill for the time since the last call, and return the level."""
+        self.level = min(self.capacity, self.level + (now - self.filled_at) * self.rate)
+        self.filled_at = now
+        return self.level
+
+
 class TokenBucket:
-    """A bucket that starts full and is refilled evenly; it reports how much is missing, and when it is full again."""
+    """A window that starts full and is refilled evenly; it reports how much is missing, and when it is full again."""
 
     def __init__(self, quota: Quota) -> None:
-        self._limit = quota.limit
-        self._rate = quota.limit / quota.seconds
-        self._level = float(quota.limit)
-        self._at = 0.0
+        self._bucket = Bucket(quota.limit, quota.limit / quota.seconds, quota.limit)
 
     def charge(self, now: float) -> Charge:
         """Let a request through or refuse it."""
-        self._level = min(self._limit, self._level + (now - self._at) * self._rate)
-        self._at = now
-        allowed = self._level >= 1 - ROUNDING
-        self._level -= allowed
-        missing = self._limit - self._level
-        return Charge(allowed, math.ceil(missing - ROUNDING), (missing if allowed else 1 - self._level) / self._rate)
+        bucket = self._bucket
+        allowed = bucket.fill(now) >= 1 - ROUNDING
+        bucket.level -= allowed
+        missing = bucket.capacity - bucket.level
+        return Charge(allowed, math.ceil(missing - ROUNDING), (missing if allowed else 1 - bucket.level) / bucket.rate)
 
 
 class TwoLimits:
@@ -293,15 +306,12 @@ class BucketLeftover:
 
     def __init__(self, others: Sequence[float], limit: int, seconds: float) -> None:
         self._others = others
-        self._limit = limit
-        self._rate = limit / seconds
-        self._level = float(limit)
-        self._at = 0.0
+        self._bucket = Bucket(limit, limit / seconds, limit)
         self._next = 0
         # What the bucket must hold just before each of them comes, for it and all that follow.
         self._needed = [1.0] * len(others)
         for number in range(len(others) - 2, -1, -1):
-            refilled = self._rate * (others[number + 1] - others[number])
+            refilled = self._bucket.rate * (others[number + 1] - others[number])
             self._needed[number] += max(0.0, self._needed[number + 1] - refilled)
 
     def earliest(self, at: float) -> float:
@@ -311,27 +321,24 @@ class BucketLeftover:
             needed, passes_at = 0.0, math.inf
             if self._next < len(self._others):
                 passes_at = self._others[self._next]
-                needed = max(0.0, self._needed[self._next] - self._rate * (passes_at - at))
-            missing = 1 + needed - self._level
+                needed = max(0.0, self._needed[self._next] - self._bucket.rate * (passes_at - at))
+            missing = 1 + needed - self._bucket.level
             if missing <= ROUNDING:
                 return at
             # While some are kept for the next of the others, what is kept grows as fast as the bucket is refilled.
-            at = math.nextafter(passes_at, math.inf) if needed else min(at + missing / self._rate, passes_at + ROUNDING)
+            refilled_at = at + missing / self._bucket.rate
+            at = math.nextafter(passes_at, math.inf) if needed else min(refilled_at, passes_at + ROUNDING)
 
     def _fill(self, now: float) -> None:
         while self._next < len(self._others) and self._others[self._next] < now:
-            self._refill(self._others[self._next])
-            self._level -= 1
+            self._bucket.fill(self._others[self._next])
+            self._bucket.level -= 1
             self._next += 1
-        self._refill(now)
-
-    def _refill(self, now: float) -> None:
-        self._level = min(self._limit, self._level + (now - self._at) * self._rate)
-        self._at = now
+        self._bucket.fill(now)
 
     def count(self, _at: float, /) -> None:
         """Count a request of the client."""
-        self._level -= 1
+        self._bucket.level -= 1
 
 
 def leftover_of(others: Sequence[float], kind: str, limit: int = LIMIT, seconds: float = SECONDS) -> Leftover:

@@ -16,21 +16,11 @@ compared with more time than that courteous client takes, and most with less.
 from __future__ import annotations
 
 from functools import cache
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from genesys_media_async.simulator.quota_models import (
-    LATENCIES,
-    constant,
-    fastest_arrivals,
-    floor_seconds,
-    leftover_of,
-    quota_window,
-)
+from genesys_media_async.simulator.quota_models import LATENCIES, floor_seconds, quota_window
 from tests.support.quota_world import Outcome, SafeAccount, World, account
 
 if TYPE_CHECKING:
@@ -203,30 +193,3 @@ def test_beside_others_there_are_few_429s_and_hardly_a_second_lost(
 def test_beside_others_every_fixed_window_is_taken_while_it_is_there(kind: str, headers: str):
     outcome = outcome_of(kind, headers, 50, "log-normal", others_rate=OTHERS)
     assert TAKEN_AT_ONCE[kind] / outcome.seconds >= 0.98
-
-
-def accepted(kind: str, limit: int, seconds: float, times: list[float]) -> list[bool]:
-    window = quota_window(kind, limit, seconds)
-    return [window.charge(each).allowed for each in sorted(times)]
-
-
-@given(
-    kind=st.sampled_from(["fixed", "aligned", "sliding", "bucket"]),
-    limit=st.integers(2, 12),
-    seconds=st.integers(4, 30),
-    requests=st.integers(1, 40),
-    gaps=st.lists(st.integers(1, 4_000), max_size=30),
-)
-@settings(deadline=None, max_examples=100)
-def test_the_floor_beside_others_refuses_nobody_and_cannot_begin_any_request_sooner(
-    kind: str, limit: int, seconds: int, requests: int, gaps: list[int]
-):
-    # The others alone never ask for more than half, so that they never keep each other out.
-    window = quota_window("sliding", limit // 2, seconds)
-    others = [each for gap in accumulate(gaps) if window.charge(each := gap / 1_000 + 1e-5).allowed]
-    *ours, _ = fastest_arrivals(leftover_of(others, kind, limit, seconds), requests, 50, constant)
-    assert all(accepted(kind, limit, seconds, others + ours))
-    for number, at in enumerate(ours):
-        sooner, before = at - 1e-3, ours[number - 1] if number else 0.0
-        if sooner > before:
-            assert not all(accepted(kind, limit, seconds, [*others, *ours[:number], sooner]))
