@@ -1,11 +1,10 @@
 """
-The platform far away: nginx's answers, each a fixed time after the request has arrived.
+A distant platform: nginx's answers, each a fixed time after its request has arrived.
 
-    python benchmarks/slow_server.py --port 8080 --delay 0.05
+    python -m benchmarks.harness.slow_server --port 8080 --delay 0.05
 
-Holds thousands of connections, and must not be the limit: httptools reads the requests, replies wait in one queue,
-which is in the order of their time since all wait equally long, and one timer is set for its head. On uvloop, if there
-is one.
+It holds thousands of connections, and must not be the bottleneck: httptools parses the requests, replies wait in one
+queue, ordered by time since all wait equally long, and one timer is set for its head. It runs on uvloop if installed.
 """
 
 from __future__ import annotations
@@ -19,10 +18,11 @@ from importlib.util import find_spec
 from typing import cast
 
 import httptools
-from servers import FILE_ID, REPLY, TOKEN_REPLY
+
+from .servers import FILE_ID, REPLY, TOKEN_REPLY
 
 HALF_A_TICK = 0.0005
-"""Event loops round a timer up to a millisecond: aimed so much too early, replies are on time on average."""
+"""Event loops round a timer up to a millisecond: set this much too early, replies are on time on average."""
 
 _BEFORE, _AFTER = b"/api/v2/media/storage/files/", b"/download-url"
 _HEAD = (
@@ -35,7 +35,7 @@ _NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 class Outbox:
-    """Replies on their way."""
+    """Replies that wait for their time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
         self._loop = loop
@@ -43,7 +43,7 @@ class Outbox:
         self._waiting: deque[tuple[float, asyncio.Transport, bytes]] = deque()
 
     def send(self, transport: asyncio.Transport, reply: bytes) -> None:
-        """Write a reply when its time has come."""
+        """Write a reply after the delay."""
         if not self._delay:
             transport.write(reply)
             return
@@ -65,7 +65,7 @@ class Outbox:
 
 
 class Connection(asyncio.Protocol):
-    """One client's; requests come one after the other."""
+    """One client's connection, without pipelining."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -73,8 +73,8 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
-        # uvloop's transports are no subclasses of asyncio's.
+        """Keep the transport."""
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the target."""
+        """Append a part of the target."""
         self._url += url
 
     def on_message_complete(self) -> None:
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(port: int, delay: float) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     loop = asyncio.get_running_loop()
     outbox = Outbox(loop, delay)
     server = await loop.create_server(lambda: Connection(outbox), "127.0.0.1", port, backlog=4096)
@@ -108,8 +108,8 @@ async def serve(port: int, delay: float) -> None:
 
 
 def main() -> None:
-    """Serve as asked."""
-    parser = argparse.ArgumentParser(description="Answers each request a fixed time after it has arrived.")
+    """Serve on the port of the command line."""
+    parser = argparse.ArgumentParser(description="A server that answers each request after a fixed delay.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--delay", type=float, default=0.05, metavar="S")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""The machine: its line in every report, its cores, and processes on one of them."""
+"""The machine: its line in every report, its cores, and processes pinned to one of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Cores:
-    """The core of the client, and that of the server; the same one where there is no other."""
+    """The client's core and the server's; the same one on a machine with a single core."""
 
     client: int
     server: int
@@ -32,13 +32,13 @@ class Cores:
 
     def __str__(self) -> str:
         if self.client == self.server:
-            return f"client and server share core {self.client}, the only one: rates say little, CPU times something"
+            return f"client and server share core {self.client}, the only one: compare CPU times, not rates"
         return f"client on core {self.client}, server on core {self.server}"
 
 
 @contextmanager
 def pinned(core: int) -> Iterator[None]:
-    """Let what is started meanwhile run on one core only."""
+    """Pin processes that are started in this context to one core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -48,7 +48,7 @@ def pinned(core: int) -> Iterator[None]:
 
 
 def describe(versions: dict[str, str]) -> str:
-    """Return the machine line."""
+    """Return the line of a report that names the date, the machine and all versions."""
     cpu = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
@@ -61,9 +61,14 @@ def describe(versions: dict[str, str]) -> str:
     )
 
 
+def describe_briefly() -> str:
+    """Return the line of a report whose numbers hardly depend on the machine."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+
+
 @dataclass(frozen=True)
 class Usage:
-    """What a core has been doing, and what of it our finished children did, in seconds."""
+    """Seconds for which a core was busy, and CPU seconds of our finished child processes."""
 
     at: float
     busy: float
@@ -81,8 +86,8 @@ class Usage:
         busy = (user + nice + system + interrupt + soft_interrupt + steal) / TICKS
         return cls(time.monotonic(), busy, spent.ru_utime + spent.ru_stime)
 
-    def foreign_share(self, before: Usage) -> float:
-        """Return which share of the time since `before` went to others than our children; 0 to 1."""
+    def others_share(self, before: Usage) -> float:
+        """Return the share of the core since `before` that other processes than our children used, 0 to 1."""
         seconds = max(self.at - before.at, 1e-9)
         others = (self.busy - before.busy) - (self.children - before.children)
         return min(1.0, max(0.0, others / seconds))

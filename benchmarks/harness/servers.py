@@ -1,11 +1,11 @@
 """
-Two servers that stand for the platform: nginx, which is fast, and one of our own, which can be far away.
+Two servers in place of the platform: nginx, which is fast, and one of our own, which adds a delay.
 
-nginx has one worker on one core, and answers the token and the download-url request by itself.
+nginx has one worker on one core, and answers the token request and the download-url request by itself.
 
-The reply is the contract's: some 400 bytes of JSON that name the file asked for, in `fileName` and in the URL's path,
-and a correlation id as a Genesys reply has. There are no `inin-ratelimit-*` headers: Genesys has announced their
-removal, and nginx cannot count all requests together, so that they would be wrong.
+The reply follows the contract: about 400 bytes of JSON with the requested file in `fileName` and in the URL's path, and
+a correlation id like a Genesys reply's. It has no `inin-ratelimit-*` headers: Genesys has announced their removal, and
+nginx cannot count all requests together, so that they would be wrong.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from machine import TICKS, pinned
+from .environment import PROJECT, module_command
+from .machine import TICKS, pinned
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from environment import Environment
+    from .environment import Environment
 
-STARTS_WITHIN = 10.0
-SLOW_SERVER = Path(__file__).resolve().parent / "slow_server.py"
+START_TIMEOUT = 10.0
+NO_NGINX = "nginx was not found: apt-get install nginx."
 
 FILE_ID = "FILE_ID"
 REPLY = (
@@ -68,7 +69,7 @@ _CONFIGURATION = Template(
             location ~ ^/api/v2/media/storage/files/(?<file_id>[A-Za-z0-9._-]+)/download-url$$ {
                 return 200 '$reply';
             }
-            location / { return 404 '{"code":"not.found","message":"There is no such thing here."}'; }
+            location / { return 404 '{"code":"not.found","message":"Not found."}'; }
         }
     }
     """
@@ -76,7 +77,7 @@ _CONFIGURATION = Template(
 
 
 class Nginx:
-    """The fast server, on a free port of 127.0.0.1, from entering until leaving."""
+    """The fast server, on a free port of 127.0.0.1, while the context is open."""
 
     def __init__(self, core: int, certificate: tuple[Path, Path] | None = None) -> None:
         self._core = core
@@ -88,28 +89,29 @@ class Nginx:
         self.token_url = f"{self.url}/oauth/token"
 
     def __enter__(self) -> Self:
-        ssl = ""
-        if self._certificate is not None:
-            chain, key = self._certificate
-            ssl = f"ssl; ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3"
-        file = Path(self._folder.name) / "nginx.conf"
-        file.write_text(
-            _CONFIGURATION.substitute(
-                folder=self._folder.name,
-                port=self.port,
-                ssl=ssl,
-                token_reply=TOKEN_REPLY,
-                reply=REPLY.replace(FILE_ID, "$file_id"),
-            )
-        )
         program = find_nginx()
         if program is None:
-            raise SystemExit("There is no nginx here: apt-get install nginx.")
+            raise SystemExit(NO_NGINX)
+        file = Path(self._folder.name) / "nginx.conf"
+        file.write_text(self._configuration())
         with pinned(self._core):
             command = [program, "-p", self._folder.name, "-e", "stderr", "-c", str(file)]
             self._process = subprocess.Popen(command)
         wait_until_open(self.port, self._process)
         return self
+
+    def _configuration(self) -> str:
+        ssl = ""
+        if self._certificate is not None:
+            chain, key = self._certificate
+            ssl = f"ssl; ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3"
+        return _CONFIGURATION.substitute(
+            folder=self._folder.name,
+            port=self.port,
+            ssl=ssl,
+            token_reply=TOKEN_REPLY,
+            reply=REPLY.replace(FILE_ID, "$file_id"),
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -121,7 +123,7 @@ class Nginx:
 
 
 class SlowServer:
-    """The server that waits, in a process of its own, on a free port, from entering until leaving."""
+    """The server that delays its replies, in a process of its own, on a free port, while the context is open."""
 
     def __init__(self, environment: Environment, core: int, delay: float) -> None:
         self._environment = environment
@@ -133,9 +135,10 @@ class SlowServer:
         self.token_url = f"{self.url}/oauth/token"
 
     def __enter__(self) -> Self:
-        program = [str(self._environment.python), str(SLOW_SERVER)]
+        arguments = ("--port", str(self._port), "--delay", str(self._delay))
+        command = module_command(self._environment.python, "harness.slow_server", *arguments)
         with pinned(self._core):
-            self._process = subprocess.Popen([*program, "--port", str(self._port), "--delay", str(self._delay)])
+            self._process = subprocess.Popen(command, cwd=PROJECT)
         wait_until_open(self._port, self._process)
         return self
 
@@ -147,27 +150,27 @@ class SlowServer:
             self._process.wait()
 
     def cpu_seconds(self) -> float:
-        """Return what the server has used so far."""
+        """Return the CPU time that the server has used so far."""
         assert self._process is not None
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def find_nginx() -> str | None:
-    """Return where nginx is; Debian has it where only root's PATH leads."""
+    """Return the path of nginx; Debian installs it where only root's PATH leads."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody had a moment ago."""
+    """Return a port of 127.0.0.1 that was free a moment ago."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    """Return when the port takes connections. Ends the benchmark if the process is over before, or too slow."""
-    gives_up_at = time.monotonic() + STARTS_WITHIN
+    """Wait until the port accepts connections. Ends the benchmark if the process has ended or takes too long."""
+    gives_up_at = time.monotonic() + START_TIMEOUT
     while time.monotonic() < gives_up_at and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -176,4 +179,4 @@ def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
         else:
             return
     process.kill()
-    raise SystemExit("The server did not start; what it said is above.")
+    raise SystemExit("The server did not start; its output is above.")

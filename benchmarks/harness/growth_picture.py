@@ -1,11 +1,11 @@
 """
-The picture of growth.py's numbers: CPU time for each id and memory, over the ids and over the number in flight.
+The picture of the growth benchmark: CPU time for each id and memory, over the ids and over the number in flight.
 
-    python benchmarks/growth_picture.py FILE.svg < growth.json
+    python -m benchmarks.harness.growth_picture FILE.svg < growth.json
 
-Needs matplotlib; growth.py runs it in the benchmarks' own environment. The scales below are logarithmic, and those at
-the side begin at 0, so that growth looks like what it is. There is no background, and each colour is half-way between
-black and white, so that the picture can be read on a light page and on a dark one.
+Needs matplotlib; the benchmark runs it in the benchmarks' own environment. Horizontal axes are logarithmic; vertical
+ones begin at 0, so that growth is not exaggerated. There is no background, and each colour is half-way between black
+and white, so that the picture is legible on light pages and on dark ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from statistics import median
 from typing import TypedDict
 
 import matplotlib as mpl  # type: ignore[import-not-found]
-from growth import USUAL_IDS, USUAL_IN_FLIGHT
 from matplotlib.figure import Figure  # type: ignore[import-not-found]
 
 SIZE = (8.5, 4.8)
@@ -39,7 +38,7 @@ STYLE = {
 
 
 class Point(TypedDict):
-    """What growth.py measured of one size."""
+    """The measurements of one size."""
 
     ids: int
     in_flight: int
@@ -47,10 +46,12 @@ class Point(TypedDict):
 
 
 class Growth(TypedDict):
-    """What growth.py writes."""
+    """The report of the growth benchmark."""
 
     machine: str
     loop: str
+    usual_ids: int
+    usual_in_flight: int
     by_ids: list[Point]
     by_in_flight: list[Point]
 
@@ -61,8 +62,8 @@ def draw(growth: Growth) -> Figure:
     panels = figure.subplots(2, 2, sharex="col", sharey="row")
     by_ids, by_in_flight = growth["by_ids"], growth["by_in_flight"]
     columns = (
-        (f"ids, {USUAL_IN_FLIGHT:,} in flight", [point["ids"] for point in by_ids], by_ids),
-        (f"in flight, {USUAL_IDS:,} ids", [point["in_flight"] for point in by_in_flight], by_in_flight),
+        (f"ids, {growth['usual_in_flight']:,} in flight", [point["ids"] for point in by_ids], by_ids),
+        (f"in flight, {growth['usual_ids']:,} ids", [point["in_flight"] for point in by_in_flight], by_in_flight),
     )
     for (number, title, colour), row in zip(ROWS, panels, strict=True):
         row[0].set_title(title, loc="left")
@@ -82,7 +83,7 @@ def draw(growth: Growth) -> Figure:
 
 
 def main() -> None:
-    """Draw what is read from standard input."""
+    """Draw the report on standard input."""
     with mpl.rc_context(STYLE):
         draw(json.load(sys.stdin)).savefig(sys.argv[1], format="svg", transparent=True, metadata={"Date": None})
 
