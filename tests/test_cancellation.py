@@ -13,7 +13,7 @@ import pytest
 from genesys_media_async import MediaRetriever, MemorySink, QuotaLimit, VirtualClock, WebhookTarget
 from genesys_media_async.events import AttemptAudited
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
-from tests.support import collect, other_tasks, settings_for
+from tests.support.retrievers import collect, other_tasks, settings_for
 
 
 class Stepping(Coroutine):
@@ -167,7 +167,7 @@ def run_beside_a_victim(at: int) -> int:
 
     run_stepping(stop, clock, main)
     assert simulator.counts.token_requests == 1
-    assert simulator.counts.greatest_in_flight <= 2
+    assert simulator.counts.peak_in_flight <= 2
     return stop.steps
 
 

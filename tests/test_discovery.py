@@ -42,7 +42,7 @@ from genesys_media_async.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from tests.support import QUICK_RETRIES, other_tasks, settings_for
+from tests.support.retrievers import QUICK_RETRIES, other_tasks, settings_for
 from tests.test_cancellation import Stop, run_stepping
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def test_any_interval_has_each_of_its_conversations_once(begin: datetime, length
         assert all(started[each] < midnight for each in missing)
 
     few = OrganizationSettings(conversations=600, days=44.0, recordings=(0, 1))
-    virtual(scenario, organization=few, analytics=AnalyticsSettings(job_data_delay=delay, job_page_size_max=100))
+    virtual(scenario, organization=few, analytics=AnalyticsSettings(job_data_delay=delay, max_job_page_size=100))
 
 
 @pytest.mark.anyio

@@ -30,15 +30,15 @@ from genesys_media_async.api import Answer, Call, error_from
 from genesys_media_async.endpoints import Document, Download, MessageMedia, OrphanRecording, Transcript
 from genesys_media_async.simulator import (
     DocumentSettings,
-    DownloadSettings,
     Fault,
     OAuthClient,
+    PlatformDownloadSettings,
     RecordingSettings,
     Simulator,
     SimulatorSettings,
 )
 from genesys_media_async.transports import HttpReply
-from tests.support import QUICK_RETRIES, collect, other_tasks, settings_for
+from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
 from tests.test_cancellation import Stop, run_stepping
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def ids_in(simulator: Simulator, name: str, count: int = 2) -> list[str]:
         case "document":
             return organization.document_ids()[:count]
         case "download":
-            return organization.download_ids()[:count]
+            return organization.platform_download_ids()[:count]
         case "orphan-recording":
             return organization.orphan_ids()[:count]
         case "transcript" | "transcripts":
@@ -422,11 +422,11 @@ class TestARedirect:
         assert (result.error.code, result.error.status) == ("unexpected_status", 307)
 
     async def test_of_the_simulator_is_not_needed(self):
-        download = DownloadSettings(redirect_to="itself")
-        async with Simulator(SimulatorSettings(quota=None, download=download)) as simulator:
+        download = PlatformDownloadSettings(redirect_to="itself")
+        async with Simulator(SimulatorSettings(quota=None, platform_download=download)) as simulator:
             configured = settings_for(simulator, rule=ANYTHING)
             async with MediaRetriever(configured, endpoint=Download()) as retriever:
-                results = await collect(retriever, simulator.organization.download_ids())
+                results = await collect(retriever, simulator.organization.platform_download_ids())
         assert all(result.ok for result in results)
         assert simulator.counts.media_requests == 0
 

@@ -86,7 +86,7 @@ def settings_for(order: Order) -> SimulatorSettings:
             quota_headers=order.quota_headers,
             latency=order.latency,
             faults=faults,
-            token_life=order.token_life,
+            token_lifetime=order.token_life,
         )
         return settings if not order.clients else _with_clients(settings, order.clients)
     except ValueError as error:
@@ -176,7 +176,7 @@ def an_id_of_each_source(simulator: Simulator) -> dict[str, str]:
         "recording-batch": conversation.id,
         "recording": f"{conversation.id}/{recording.id}",
         "document": organization.document_ids()[0],
-        "download": organization.download_ids()[0],
+        "download": organization.platform_download_ids()[0],
         "orphan-recording": organization.orphan_ids()[0],
         "transcript": communication,
         "message-media": f"{communication}/{organization.message_media_id(conversation)}",
