@@ -27,7 +27,7 @@ ORDER = [
     "retry",
     "validation",
     "quota",
-    "tally",
+    "counters",
     "transports",
     "sinks",
     "tokens",

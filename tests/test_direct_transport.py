@@ -17,7 +17,7 @@ import httpx
 import pytest
 import trustme
 
-from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, TransportError
+from genesys_media_async.errors import APIConnectionError, APITimeoutError, ConnectError
 from genesys_media_async.simulator.carriers.connection import reset
 from genesys_media_async.transports import DirectTransport, connection, racing, wire
 from tests.scripted_server import OK, dripping, resetting, saying, saying_and_closing, server_tls, serving, silent
@@ -36,7 +36,7 @@ __all__ = ["anyio_backend", "authority", "trusting"]
 try:
     import uvloop
 except ImportError:
-    uvloop = None  # type: ignore[assignment]
+    uvloop = None  # type: ignore[context]
 
 OPEN_FILES = Path("/proc/self/fd")
 
@@ -168,7 +168,7 @@ class TestConnections:
         [
             lambda: capped(max_keepalive_connections=0),
             lambda: capped(keepalive_expiry=0),
-            lambda: DirectTransport(longest_life=0),
+            lambda: DirectTransport(max_lifetime=0),
         ],
     )
     async def test_are_not_kept_where_they_must_not_be(self, transport: Any) -> None:
@@ -255,7 +255,7 @@ class TestConnections:
         thread.start()
         async with capped(tls=trusting) as transport:
             url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
-            call = asyncio.create_task(ask(transport, url, longest_reply=len(body)))
+            call = asyncio.create_task(ask(transport, url, max_reply_size=len(body)))
             await until(asked.is_set)
             # The loop stands still until all is there, unless this machine holds less than that.
             go.set()
@@ -273,12 +273,12 @@ class TestConnections:
 
         async with serving(talk, early=True) as (_, url), capped() as transport:
             seen = asyncio.Event()
-            assert type(await failure(transport, url, body=b"x" * 20_000_000)) is TransportError
+            assert type(await failure(transport, url, body=b"x" * 20_000_000)) is APIConnectionError
             await until(lambda: not transport._connections._not_yet_lost)
             seen.set()
 
     async def test_to_more_origins_than_are_remembered_are_found_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wire, "MOST_REMEMBERED", 2)
+        monkeypatch.setattr(wire, "MAX_REMEMBERED", 2)
         async with AsyncExitStack() as stack, capped() as transport:
             urls = [(await stack.enter_async_context(serving(which)))[1] for _ in range(5)]
             for _ in range(3):
@@ -332,7 +332,7 @@ class TestConnections:
             first = asyncio.create_task(ask(transport, url))
             await asyncio.sleep(0.01)
             error = await failure(transport, url, timeout=0.05)
-            assert type(error) is ConnectFailed
+            assert type(error) is ConnectError
             first.cancel()
             await asyncio.wait([first])
             assert len(server.requests) == 1
@@ -342,7 +342,7 @@ class TestConnections:
             errors = await asyncio.gather(
                 *(ask(transport, url, timeout=0.02 + number / 1_000) for number in range(50)), return_exceptions=True
             )
-            assert {type(error) for error in errors} <= {ExchangeTimeout, ConnectFailed}
+            assert {type(error) for error in errors} <= {APITimeoutError, ConnectError}
             assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
 
     async def test_by_the_thousand_leave_nothing_behind(self) -> None:
@@ -388,7 +388,7 @@ class TestClosing:
             await asyncio.sleep(0.02)
             await transport.aclose()
             errors = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(error) for error in errors] == [TransportError, ConnectFailed, ConnectFailed]
+            assert [type(error) for error in errors] == [APIConnectionError, ConnectError, ConnectError]
             with pytest.raises(RuntimeError, match="closed"):
                 await ask(transport, url)
             await transport.aclose()
@@ -519,7 +519,7 @@ class TestWhatIsSent:
         async with serving(saying(OK)) as (server, url), capped() as transport:
             await ask(transport, url)
             error = await failure(transport, url.removesuffix("/x") + target)
-            assert isinstance(error, ConnectFailed)
+            assert isinstance(error, ConnectError)
             assert not error.retryable
             assert len(server.requests) == 1
 
@@ -538,7 +538,7 @@ class TestWhatIsSent:
     async def test_is_nothing_it_cannot_do(self, method: str, headers: dict[str, str]) -> None:
         async with serving(saying(OK)) as (server, url), capped() as transport:
             error = await failure(transport, url, method=method, headers=headers)
-            assert isinstance(error, ConnectFailed)
+            assert isinstance(error, ConnectError)
             assert not error.retryable
         assert server.requests == []
 
@@ -804,7 +804,7 @@ class TestUnderHttpx:
             assert server.connections == 1
 
     async def test_a_reply_in_many_chunks_may_last_for_ever(self, tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection, "LONGEST_HEAD", 200)
+        monkeypatch.setattr(connection, "MAX_HEAD", 200)
 
         async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n")

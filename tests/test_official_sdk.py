@@ -26,12 +26,13 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from genesys_media_async import MediaRetriever, ValidationRule, VirtualClock, discovery, endpoints
+from genesys_media_async.api.replies import ErrorBody
 from genesys_media_async.endpoints import (
     Document,
-    Download,
     MediaStorage,
     MessageMedia,
     OrphanRecording,
+    PlatformDownload,
     Recording,
     RecordingBatch,
     Transcript,
@@ -45,7 +46,6 @@ from genesys_media_async.endpoints import (
 )
 from genesys_media_async.endpoints import recording as single
 from genesys_media_async.endpoints import recording_batch as batch
-from genesys_media_async.models import ErrorBody
 from genesys_media_async.simulator import (
     AnalyticsSettings,
     OAuthClient,
@@ -55,7 +55,7 @@ from genesys_media_async.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from genesys_media_async.transports import LONGEST_REPLY, HttpxTransport
+from genesys_media_async.transports import MAX_REPLY_SIZE, HttpxTransport
 from tests.support.retrievers import collect, settings_for
 
 if TYPE_CHECKING:
@@ -153,7 +153,9 @@ FAMILIES = {
         retrieving(Organization.document_ids),
         {document._Reply: "DownloadResponse"},
     ),
-    "download": Family(Download(), retrieving(Organization.platform_download_ids), {download._Reply: "UrlResponse"}),
+    "download": Family(
+        PlatformDownload(), retrieving(Organization.platform_download_ids), {download._Reply: "UrlResponse"}
+    ),
     "orphan-recording": Family(
         OrphanRecording(format_id="WAV", media_formats=["MP3"], download=True, file_name="a.mp3"),
         retrieving(Organization.orphan_ids),
@@ -286,8 +288,10 @@ class Recorder:
         self.exchanges: list[tuple[HttpRequest, HttpReply]] = []
         self._transport = HttpxTransport(httpx.AsyncClient(transport=simulator.transport()))
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
-        reply = await self._transport.exchange(request, timeout=timeout, longest_reply=longest_reply)
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
+        reply = await self._transport.exchange(request, timeout=timeout, max_reply_size=max_reply_size)
         if urlsplit(request.url).path.startswith("/api/"):
             self.exchanges.append((request, reply))
         return reply
@@ -514,7 +518,7 @@ class TestTheSdk:
             mistaken = OAuthClient(CLIENT.client_id, "wrong")
             with pytest.raises(sdk.rest.ApiException) as raised, signed_in(sdk, simulator, mistaken):
                 pass
-            assert raised.value.status == 401
+            assert raised.value.status_code == 401
             conversation = simulator.organization.conversation_at(0)
             with signed_in(sdk, simulator) as client:
                 job = sdk.RecordingApi(client).post_recording_batchrequests(submission_of(sdk, (conversation.id, None)))
@@ -523,7 +527,7 @@ class TestTheSdk:
                 pytest.raises(sdk.rest.ApiException) as raised,
             ):
                 sdk.RecordingApi(client).get_recording_batchrequest(job.id)
-            assert raised.value.status == 403
+            assert raised.value.status_code == 403
             said = json.loads(raised.value.body)
             assert said["code"] == "batch.download.permission.denied"
             assert tables.misfits(said, "ErrorBody") == set()

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.pool import Pool, leave
+from genesys_media_async.retrieval.pool import Pool, leave
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator

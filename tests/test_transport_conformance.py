@@ -17,7 +17,13 @@ import httpx
 import pytest
 import trustme
 
-from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError
+from genesys_media_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    GenesysMediaError,
+    InvalidResponseError,
+)
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from genesys_media_async.transports import DirectTransport, HttpReply, HttpRequest, HttpxTransport, Transport
 from genesys_media_async.transports.tls import tls_context
@@ -49,7 +55,7 @@ HTTPX, DIRECT, UNDER_HTTPX = "httpx", "direct", "direct under httpx"
 try:
     import uvloop
 except ImportError:
-    uvloop = None  # type: ignore[assignment]
+    uvloop = None  # type: ignore[context]
 
 
 @pytest.fixture(
@@ -102,9 +108,9 @@ def carrying(kind: str, trusting: ssl.SSLContext) -> Carrying:
 
 
 async def ask(transport: Transport, url: str, *, method: str = "POST", timeout: float = 5, **changes) -> HttpReply:
-    longest = changes.pop("longest_reply", 64 * 1024)
+    longest = changes.pop("max_reply_size", 64 * 1024)
     request = HttpRequest(method, url, changes.pop("headers", HEADERS), changes.pop("body", b"body"))
-    return await transport.exchange(request, timeout=timeout, longest_reply=longest)
+    return await transport.exchange(request, timeout=timeout, max_reply_size=longest)
 
 
 async def failure(transport: Transport, url: str, **changes) -> GenesysMediaError:
@@ -180,7 +186,7 @@ class TestTheRequest:
     async def test_with_an_illegal_header_is_not_sent_and_not_quoted(self, carrying: Carrying, headers) -> None:
         async with serving(saying(OK)) as (server, url), carrying() as transport:
             error = await failure(transport, url, headers=headers)
-            assert isinstance(error, TransportError)
+            assert isinstance(error, APIConnectionError)
         assert server.requests == []
 
     @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ class TestTheRequest:
     )
     async def test_to_a_url_that_is_none_is_one_of_our_errors(self, carrying: Carrying, url: str) -> None:
         async with carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectFailed)
+            assert isinstance(await failure(transport, url), ConnectError)
 
     @pytest.mark.parametrize(
         ("end", "changes"),
@@ -204,7 +210,7 @@ class TestTheRequest:
     ) -> None:
         async with serving(saying(OK)) as (server, url), carrying() as transport:
             error = await failure(transport, url + end, **changes)
-            assert type(error) is ConnectFailed
+            assert type(error) is ConnectError
             assert not error.retryable
         assert server.requests == []
 
@@ -364,7 +370,7 @@ class TestTheReply:
             assert (await ask(transport, url, method="HEAD", body=b"")).body == b""
             await asyncio.sleep(0.01)
             if kind == HTTPX:
-                assert type(await failure(transport, url)) is TransportError
+                assert type(await failure(transport, url)) is APIConnectionError
             assert (await ask(transport, url)).body == b"/x"
 
     @pytest.mark.parametrize("shape", WHOLE)
@@ -377,7 +383,7 @@ class TestTheReply:
 
         async with serving(talk) as (_, url), carrying() as transport:
             for _ in raw:
-                assert type(await failure(transport, url)) is TransportError
+                assert type(await failure(transport, url)) is APIConnectionError
 
     @pytest.mark.parametrize(
         "raw",
@@ -401,12 +407,12 @@ class TestTheReply:
     )
     async def test_that_is_not_http_is_an_error(self, carrying: Carrying, kind: str, raw: bytes) -> None:
         async with serving(saying_and_closing(raw)) as (_, url), carrying() as transport:
-            assert type(await failure(transport, url)) is TransportError
+            assert type(await failure(transport, url)) is APIConnectionError
 
     async def test_that_changes_the_protocol_is_refused(self, carrying: Carrying) -> None:
         raw = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello"
         async with serving(saying(raw)) as (_, url), carrying() as transport:
-            assert type(await failure(transport, url)) is TransportError
+            assert type(await failure(transport, url)) is APIConnectionError
 
     async def test_is_taken_up_to_the_limit_and_not_beyond(self, carrying: Carrying) -> None:
         for framing in (
@@ -414,10 +420,10 @@ class TestTheReply:
             b"transfer-encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
         ):
             async with serving(saying(b"HTTP/1.1 200 OK\r\n" + framing)) as (_, url), carrying() as transport:
-                assert (await ask(transport, url, longest_reply=10)).body == b"0123456789"
-                error = await failure(transport, url, longest_reply=9)
-                assert isinstance(error, InvalidReply)
-                assert (error.code, error.status) == ("reply_too_large", 200)
+                assert (await ask(transport, url, max_reply_size=10)).body == b"0123456789"
+                error = await failure(transport, url, max_reply_size=9)
+                assert isinstance(error, InvalidResponseError)
+                assert (error.code, error.status_code) == ("reply_too_large", 200)
 
     async def test_that_never_ends_is_given_up(self, carrying: Carrying) -> None:
         async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
@@ -437,8 +443,8 @@ class TestTheReply:
         raw = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
         async with serving(saying(raw)) as (_, url), carrying() as transport:
             error = await failure(transport, url)
-            assert isinstance(error, InvalidReply)
-            assert (error.code, error.status) == ("reply_compressed", 200)
+            assert isinstance(error, InvalidResponseError)
+            assert (error.code, error.status_code) == ("reply_compressed", 200)
 
 
 @pytest.mark.anyio
@@ -447,14 +453,14 @@ class TestAFailure:
         async with serving(saying(OK)) as (_, url):
             pass
         async with carrying() as transport:
-            assert type(await failure(transport, url)) is ConnectFailed
-            assert type(await failure(transport, "http://name.invalid/")) is ConnectFailed
+            assert type(await failure(transport, url)) is ConnectError
+            assert type(await failure(transport, "http://name.invalid/")) is ConnectError
 
     @pytest.mark.parametrize("talk", [resetting, saying_and_closing(b""), saying_and_closing(OK[:-1])])
     async def test_after_sending_does_not_send_again(self, carrying: Carrying, talk: Talk) -> None:
         async with serving(talk) as (server, url), carrying() as transport:
             error = await failure(transport, url)
-            assert type(error) is TransportError
+            assert type(error) is APIConnectionError
             assert error.retryable
             assert len(server.requests) == 1
 
@@ -462,7 +468,7 @@ class TestAFailure:
     async def test_to_answer_in_time_closes_the_connection(self, carrying: Carrying, talk: Talk) -> None:
         async with serving(talk) as (server, url), carrying() as transport:
             began = anyio.current_time()
-            assert type(await failure(transport, url, timeout=0.1)) is ExchangeTimeout
+            assert type(await failure(transport, url, timeout=0.1)) is APITimeoutError
             assert 0.099 <= anyio.current_time() - began < 1
             await asyncio.wait_for(server.ended.wait(), 2)
 
@@ -482,14 +488,14 @@ class TestAFailure:
 
 
 EXPECTED: dict[Fault, type[GenesysMediaError]] = {
-    Fault.RESET_BEFORE_REPLY: TransportError,
-    Fault.CLOSE_BEFORE_REPLY: TransportError,
-    Fault.GARBAGE: TransportError,
-    Fault.RESET_DURING_REPLY: TransportError,
-    Fault.TRUNCATED_BODY: TransportError,
-    Fault.HANG: ExchangeTimeout,
-    Fault.OVERSIZED_BODY: InvalidReply,
-    Fault.COMPRESSED_BODY: InvalidReply,
+    Fault.RESET_BEFORE_REPLY: APIConnectionError,
+    Fault.CLOSE_BEFORE_REPLY: APIConnectionError,
+    Fault.GARBAGE: APIConnectionError,
+    Fault.RESET_DURING_REPLY: APIConnectionError,
+    Fault.TRUNCATED_BODY: APIConnectionError,
+    Fault.HANG: APITimeoutError,
+    Fault.OVERSIZED_BODY: InvalidResponseError,
+    Fault.COMPRESSED_BODY: InvalidResponseError,
 }
 
 
@@ -548,7 +554,7 @@ class TestTls:
         body = random.Random(3).randbytes(3_000_000)
         raw = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
         async with serving(saying(raw), server_tls(authority)) as (_, url), carrying() as transport:
-            assert (await ask(transport, url, longest_reply=len(body))).body == body
+            assert (await ask(transport, url, max_reply_size=len(body))).body == body
 
     async def test_names_the_host_and_asks_for_http_1_1(self, carrying: Carrying, authority: trustme.CA) -> None:
         context, names = server_tls(authority, "localhost"), []
@@ -561,21 +567,21 @@ class TestTls:
     async def test_refuses_an_authority_that_nobody_knows(self, carrying: Carrying) -> None:
         async with serving(saying(OK), server_tls(trustme.CA())) as (server, url), carrying() as transport:
             error = await failure(transport, url)
-            assert isinstance(error, ConnectFailed)
+            assert isinstance(error, ConnectError)
             assert "certificate" in str(error).lower()
         assert server.requests == []
 
     async def test_refuses_a_certificate_for_another_name(self, carrying: Carrying, authority: trustme.CA) -> None:
         context = server_tls(authority, "other.example.com")
         async with serving(saying(OK), context) as (server, url), carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectFailed)
+            assert isinstance(await failure(transport, url), ConnectError)
         assert server.requests == []
 
     async def test_refuses_a_certificate_whose_time_is_over(self, carrying: Carrying, authority: trustme.CA) -> None:
         past = dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
         context = server_tls(authority, not_before=past, not_after=past + dt.timedelta(days=1))
         async with serving(saying(OK), context) as (server, url), carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectFailed)
+            assert isinstance(await failure(transport, url), ConnectError)
         assert server.requests == []
 
     async def test_refuses_a_server_of_before_tls_1_2(self, carrying: Carrying, authority: trustme.CA) -> None:
@@ -593,10 +599,10 @@ class TestTls:
             async with carrying(permissive) as transport:
                 try:
                     assert (await ask(transport, url)).status == 200
-                except ConnectFailed as error:
+                except ConnectError as error:
                     pytest.skip(f"this OpenSSL does not speak TLS 1.1: {error}")
             async with carrying(ours) as transport:
-                assert isinstance(await failure(transport, url), ConnectFailed)
+                assert isinstance(await failure(transport, url), ConnectError)
             assert len(server.requests) == 1
 
     async def test_with_a_server_that_does_not_speak_it_is_a_failed_connection(
@@ -608,7 +614,7 @@ class TestTls:
             server_url = url.replace("http://", "https://")
             # It waits for the end of a line that never comes, so the handshake ends with the time allowed.
             error = await failure(transport, server_url, timeout=0.1)
-            assert isinstance(error, ConnectFailed | ExchangeTimeout)
+            assert isinstance(error, ConnectError | APITimeoutError)
 
 
 async def cancel_after(number: int, call: asyncio.Task[HttpReply]) -> bool:

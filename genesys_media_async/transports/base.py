@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
-from ..values import value
+from ..records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LONGEST_REPLY = 64 * 1024
+MAX_REPLY_SIZE = 64 * 1024
 
 
-@value
+@record
 class HttpRequest:
     """
     A request, whole; headers and body may hold secrets and are not shown.
@@ -28,7 +28,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
 
 
-@value
+@record
 class HttpReply:
     """
     A reply, whole; header names are lower-case, and of one that was repeated, in the same spelling, the last counts.
@@ -49,12 +49,14 @@ class Transport(Protocol):
     the quota is paid.
     """
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         """
         Send a request and return the complete reply within `timeout` seconds.
 
-        Raises `ConnectFailed` where nothing was sent, `ExchangeTimeout`, `TransportError` for any other failure to
-        get a complete reply, and `InvalidReply` for one that is compressed or has more than `longest_reply` bytes.
+        Raises `ConnectError` where nothing was sent, `APITimeoutError`, `APIConnectionError` for any other failure to
+        get a complete reply, and `InvalidResponseError` for one that is compressed or has more than `max_reply_size` bytes.
         """
         ...
 

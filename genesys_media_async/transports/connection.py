@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import socket
 
-LONGEST_HEAD = 64 * 1024
+MAX_HEAD = 64 * 1024
 """Bytes a reply may spend on anything but its body: interim replies, its head, chunk extensions and trailers."""
 
-MOST_HEADERS = 256
-MOST_NAMES = 256
+MAX_HEADERS = 256
+MAX_NAMES = 256
 """Header names that are kept decoded, or a reply's more: a server's replies have the same ones again and again."""
 
 PIECE = 64 * 1024
@@ -112,7 +112,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head_only = False
         self._received = 0
         self._written = 0
-        self._head_left = LONGEST_HEAD
+        self._head_left = MAX_HEAD
         self._fields: dict[bytes, bytes] = {}
         self.longest: float = 0
         self.deadline = math.inf
@@ -188,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline = deadline
         self.longest = longest
         self._head_only = head_only
-        self._head_left = LONGEST_HEAD
+        self._head_left = MAX_HEAD
         self._received = 0
         self.status = 0
         self.chunks.clear()
@@ -307,10 +307,10 @@ class Connection(asyncio.BufferedProtocol):
         if overhead:
             self._head_left -= overhead
             if self._head_left <= 0:
-                self.fail(httpx.RemoteProtocolError(f"The reply's head has more than {LONGEST_HEAD} bytes"))
+                self.fail(httpx.RemoteProtocolError(f"The reply's head has more than {MAX_HEAD} bytes"))
         elif self._streamed:
             # Of a stream that lasts, the sizes of the chunks add up to any number of bytes.
-            self._head_left = LONGEST_HEAD
+            self._head_left = MAX_HEAD
         if self._streamed:
             self._tell()
         elif self._is_too_large():
@@ -384,8 +384,8 @@ class Connection(asyncio.BufferedProtocol):
             fields = self.raw_headers
         else:
             self.headers = decoded(self._fields)
-        if len(fields) > MOST_HEADERS:
-            self.fail(httpx.RemoteProtocolError(f"The reply has more than {MOST_HEADERS} headers"))
+        if len(fields) > MAX_HEADERS:
+            self.fail(httpx.RemoteProtocolError(f"The reply has more than {MAX_HEADERS} headers"))
         elif self.status < _FIRST_STATUS:
             self.fail(httpx.RemoteProtocolError(f"The reply has the status {self.status:03}, which there is not"))
         elif self._head_only and self.status >= _FIRST_FINAL_STATUS:
@@ -477,7 +477,7 @@ def decoded(fields: dict[bytes, bytes]) -> dict[str, str]:
     try:
         return {_NAMES[name]: value.decode() for name, value in fields.items()}
     except (KeyError, UnicodeDecodeError):
-        if len(_NAMES) >= MOST_NAMES:
+        if len(_NAMES) >= MAX_NAMES:
             _NAMES.clear()
         _NAMES.update((name, name.decode("latin-1").lower()) for name in fields)
     try:

@@ -27,7 +27,7 @@ READ_SIZE = 256 * 1024
 Bytes that are read at once: as many as asyncio takes from a socket for TLS. At a connection's end it fills the buffer
 once more, and drops whatever has no room in it.
 """
-CLOSE_PATIENCE = 2.0
+CLOSE_TIMEOUT = 2.0
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -61,11 +61,11 @@ class Connections:
     what it was lent for did not end well.
     """
 
-    def __init__(self, limits: httpx.Limits, ssl_context: ssl.SSLContext | None, longest_life: float) -> None:
+    def __init__(self, limits: httpx.Limits, ssl_context: ssl.SSLContext | None, max_lifetime: float) -> None:
         self._most = bound(limits.max_connections)
         self._most_idle = bound(limits.max_keepalive_connections)
         self._longest_idle = bound(limits.keepalive_expiry)
-        self._longest_life = longest_life
+        self._longest_life = max_lifetime
         self._ssl_context = ssl_context
         self._buffer = memoryview(bytearray(READ_SIZE))
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -179,7 +179,7 @@ class Connections:
         if self._ssl_context is None:
             self._ssl_context = tls_context()
         self._ssl_context.set_alpn_protocols(["http/1.1"])
-        return {"ssl": self._ssl_context, "server_hostname": origin.host, "ssl_shutdown_timeout": CLOSE_PATIENCE}
+        return {"ssl": self._ssl_context, "server_hostname": origin.host, "ssl_shutdown_timeout": CLOSE_TIMEOUT}
 
     def _reserve(self) -> bool:
         """Count one more connection that is about to be opened, if there may be one, at the cost of an idle one."""
@@ -302,7 +302,7 @@ class Connections:
                 connection.fail(httpx.CloseError("The transport was closed"))
         if self._not_yet_lost:
             self._nobody_left = self._nobody_left or asyncio.Event()
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._nobody_left.wait()
             for connection in tuple(self._not_yet_lost):
                 connection.abort()

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
-from .base import LONGEST_REPLY, HttpReply, HttpRequest
+from ..errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    GenesysMediaError,
+    InvalidResponseError,
+    sanitized,
+)
+from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .connection import PIECE, Connection, TooLarge
 from .connections import Connections, Origin, bound
 from .wire import Encoder, httpx_head
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=5.0)
-LONGEST_LIFE = 300.0
+MAX_LIFETIME = 300.0
 """Seconds after which a connection is replaced, so that a change of addresses is noticed."""
 
 
@@ -38,7 +45,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
     error. `exchange` never pauses.
 
     `limits` bound the connections of all origins together; who finds none free waits in line. A connection is not
-    used for longer than `longest_life` seconds.
+    used for longer than `max_lifetime` seconds.
     """
 
     def __init__(
@@ -46,9 +53,9 @@ class DirectTransport(httpx.AsyncBaseTransport):
         *,
         limits: httpx.Limits = DEFAULT_LIMITS,
         ssl_context: ssl.SSLContext | None = None,
-        longest_life: float = LONGEST_LIFE,
+        max_lifetime: float = MAX_LIFETIME,
     ) -> None:
-        self._connections = Connections(limits, ssl_context, longest_life)
+        self._connections = Connections(limits, ssl_context, max_lifetime)
         self._encoder = Encoder()
         self.requests = 0
         """Requests that were sent, at least in part."""
@@ -67,7 +74,9 @@ class DirectTransport(httpx.AsyncBaseTransport):
         """How many requests were sent over a connection that had carried another before."""
         return self.requests - self._connections.opened
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         """Send a request and return the complete reply; see `Transport.exchange`."""
         loop, connections = asyncio.get_running_loop(), self._connections
         if loop is not connections.loop or connections.closed:
@@ -83,7 +92,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             if closes:
                 connection.retire_at = -math.inf
             try:
-                news = connection.begin(outgoing, deadline, longest_reply, head_only=request.method == "HEAD")
+                news = connection.begin(outgoing, deadline, max_reply_size, head_only=request.method == "HEAD")
                 if deadline < connections.next_look:
                     connections.look_by(deadline)
                 await news
@@ -255,10 +264,10 @@ class _Body(httpx.AsyncByteStream):
 def _check_encoding(headers: Mapping[str, str], status: int) -> None:
     encoding = headers.get("content-encoding")
     if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
-        raise InvalidReply(
-            f"The reply is compressed ({quotable(encoding, 40)}) although that was ruled out.",
+        raise InvalidResponseError(
+            f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
             code="reply_compressed",
-            status=status,
+            status_code=status,
         )
 
 
@@ -266,21 +275,21 @@ def _translated(error: Exception, timeout: float) -> GenesysMediaError:
     """Return httpx's error as one of ours; what could not even be sent is told from what may have been carried out."""
     match error:
         case TooLarge():
-            return InvalidReply(f"{error}.", code="reply_too_large", status=error.status)
+            return InvalidResponseError(f"{error}.", code="reply_too_large", status_code=error.status)
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
-            return ConnectFailed("Nothing was sent: the URL is not valid.", retryable=False, advice="Correct the URL.")
+            return ConnectError("Nothing was sent: the URL is not valid.", retryable=False, advice="Correct the URL.")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-            return ConnectFailed(
-                f"Nothing was sent: {quotable(str(error))}.", retryable=False, advice="Correct the request."
+            return ConnectError(
+                f"Nothing was sent: {sanitized(str(error))}.", retryable=False, advice="Correct the request."
             )
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return ConnectFailed(f"{error} ({timeout:g} s).")
+            return ConnectError(f"{error} ({timeout:g} s).")
         case httpx.ConnectError():
-            return ConnectFailed(f"No connection: {quotable(str(error))}.")
+            return ConnectError(f"No connection: {sanitized(str(error))}.")
         case httpx.TimeoutException():
-            return ExchangeTimeout(f"No complete reply within {timeout:g} s.")
+            return APITimeoutError(f"No complete reply within {timeout:g} s.")
         case _:
-            return TransportError(
+            return APIConnectionError(
                 f"No complete reply came after the request was sent; Genesys may have carried it out: {error}."
             )

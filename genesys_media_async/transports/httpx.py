@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, assert_never
 import anyio
 import httpx
 
-from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
-from ..settings import reveal
-from .base import LONGEST_REPLY, HttpReply, HttpRequest
+from ..errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    GenesysMediaError,
+    InvalidResponseError,
+    sanitized,
+)
+from ..settings.checked import secret_text
+from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..settings import Settings
+    from ..settings.settings import Settings
 
 # Closing a connection that is in trouble must not take longer than an exchange may.
-CLOSE_PATIENCE = 2.0
+CLOSE_TIMEOUT = 2.0
 
 
 class HttpxTransport:
@@ -40,7 +47,7 @@ class HttpxTransport:
         """Make a client of our own: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
         client = httpx.AsyncClient(
             verify=tls_context(),
-            proxy=reveal(settings.proxy) if settings.proxy else None,
+            proxy=secret_text(settings.proxy) if settings.proxy else None,
             # No proxy can reach this machine on our behalf.
             mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
             # The exchange as a whole has a deadline; httpx's own only bound the gaps between two bytes.
@@ -52,23 +59,25 @@ class HttpxTransport:
     def __repr__(self) -> str:
         return f"<HttpxTransport by {type(self._carrier).__name__}>"
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         """Send a request and return the complete reply; see `Transport.exchange`."""
         with anyio.move_on_after(timeout):
             try:
-                return await self._exchange(request, longest_reply)
+                return await self._exchange(request, max_reply_size)
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 # "from None": httpx's exceptions carry the request, and some quote header values.
                 raise _translated(error) from None
-        raise ExchangeTimeout(f"No complete reply within {timeout:g} s.")
+        raise APITimeoutError(f"No complete reply within {timeout:g} s.")
 
-    async def _exchange(self, request: HttpRequest, longest_reply: int) -> HttpReply:
+    async def _exchange(self, request: HttpRequest, max_reply_size: int) -> HttpReply:
         response = await self._send(request)
         try:
             headers = {name.lower(): value for name, value in response.headers.multi_items()}
-            body = await _read(response, headers, longest_reply)
+            body = await _read(response, headers, max_reply_size)
         finally:
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await response.aclose()
         return HttpReply(response.status_code, headers, body)
 
@@ -85,7 +94,7 @@ class HttpxTransport:
     async def aclose(self) -> None:
         """Close the client, if it is our own."""
         if self._owned:
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._carrier.aclose()
 
 
@@ -96,24 +105,24 @@ def _built(build: Callable[..., httpx.Request], request: HttpRequest) -> httpx.R
     except UnicodeError:
         # What is raised below is outside of this, since this holds the whole value.
         pass
-    raise ConnectFailed(
+    raise ConnectError(
         "Nothing was sent: the method, the URL or a header has characters that HTTP has no bytes for.",
         retryable=False,
         advice="Correct the request.",
     )
 
 
-async def _read(response: httpx.Response, headers: dict[str, str], longest_reply: int) -> bytes:
+async def _read(response: httpx.Response, headers: dict[str, str], max_reply_size: int) -> bytes:
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
-        raise InvalidReply(
-            f"The reply is compressed ({quotable(encoding, 40)}) although that was ruled out.",
+        raise InvalidResponseError(
+            f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
             code="reply_compressed",
-            status=response.status_code,
+            status_code=response.status_code,
         )
     if response.is_stream_consumed:
         # A mock's response was read when it was made, and cannot be streamed.
-        _check_length(len(response.content), response, longest_reply)
+        _check_length(len(response.content), response, max_reply_size)
         return response.content
     body = bytearray()
     # Raw, since the decoded stream would inflate before it could be measured.
@@ -121,7 +130,7 @@ async def _read(response: httpx.Response, headers: dict[str, str], longest_reply
     try:
         async for chunk in chunks:
             body += chunk
-            _check_length(len(body), response, longest_reply)
+            _check_length(len(body), response, max_reply_size)
     finally:
         # A generator that is merely dropped is ended by the event loop, later, in a task of its own.
         if isinstance(chunks, AsyncGenerator):
@@ -129,10 +138,10 @@ async def _read(response: httpx.Response, headers: dict[str, str], longest_reply
     return bytes(body)
 
 
-def _check_length(length: int, response: httpx.Response, longest_reply: int) -> None:
-    if length > longest_reply:
-        raise InvalidReply(
-            f"The reply has more than {longest_reply} bytes.", code="reply_too_large", status=response.status_code
+def _check_length(length: int, response: httpx.Response, max_reply_size: int) -> None:
+    if length > max_reply_size:
+        raise InvalidResponseError(
+            f"The reply has more than {max_reply_size} bytes.", code="reply_too_large", status_code=response.status_code
         )
 
 
@@ -140,12 +149,12 @@ def _translated(error: Exception) -> GenesysMediaError:
     match error:
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
-            return ConnectFailed("No connection: the URL is not valid.", advice="Correct the URL.")
+            return ConnectError("No connection: the URL is not valid.", advice="Correct the URL.")
         case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol():
-            return ConnectFailed(f"No connection: {quotable(str(error)) or type(error).__name__}.")
+            return ConnectError(f"No connection: {sanitized(str(error)) or type(error).__name__}.")
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return ConnectFailed("No connection in the time the HTTP client allows.")
+            return ConnectError("No connection in the time the HTTP client allows.")
         case httpx.TimeoutException():
-            return ExchangeTimeout("No reply in the time the HTTP client allows.")
+            return APITimeoutError("No reply in the time the HTTP client allows.")
         case _:
-            return TransportError(f"The connection broke before the reply was complete ({type(error).__name__}).")
+            return APIConnectionError(f"The connection broke before the reply was complete ({type(error).__name__}).")

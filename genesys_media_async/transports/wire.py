@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     _Field = tuple[bytes, bytes, bytes]
 
-MOST_REMEMBERED = 64
+MAX_REMEMBERED = 64
 """How many beginnings of URLs and header mappings are kept to save work, each."""
 
 _PORTS = {"http": 80, "https": 443}
@@ -77,7 +77,7 @@ class Encoder:
             path = url[slash:]
         lines = _Lines(headers, origin, url[: slash + 1], slash, *_encoded_lines(headers, origin))
         if slash > 0 and url[:slash] in self._prefixes:
-            if len(self._lines) >= MOST_REMEMBERED:
+            if len(self._lines) >= MAX_REMEMBERED:
                 self._lines.clear()
             self._lines[id(headers)] = lines
         return lines, path
@@ -93,7 +93,7 @@ class Encoder:
         prefix = url[:slash]
         if slash < 0 or "?" in prefix or "#" in prefix:
             return origin, parsed.raw_path.decode("ascii")
-        if len(self._prefixes) >= MOST_REMEMBERED:
+        if len(self._prefixes) >= MAX_REMEMBERED:
             self._prefixes.clear()
         self._prefixes[prefix] = origin
         return origin, url[slash:]
