@@ -41,7 +41,7 @@ ORDER = [
     "retrieval",
     "retriever",
 ]
-EDGES = ["simulator", "cli"]
+EDGES = ["simulator", "testing", "cli"]
 PURE = ["retry", "validation", "quota"]
 
 
@@ -105,7 +105,9 @@ def test_the_simulator_knows_of_the_package_only_the_clock(module: str) -> None:
 
 @pytest.mark.parametrize("module", [module for module in FILES if part_of(module) != "cli"])
 def test_only_the_command_line_imports_an_edge(module: str) -> None:
-    allowed = {"__main__": {"cli"}, "simulator": {"simulator"}}.get(part_of(module), set())
+    allowed = {"__main__": {"cli"}, "simulator": {"simulator"}, "testing": {"testing", "simulator"}}.get(
+        part_of(module), set()
+    )
     assert {part_of(each) for each in inner_imports(module)} & set(EDGES) <= allowed
 
 
@@ -135,6 +137,7 @@ def test_a_rule_is_pure_and_so_is_all_it_imports(part: str) -> None:
         ("httptools", {"simulator", "transports"}),
         ("rich", {"cli"}),
         ("cyclopts", {"cli"}),
+        ("pytest", {"testing"}),
     ],
 )
 def test_a_library_is_known_only_where_its_seam_is(library: str, places: set[str]) -> None:
@@ -163,7 +166,14 @@ def names_bound_in(module: str) -> set[str]:
     return {name for name in names if not name.startswith("_")}
 
 
-FRONTS = [PACKAGE, f"{PACKAGE}.transports", f"{PACKAGE}.sinks", f"{PACKAGE}.endpoints", f"{PACKAGE}.simulator"]
+FRONTS = [
+    PACKAGE,
+    f"{PACKAGE}.transports",
+    f"{PACKAGE}.sinks",
+    f"{PACKAGE}.endpoints",
+    f"{PACKAGE}.simulator",
+    f"{PACKAGE}.testing",
+]
 
 
 @pytest.mark.parametrize("front", FRONTS)
