@@ -48,7 +48,7 @@ def test_all_pages_together_are_all_conversations_in_order() -> None:
 
 
 def answered(body: Mapping[str, object], **settings: Any) -> tuple[dict[str, Any], Simulator]:
-    """Ask one query, and return its reply and the simulator."""
+    """Send one query, and return its reply and the simulator."""
 
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         return await query(http, **body), simulator

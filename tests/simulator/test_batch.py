@@ -17,6 +17,7 @@ from genesys_media_async.simulator import (
     Quota,
     Simulator,
 )
+from tests.support.batch_jobs import BATCH, ONE_EACH, STEADY, finished, ids_of, status, submit
 from tests.support.simulator_users import GRANT
 from tests.support.virtual_simulators import in_virtual_time, log_in
 
@@ -25,36 +26,18 @@ if TYPE_CHECKING:
 
     from genesys_media_async.clock import VirtualClock
 
-PATH = "/api/v2/recording/batchrequests"
-STEADY = BatchSettings(seconds_per_recording=1.0, spread=0.0)
-ONE_EACH = OrganizationSettings(recordings=(1, 1), media=("audio",), two_part_share=0.0)
-
-
-async def submit(http: httpx.AsyncClient, *items: object) -> httpx.Response:
-    listed = [{"conversationId": item} if isinstance(item, str) else item for item in items]
-    return await http.post(PATH, json={"batchDownloadRequestList": listed})
-
-
-async def status(http: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
-    reply = await http.get(f"{PATH}/{job_id}")
-    assert reply.status_code == 200
-    job: dict[str, Any] = reply.json()
-    return job
-
-
-def ids_of(simulator: Simulator, count: int) -> list[str]:
-    return [simulator.organization.conversation_at(index).id for index in range(count)]
+VIEW = frozenset({"recording:recording:view"})
 
 
 def test_a_job_grows_until_it_is_completed() -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         submitted = await submit(http, *ids_of(simulator, 4))
         job_id = submitted.json()["id"]
-        assert submitted.json() == {"id": job_id, "selfUri": f"{PATH}/{job_id}"}
+        assert submitted.json() == {"id": job_id, "selfUri": f"{BATCH}/{job_id}"}
         seen = []
         for _ in range(5):
             job = await status(http, job_id)
-            assert (job["id"], job["jobId"], job["selfUri"]) == (job_id, job_id, f"{PATH}/{job_id}")
+            assert (job["id"], job["jobId"], job["selfUri"]) == (job_id, job_id, f"{BATCH}/{job_id}")
             assert len(job["results"]) == job["resultCount"]
             seen.append((job["expectedResultCount"], job["resultCount"], job["errorCount"], job["status"]))
             await clock.sleep(1.0)
@@ -92,13 +75,6 @@ def test_a_job_can_show_no_results_before_its_end() -> None:
     (early, late), _ = in_virtual_time(scenario, batch=settings, organization=ONE_EACH)
     assert (early["resultCount"], early["results"]) == (1, [])
     assert len(late["results"]) == 2
-
-
-async def finished(http: httpx.AsyncClient, clock: VirtualClock, *items: object) -> dict[str, Any]:
-    """Submit a batch and return its job when the longest time that any of these tests allows is over."""
-    job_id = (await submit(http, *items)).json()["id"]
-    await clock.sleep(1000.0)
-    return await status(http, job_id)
 
 
 def test_a_conversation_has_a_result_for_each_recording_and_a_recording_for_each_part() -> None:
@@ -181,9 +157,6 @@ def test_a_recording_that_cannot_be_played_or_prepared_has_an_error() -> None:
     assert job["errorCount"] == 2
 
 
-VIEW = frozenset({"recording:recording:view"})
-
-
 @pytest.mark.parametrize(("permissions", "found"), [(VIEW, 1), (VIEW | {"recording:recording:viewSensitiveData"}, 2)])
 def test_sensitive_recordings_are_silently_omitted_for_clients_without_the_permission(
     permissions: frozenset[str], found: int
@@ -227,7 +200,7 @@ def test_shares_of_the_organization_fail_in_a_batch() -> None:
 )
 def test_an_incorrect_submission_is_refused_and_makes_no_job(body: object, code: str) -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
-        reply = await http.post(PATH, json=body)
+        reply = await http.post(BATCH, json=body)
         assert (reply.status_code, reply.json()["code"], simulator.batch_jobs) == (400, code, [])
 
     in_virtual_time(scenario)
@@ -250,9 +223,9 @@ def test_only_the_client_that_submitted_a_job_can_poll_it() -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         job_id = (await submit(http, *ids_of(simulator, 1))).json()["id"]
         await log_in(http)
-        assert (await http.get(f"{PATH}/{job_id}")).status_code == 200
+        assert (await http.get(f"{BATCH}/{job_id}")).status_code == 200
         token = (await http.post("/oauth/token", data=GRANT, auth=("other", "secret"))).json()["access_token"]
-        other = await http.get(f"{PATH}/{job_id}", headers={"Authorization": f"Bearer {token}"})
+        other = await http.get(f"{BATCH}/{job_id}", headers={"Authorization": f"Bearer {token}"})
         return other.status_code, other.json()["code"]
 
     clients = (OAuthClient("demo-client", "demo-secret"), OAuthClient("other", "secret"))
@@ -261,15 +234,15 @@ def test_only_the_client_that_submitted_a_job_can_poll_it() -> None:
 
 def test_a_job_is_unknown_when_it_never_existed_is_too_old_or_the_service_restarted() -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
-        codes = [(await http.get(f"{PATH}/no-such-job")).json()["code"]]
+        codes = [(await http.get(f"{BATCH}/no-such-job")).json()["code"]]
         old = (await submit(http, *ids_of(simulator, 1))).json()["id"]
         await clock.sleep(599.0)
-        assert (await http.get(f"{PATH}/{old}")).status_code == 200
+        assert (await http.get(f"{BATCH}/{old}")).status_code == 200
         await clock.sleep(1.0)
-        codes.append((await http.get(f"{PATH}/{old}")).json()["code"])
+        codes.append((await http.get(f"{BATCH}/{old}")).json()["code"])
         lost = (await submit(http, *ids_of(simulator, 1))).json()["id"]
         simulator.forget_jobs()
-        codes.append((await http.get(f"{PATH}/{lost}")).json()["code"])
+        codes.append((await http.get(f"{BATCH}/{lost}")).json()["code"])
         return codes
 
     codes, _ = in_virtual_time(scenario, batch=BatchSettings(job_lifetime=600.0))

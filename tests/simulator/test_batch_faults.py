@@ -8,47 +8,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from genesys_media_async.simulator import (
-    BatchSettings,
-    Fault,
-    JobFault,
-    OrganizationSettings,
-    Simulator,
-)
+from genesys_media_async.simulator import BatchSettings, Fault, JobFault, Simulator
+from tests.support.batch_jobs import BATCH, ONE_EACH, STEADY, finished, ids_of, status, submit
 from tests.support.virtual_simulators import in_virtual_time
 
 if TYPE_CHECKING:
     from genesys_media_async.clock import VirtualClock
 
-PATH = "/api/v2/recording/batchrequests"
-ONE_EACH = OrganizationSettings(recordings=(1, 1), media=("audio",), two_part_share=0.0)
-
-
-async def submit(http: httpx.AsyncClient, *items: object) -> httpx.Response:
-    listed = [{"conversationId": item} if isinstance(item, str) else item for item in items]
-    return await http.post(PATH, json={"batchDownloadRequestList": listed})
-
-
-async def status(http: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
-    reply = await http.get(f"{PATH}/{job_id}")
-    assert reply.status_code == 200
-    job: dict[str, Any] = reply.json()
-    return job
-
-
-async def finished(http: httpx.AsyncClient, clock: VirtualClock, *items: object) -> dict[str, Any]:
-    """Submit a batch and return its job when the longest time that any of these tests allows is over."""
-    job_id = (await submit(http, *items)).json()["id"]
-    await clock.sleep(1000.0)
-    return await status(http, job_id)
-
-
-def ids_of(simulator: Simulator, count: int) -> list[str]:
-    return [simulator.organization.conversation_at(index).id for index in range(count)]
-
 
 def outcome(fault: JobFault) -> dict[str, Any]:
-    """Return a faulty job of four conversations when it is over, after which the next job is good."""
+    """Return the end of a faulty job of four conversations, and check that the next job is good."""
 
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         simulator.script_jobs(fault)
@@ -105,9 +74,6 @@ def test_a_job_can_return_null_for_every_url_without_an_error() -> None:
     assert job["errorCount"] == 0
 
 
-STEADY = BatchSettings(seconds_per_recording=1.0, spread=0.0)
-
-
 def test_a_job_can_be_lost_halfway() -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         simulator.script_jobs(JobFault.LOST)
@@ -115,7 +81,7 @@ def test_a_job_can_be_lost_halfway() -> None:
         await clock.sleep(1.0)
         assert (await status(http, job_id))["resultCount"] == 1
         await clock.sleep(1.0)
-        return (await http.get(f"{PATH}/{job_id}")).json()["code"]
+        return (await http.get(f"{BATCH}/{job_id}")).json()["code"]
 
     code, _ = in_virtual_time(scenario, batch=STEADY, organization=ONE_EACH)
     assert code == "batch.download.job.not.found"

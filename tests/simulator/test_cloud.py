@@ -15,19 +15,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.clock import SystemClock, VirtualClock
-from genesys_media_async.simulator import (
-    Counts,
-    Fault,
-    Quota,
-    RecordingSettings,
-    Simulator,
-    SimulatorSettings,
-)
+from genesys_media_async.simulator import Counts, Fault, Quota, RecordingSettings, Simulator, SimulatorSettings
 from genesys_media_async.simulator.cloud import Cloud
 from genesys_media_async.simulator.fault_kinds import ERROR_STATUSES, SILENT
 from genesys_media_async.simulator.messages import Request, json_bytes
-from tests.support.simulator_users import User, eventually, new_user, path_of
-from tests.support.virtual_simulators import ask, bare_get, in_virtual_time, log_in
+from tests.support.simulator_users import WEBHOOK, eventually, new_user, path_of, post_webhook
+from tests.support.virtual_simulators import (
+    DOCUMENT,
+    DOWNLOAD,
+    SETTINGS,
+    TRANSCRIPT,
+    ask,
+    bare_get,
+    in_virtual_time,
+    log_in,
+)
+
+pytestmark = pytest.mark.anyio
+
+FIELDS = ["batchDownloadRequestList", "interval", "paging", "segmentFilters", "conversationFilters", "order", "orderBy"]
 
 
 def test_counts_become_plain_values() -> None:
@@ -56,9 +62,6 @@ async def test_latency_can_be_log_normal() -> None:
         assert time.perf_counter() - began > 0.001
 
 
-pytestmark = pytest.mark.anyio
-
-
 async def test_everything_is_counted() -> None:
     async with new_user(quota=Quota(3, 60.0)) as user:
         url = (await user.ask("one")).json()["url"]
@@ -74,13 +77,6 @@ async def test_everything_is_counted() -> None:
         assert counts.by_file_id == {"one": 2, "missing-1": 1, "two": 1}
         assert counts.ok_by_file_id == {"one": 1}
         assert json.loads(json.dumps(counts.as_dict()))["faults"] == {"server-error-500": 1}
-
-
-WEBHOOK = {"event": "media.url.generated", "fileId": "file-1", "timestamp": "2026-01-02T03:04:05.678Z"}
-
-
-async def post_webhook(user: User, body: object, **headers: str) -> httpx.Response:
-    return await user.http.post(user.simulator.webhook_url, json=body, headers={"webhook-id": "msg-1", **headers})
 
 
 async def test_counting_of_file_ids_and_keeping_of_deliveries_can_be_turned_off() -> None:
@@ -106,9 +102,6 @@ async def test_a_client_that_leaves_early_is_not_counted_as_served() -> None:
         assert (counts.api_ok, counts.by_status) == (0, {})
 
 
-SETTINGS = "/api/v2/recording/settings"
-
-
 def test_requests_are_counted_by_operation_and_by_the_last_id_in_the_path() -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         recording = next(simulator.organization.recordings())
@@ -125,10 +118,6 @@ def test_requests_are_counted_by_operation_and_by_the_last_id_in_the_path() -> N
     assert counts.by_operation == names == counts.as_dict()["by_operation"]
     assert counts.by_file_id == {recording_id: 3, "a": 1}
     assert (counts.api_requests, counts.api_ok, counts.in_flight) == (6, 5, 0)
-
-
-DOCUMENT = "/api/v2/contentmanagement/documents/{}/content"
-DOWNLOAD = "/api/v2/downloads/{}"
 
 
 async def test_every_family_is_served_over_sockets_too() -> None:
@@ -173,7 +162,6 @@ JSON = st.recursive(
     max_leaves=12,
 )
 
-FIELDS = ["batchDownloadRequestList", "interval", "paging", "segmentFilters", "conversationFilters", "order", "orderBy"]
 PATHS = [
     "/api/v2/recording/batchrequests",
     "/api/v2/analytics/conversations/details/query",
@@ -219,9 +207,6 @@ def test_every_parameter_gets_a_reply(name: str, value: str, kind: int) -> None:
     paths = [conversation, f"{conversation}/{recording.id}", f"/api/v2/orphanrecordings/{orphan}/media"]
     target = str(httpx.URL((*paths, DOCUMENT.format(document))[kind], params={name: value}))
     assert CLOUD.handle(Request("GET", target, {"authorization": BEARER}, b"")).status in (200, 202, 400)
-
-
-TRANSCRIPT = "/api/v2/speechandtextanalytics/conversations/{}/communications/{}/transcripturl"
 
 
 @pytest.mark.parametrize("fault", Fault)

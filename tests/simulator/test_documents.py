@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genesys_media_async.simulator import (
-    DocumentSettings,
-    Simulator,
-)
-from tests.support.virtual_simulators import bare_get, in_virtual_time
+from genesys_media_async.simulator import DocumentSettings, Simulator
+from tests.support.virtual_simulators import DOCUMENT, bare_get, in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-
-DOCUMENT = "/api/v2/contentmanagement/documents/{}/content"
 
 
 def test_a_documents_content_is_prepared_before_it_has_a_location() -> None:

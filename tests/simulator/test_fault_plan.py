@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from genesys_media_async.simulator import (
-    Fault,
-    Simulator,
-    messages,
-)
+from genesys_media_async.simulator import Fault, Simulator, messages
 from genesys_media_async.simulator.faults.plan import FaultPlan
 from genesys_media_async.simulator.faults.reply_faults import fault_reply
-from tests.support.virtual_simulators import in_virtual_time
+from tests.support.virtual_simulators import SETTINGS, in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
@@ -50,9 +46,6 @@ def test_a_fault_that_only_spoils_a_reply_does_not_replace_it() -> None:
     replaced = {fault for fault in Fault if fault_reply(fault, messages.Kind.API, (), "id") is not None}
     assert Fault.SERVER_ERROR_500 in replaced
     assert not replaced & {Fault.LATE, Fault.SLOW_DRIP, Fault.EMPTY_URL, Fault.TRUNCATED_BODY}
-
-
-SETTINGS = "/api/v2/recording/settings"
 
 
 def test_faults_can_be_scripted_for_one_operation_and_come_before_those_for_all() -> None:

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from genesys_media_async.simulator import (
-    Fault,
-    Simulator,
-)
+from genesys_media_async.simulator import Fault, Simulator
 from genesys_media_async.simulator.fault_kinds import CUT_OR_SLOW, ERROR_STATUSES, SILENT
 from tests.support.simulator_users import BASIC, GRANT, assert_error, new_user, path_of
 from tests.support.virtual_simulators import in_virtual_time
@@ -22,6 +19,7 @@ if TYPE_CHECKING:
     from genesys_media_async.clock import VirtualClock
 
 pytestmark = pytest.mark.anyio
+
 
 STATUSES = {
     Fault.SERVER_ERROR_500: 500,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genesys_media_async.simulator import (
-    Quota,
-    Simulator,
-)
+from genesys_media_async.simulator import Quota, Simulator
 from tests.support.virtual_simulators import in_virtual_time
 
 if TYPE_CHECKING:

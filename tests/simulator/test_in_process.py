@@ -15,6 +15,8 @@ from tests.support.virtual_simulators import ask, in_virtual_time
 if TYPE_CHECKING:
     from genesys_media_async.clock import VirtualClock
 
+DAY = 86400.0
+
 
 def test_a_simulator_that_was_never_started_has_a_placeholder_for_its_url() -> None:
     simulator = Simulator()
@@ -49,9 +51,6 @@ def test_an_hour_of_quota_passes_at_once() -> None:
     counts, took = in_virtual_time(scenario, quota=Quota(10, 60.0))
     assert counts.api_ok == 1000
     assert took == pytest.approx(99 * 60.0)
-
-
-DAY = 86400.0
 
 
 def test_a_token_expires_in_virtual_time() -> None:

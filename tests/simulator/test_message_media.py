@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-    from genesys_media_async.simulator import (
-        Simulator,
-    )
+    from genesys_media_async.simulator import Simulator
 
 MESSAGE_MEDIA = "/api/v2/conversations/messages/{}/communications/{}/messages/media/{}"
 

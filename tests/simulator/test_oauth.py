@@ -11,14 +11,7 @@ import pytest
 
 from genesys_media_async.simulator import OAuthClient, SimulatorSettings
 from genesys_media_async.simulator.services.oauth import TokenStore
-from tests.support.simulator_users import (
-    BASIC,
-    GRANT,
-    SteppedClock,
-    assert_error,
-    new_user,
-    path_of,
-)
+from tests.support.simulator_users import BASIC, GRANT, SteppedClock, assert_error, new_user, path_of
 
 pytestmark = pytest.mark.anyio
 

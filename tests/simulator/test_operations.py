@@ -6,22 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from genesys_media_async.simulator import (
-    OAuthClient,
-    RecordingSettings,
-    Simulator,
-    SimulatorSettings,
-)
+from genesys_media_async.simulator import OAuthClient, RecordingSettings, Simulator, SimulatorSettings
 from genesys_media_async.simulator.operations import Operation, Router
-from tests.support.virtual_simulators import ask, in_virtual_time
+from tests.support.batch_jobs import BATCH
+from tests.support.virtual_simulators import SETTINGS, TRANSCRIPT, ask, in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-
-TRANSCRIPT = "/api/v2/speechandtextanalytics/conversations/{}/communications/{}/transcripturl"
-SETTINGS = "/api/v2/recording/settings"
 
 
 def permitted(*permissions: str) -> dict[str, Any]:
@@ -60,9 +53,6 @@ def test_each_family_requires_its_permissions(path: str, permissions: tuple[str,
     else:
         assert (reply.status_code, reply.json()["code"]) == (403, code)
         assert "permission" in reply.json()["message"]
-
-
-BATCH = "/api/v2/recording/batchrequests"
 
 
 def test_a_job_and_a_download_url_require_permissions() -> None:

@@ -14,6 +14,8 @@ from genesys_media_async.clock import VirtualClock
 from genesys_media_async.simulator import Organization, OrganizationSettings, Simulator, SimulatorSettings
 from genesys_media_async.simulator.seeded_ids import SeededIds
 
+NOW = 1_700_000_000.0
+
 
 def test_the_default_organization_has_400_conversations_with_one_to_three_recordings_each() -> None:
     organization = Simulator().organization
@@ -26,9 +28,6 @@ def test_the_default_organization_has_400_conversations_with_one_to_three_record
     assert len({recording.id for recording in recordings}) == len(recordings) > 700
     assert {recording.file_state for recording in recordings} == {"AVAILABLE"}
     assert repr(organization) == "<Organization of 400 conversations>"
-
-
-NOW = 1_700_000_000.0
 
 
 def organization_of(seed: int = 0, **settings: Any) -> Organization:

@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from genesys_media_async.simulator import (
-    PlatformDownloadSettings,
-    Simulator,
-)
-from tests.support.virtual_simulators import bare_get, in_virtual_time
+from genesys_media_async.simulator import PlatformDownloadSettings, Simulator
+from tests.support.virtual_simulators import DOWNLOAD, SETTINGS, bare_get, in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-
-DOWNLOAD = "/api/v2/downloads/{}"
 
 
 def test_a_download_redirects_to_its_signed_url_or_returns_it() -> None:
@@ -57,9 +52,6 @@ def test_a_redirect_can_lead_in_circles_or_nowhere_with_any_status() -> None:
     assert in_virtual_time(scenario, platform_download=nowhere)[0] == (303, False, False)
     with pytest.raises(ValueError, match="redirect_status"):
         PlatformDownloadSettings(redirect_status=200)  # type: ignore[arg-type]
-
-
-SETTINGS = "/api/v2/recording/settings"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from genesys_media_async.clock import VirtualClock
 from genesys_media_async.simulator import Fault, Quota, Simulator
 from genesys_media_async.simulator.quota import Charge, open_window, quota_headers, retry_after
 from tests.support.simulator_users import SteppedClock, assert_error, new_user
-from tests.support.virtual_simulators import ask, in_virtual_time, log_in
+from tests.support.virtual_simulators import SETTINGS, ask, in_virtual_time, log_in
 
 if TYPE_CHECKING:
     import httpx
@@ -192,9 +192,6 @@ async def test_the_quota_headers_are_sent_only_if_the_settings_ask_for_them() ->
 async def test_without_a_quota_every_request_is_allowed() -> None:
     async with new_user(quota=None, quota_headers=True) as user:
         assert {(await user.ask()).status_code for _ in range(310)} == {200}
-
-
-SETTINGS = "/api/v2/recording/settings"
 
 
 def test_a_resource_has_a_quota_of_its_own_with_another_message() -> None:

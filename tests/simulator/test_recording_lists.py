@@ -7,34 +7,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from genesys_media_async.simulator import (
-    Fault,
-    OrganizationSettings,
-    Recording,
-    RecordingSettings,
-    Simulator,
-)
+from genesys_media_async.simulator import Fault, OrganizationSettings, RecordingSettings, Simulator
+from tests.support.recordings import AT_ONCE, AUDIO, STEADY, first, list_path, path_of
 from tests.support.virtual_simulators import in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-
-AUDIO = OrganizationSettings(recordings=(2, 2), media=("audio",), two_part_share=0.0)
-STEADY = RecordingSettings(transcode_seconds=4.0, spread=0.0)
-
-
-def list_path(recording: Recording) -> str:
-    return f"/api/v2/conversations/{recording.conversation_id}/recordings"
-
-
-def path_of(recording: Recording) -> str:
-    return f"{list_path(recording)}/{recording.id}"
-
-
-def first(simulator: Simulator) -> Recording:
-    return next(simulator.organization.recordings())
 
 
 def test_the_list_waits_for_its_transcoding_up_to_the_requested_time() -> None:
@@ -104,9 +84,6 @@ def test_metadata_lists_the_recordings_without_any_url() -> None:
     assert took == 0.0
     assert "mediaUris" not in one
     assert one["fileState"] == "AVAILABLE"
-
-
-AT_ONCE = RecordingSettings(transcode_seconds=0.0)
 
 
 @pytest.mark.parametrize("fault", [Fault.EMPTY_URL, Fault.OVERSIZED_BODY, Fault.TRUNCATED_JSON, Fault.SERVER_ERROR_503])

@@ -7,34 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from genesys_media_async.simulator import (
-    OAuthClient,
-    OrganizationSettings,
-    Recording,
-    RecordingSettings,
-    Simulator,
-)
+from genesys_media_async.simulator import OAuthClient, OrganizationSettings, RecordingSettings, Simulator
+from tests.support.recordings import AT_ONCE, AUDIO, STEADY, first, list_path, path_of
 from tests.support.virtual_simulators import in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-
-AUDIO = OrganizationSettings(recordings=(2, 2), media=("audio",), two_part_share=0.0)
-STEADY = RecordingSettings(transcode_seconds=4.0, spread=0.0)
-
-
-def list_path(recording: Recording) -> str:
-    return f"/api/v2/conversations/{recording.conversation_id}/recordings"
-
-
-def path_of(recording: Recording) -> str:
-    return f"{list_path(recording)}/{recording.id}"
-
-
-def first(simulator: Simulator) -> Recording:
-    return next(simulator.organization.recordings())
 
 
 def test_a_recording_is_transcoded_before_it_has_urls() -> None:
@@ -107,9 +87,6 @@ def test_each_format_has_a_transcoding_of_its_own() -> None:
         return [(await http.get(path, params=query)).status_code for query in queries]
 
     assert in_virtual_time(scenario, recording=STEADY, organization=AUDIO)[0] == [200, 200, 202, 202, 200]
-
-
-AT_ONCE = RecordingSettings(transcode_seconds=0.0)
 
 
 @pytest.mark.parametrize(

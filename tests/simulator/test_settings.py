@@ -8,12 +8,7 @@ from typing import Any
 
 import pytest
 
-from genesys_media_async.simulator import (
-    Fault,
-    OAuthClient,
-    Quota,
-    SimulatorSettings,
-)
+from genesys_media_async.simulator import Fault, OAuthClient, Quota, SimulatorSettings
 from genesys_media_async.simulator.services.oauth import TokenStore
 from genesys_media_async.simulator.signing import Signer
 

@@ -11,15 +11,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from genesys_media_async.simulator.signing import Signer, Verdict
-from tests.support.virtual_simulators import bare_get, in_virtual_time
+from tests.support.virtual_simulators import DOWNLOAD, bare_get, in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-    from genesys_media_async.simulator import (
-        Simulator,
-    )
+    from genesys_media_async.simulator import Simulator
 
 
 def test_a_signed_url_is_valid_until_its_expiry() -> None:
@@ -50,9 +48,6 @@ def test_a_change_to_any_signed_part_is_detected(path: str, query: str, verdict:
     signature = parse_qs(urlsplit(signer.sign("/media/a/a.wav", 100)).query)["Signature"][0]
     assert signer.check(path, query.format(s=signature), 50.0) is verdict
     assert Signer(b"other").check("/media/a/a.wav", f"Expires=100&Signature={signature}", 50.0) is Verdict.CHANGED
-
-
-DOWNLOAD = "/api/v2/downloads/{}"
 
 
 @pytest.mark.parametrize("style", ["cloudfront", "cloudfront-policy", "s3"])

@@ -14,14 +14,7 @@ import pytest
 import trustme
 
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
-from tests.support.simulator_users import (
-    QUICK,
-    eventually,
-    new_user,
-    path_of,
-    raw_exchange,
-    user_of,
-)
+from tests.support.simulator_users import QUICK, eventually, new_user, path_of, raw_exchange, user_of
 
 pytestmark = pytest.mark.anyio
 

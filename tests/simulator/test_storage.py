@@ -8,6 +8,7 @@ import pytest
 
 from genesys_media_async.simulator.services.storage import media_bytes
 from genesys_media_async.simulator.signing import content_type_of
+from tests.support.batch_jobs import BATCH
 from tests.support.simulator_users import SteppedClock, new_user
 from tests.support.virtual_simulators import ask, in_virtual_time
 
@@ -76,9 +77,6 @@ async def test_two_simulators_with_one_signing_key_accept_each_others_urls() -> 
         url = (await one.ask()).json()["url"].removeprefix(one.simulator.base_url)
         assert (await two.http.get(url)).status_code == 200
         assert (await stranger.http.get(url)).status_code == 403
-
-
-BATCH = "/api/v2/recording/batchrequests"
 
 
 def test_by_default_batch_urls_have_the_style_of_the_object_store_and_all_others_the_distributions() -> None:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from genesys_media_async.simulator import (
-    OrganizationSettings,
-    Simulator,
-)
-from tests.support.virtual_simulators import bare_get, in_virtual_time
+from genesys_media_async.simulator import OrganizationSettings, Simulator
+from tests.support.virtual_simulators import TRANSCRIPT, bare_get, in_virtual_time
 
 if TYPE_CHECKING:
     import httpx
 
     from genesys_media_async.clock import VirtualClock
-
-TRANSCRIPT = "/api/v2/speechandtextanalytics/conversations/{}/communications/{}/transcripturl"
 
 
 def test_a_transcript_has_a_url_for_the_communication_and_one_for_each_recording() -> None:

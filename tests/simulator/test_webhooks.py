@@ -13,15 +13,12 @@ import httpx
 import pytest
 
 from genesys_media_async.simulator import Fault
-from tests.support.simulator_users import User, new_user
+from tests.support.simulator_users import WEBHOOK, new_user, post_webhook
 
 pytestmark = pytest.mark.anyio
 
-WEBHOOK = {"event": "media.url.generated", "fileId": "file-1", "timestamp": "2026-01-02T03:04:05.678Z"}
-
-
-async def post_webhook(user: User, body: object, **headers: str) -> httpx.Response:
-    return await user.http.post(user.simulator.webhook_url, json=body, headers={"webhook-id": "msg-1", **headers})
+WEBHOOK_KEY = b"0123456789abcdef"
+WEBHOOK_SECRET = "whsec_" + base64.b64encode(WEBHOOK_KEY).decode()
 
 
 async def test_a_correct_webhook_is_kept() -> None:
@@ -68,10 +65,6 @@ async def test_a_webhook_needs_an_id_a_json_object_and_its_content_type() -> Non
         assert (await user.http.post(url, content=json.dumps(WEBHOOK), headers=plain)).status_code == 400
         assert (await user.http.get(url)).status_code == 405
         assert user.simulator.counts.webhook_rejected == 3
-
-
-WEBHOOK_KEY = b"0123456789abcdef"
-WEBHOOK_SECRET = "whsec_" + base64.b64encode(WEBHOOK_KEY).decode()
 
 
 def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:

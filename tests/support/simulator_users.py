@@ -1,4 +1,4 @@
-"""Clients of a simulator over real sockets, as simple as they can be."""
+"""Simple clients of a simulator over real sockets."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ GRANT = {"grant_type": "client_credentials"}
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
+WEBHOOK = {"event": "media.url.generated", "fileId": "file-1", "timestamp": "2026-01-02T03:04:05.678Z"}
 QUICK: dict[str, Any] = {"fault_seconds": 0.1, "drip_gap": 0.0001, "late_seconds": 0.1}
 
 
 class SteppedClock(SystemClock):
-    """The machine's time plus whatever a test adds to it."""
+    """The machine's time plus what a test adds to it."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -40,7 +41,7 @@ class SteppedClock(SystemClock):
 
 
 class User:
-    """A client of one simulator, as simple as can be."""
+    """A simple client of one simulator."""
 
     def __init__(self, simulator: Simulator, http: httpx.AsyncClient) -> None:
         self.simulator = simulator
@@ -80,7 +81,7 @@ async def new_user(**settings: Any) -> AsyncIterator[User]:
 
 
 async def raw_exchange(simulator: Simulator, data: bytes) -> bytes:
-    """Send bytes on a connection of their own and return all that comes until the server ends it."""
+    """Send bytes on a connection of their own and return all bytes that the server sends until it closes."""
     port = int(simulator.base_url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -92,12 +93,12 @@ async def raw_exchange(simulator: Simulator, data: bytes) -> bytes:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what the other end of a connection has yet to notice."""
+    """Wait until the other end of a connection has noticed something."""
     for _ in range(500):
         if condition():
             return
         await asyncio.sleep(0.005)
-    pytest.fail("it never came to be")
+    pytest.fail("the condition stayed false")
 
 
 def assert_error(reply: httpx.Response, status: int, code: str) -> None:
@@ -107,3 +108,7 @@ def assert_error(reply: httpx.Response, status: int, code: str) -> None:
     assert body["message"]
     assert body["details"] == []
     assert body["errors"] == []
+
+
+async def post_webhook(user: User, body: object, **headers: str) -> httpx.Response:
+    return await user.http.post(user.simulator.webhook_url, json=body, headers={"webhook-id": "msg-1", **headers})

@@ -12,6 +12,12 @@ from genesys_media_async.simulator import Simulator, SimulatorSettings
 
 GRANT = {"grant_type": "client_credentials"}
 
+
+DOCUMENT = "/api/v2/contentmanagement/documents/{}/content"
+DOWNLOAD = "/api/v2/downloads/{}"
+TRANSCRIPT = "/api/v2/speechandtextanalytics/conversations/{}/communications/{}/transcripturl"
+SETTINGS = "/api/v2/recording/settings"
+
 Scenario = Callable[[httpx.AsyncClient, Simulator, VirtualClock], Awaitable[Any]]
 
 
@@ -25,7 +31,7 @@ async def ask(http: httpx.AsyncClient, file_id: str = "a") -> httpx.Response:
 
 
 def in_virtual_time(scenario: Scenario, **settings: Any) -> tuple[Any, float]:
-    """Run a scenario (http, simulator, clock) in virtual time and return what it returns and how long it took."""
+    """Run a scenario (http, simulator, clock) in virtual time; return its result and its duration."""
     clock = VirtualClock()
     simulator = Simulator(SimulatorSettings(**settings), clock=clock)
 
@@ -41,5 +47,5 @@ def in_virtual_time(scenario: Scenario, **settings: Any) -> tuple[Any, float]:
 
 
 async def bare_get(http: httpx.AsyncClient, url: str) -> httpx.Response:
-    """Get a signed URL, which must not see the token."""
+    """Get a signed URL without the token."""
     return await http.send(httpx.Request("GET", url))
