@@ -44,9 +44,11 @@ class SocketServer:
         listener, self._listener = self._listener, None
         self._connections.refuse_new()
         listener.close()
-        for _ in range(TURNS_TO_ACCEPT):
-            await asyncio.sleep(0)
-        await self._connections.aclose()
+        try:
+            for _ in range(TURNS_TO_ACCEPT):
+                await asyncio.sleep(0)
+        finally:
+            await self._connections.aclose()
         await listener.wait_closed()
 
     def _protocol(self) -> asyncio.Protocol:
