@@ -495,8 +495,7 @@ class QuotaAccount:
         """Note that the reply to a request is in, and what its headers say: the permit is free a window from now."""
         taken_at, answered = permit.taken_at, self._answered
         if taken_at < self._counted_by < now and not self._was_misled:
-            self._charge(self._counted_by)
-            self._forgiven_until = now + self._window
+            self._charge_from_count(now)
         elif now <= self._newest.at:
             self._newest.permits += 1
         else:
@@ -597,6 +596,12 @@ class QuotaAccount:
         self._newest = spent[-1]
         self._calm_until = min(self._calm_until, spent[0].at + self._window)
 
+    def _charge_from_count(self, now: float) -> None:
+        # A step that is over must take no more.
+        self.used(now)
+        self._charge(self._counted_by)
+        self._forgiven_until = now + self._window
+
     def _polls_from(self, now: float) -> float:
         if self._in_flight or not self._counts_leak():
             return math.inf
@@ -671,6 +676,7 @@ class QuotaAccount:
         return permit.taken_at >= self._ends_at and permit.window == self._number and self._follows_windows()
 
     def _open_window(self, now: float, ends_at: float, count: int = 0) -> None:
+        self.used(now)
         if self._number and self._own >= self._limit // 4:
             if not self._struck:
                 self._strikes = 0
@@ -691,6 +697,8 @@ class QuotaAccount:
         self._answered_before, self._foreign = self._answered - max(certain, min(near, count)), 0
 
     def _learn(self, permit: Permit, now: float, reading: Reading) -> None:
+        # What is learnt must not depend on whether somebody looked at the state meanwhile: permits come back first.
+        self.used(now)
         if not (1 <= reading.count <= reading.allowed and 0 <= reading.reset <= self._window + 2):
             self._disbelieve()
             return
@@ -778,6 +786,7 @@ class QuotaAccount:
             self._be_careful(now, CAREFUL_WINDOWS - 1)
 
     def _learn_from_refusal(self, permit: Permit, now: float, *, told: bool) -> None:
+        self.used(now)
         soon_again = now - self._refused_at < self._window / 2
         self._refused_at = now
         # A short pause is the trickle of a bucket or a sliding window, or the very end of a fixed one.

@@ -460,6 +460,116 @@ def test_what_is_taken_for_granted_while_it_is_calm_changes_no_decision(kind: st
         world.run(Twins(int(named * limit), 5))
 
 
+def limit_after_a_refusal(*, looked_at: bool) -> int:
+    account = QuotaAccount(10, 60)
+    for _ in range(9):
+        account.spend(taken(account, 0), 0)
+    late = taken(account, 59)
+    if looked_at:
+        # The nine have come back by now, whether or not anybody looks.
+        assert account.state(61).used == 1
+    account.refuse(late, 61, 2)
+    return account.allowed
+
+
+def test_a_look_at_the_state_before_a_refusal_changes_nothing_that_it_teaches() -> None:
+    assert limit_after_a_refusal(looked_at=True) == limit_after_a_refusal(looked_at=False) == 10
+
+
+def answered_in_a_window_that_a_late_reply_opened(*, looked_at: bool) -> int:
+    account = QuotaAccount(3, 5)
+    late, refused = taken(account, 0), taken(account, 0)
+    account.refuse(refused, 0, 6)
+    account.spend(late, 6.5)
+    first_of_next = taken(account, 6.5)
+    if looked_at:
+        account.state(14)
+    account.spend(first_of_next, 14)
+    return taken(account, 14).answered_in_window
+
+
+def test_a_look_at_the_state_changes_no_window_that_a_late_reply_opens() -> None:
+    assert answered_in_a_window_that_a_late_reply_opened(looked_at=True) == 1
+    assert answered_in_a_window_that_a_late_reply_opened(looked_at=False) == 1
+
+
+def used_after_a_stall(*, looked_at: bool) -> int:
+    limit, step = STEPS + 1, 60 / STEPS
+    account = QuotaAccount(limit, 60)
+    stalled, first, second = (taken(account, 0) for _ in range(3))
+    account.spend(first, 1)
+    account.spend(second, 1 + step / 2, Reading(3, limit, 60))
+    now = 61 + 1.25 * step
+    if looked_at:
+        account.state(now)
+    account.spend(stalled, now)
+    return account.used(now)
+
+
+def test_a_look_at_the_state_changes_no_step_that_a_stalled_reply_is_charged_to() -> None:
+    assert used_after_a_stall(looked_at=True) == used_after_a_stall(looked_at=False) == 1
+
+
+class Recorded:
+    """An account, and all that it decided; `looked_at` before and after everything that is done with it."""
+
+    def __init__(self, account: QuotaAccount, *, looked_at: bool) -> None:
+        self.decided: list[object] = []
+        self._account = account
+        self._looked_at = looked_at
+
+    def _look(self, now: float) -> None:
+        if self._looked_at:
+            assert self._account.state(now).used == self._account.used(now)
+
+    def take(self, now: float) -> Permit | None:
+        self._look(now)
+        permit = self._account.take(now)
+        self.decided.append(permit)
+        self._look(now)
+        return permit
+
+    def next_chance(self, now: float) -> float:
+        self._look(now)
+        chance = self._account.next_chance(now)
+        self.decided.append(chance)
+        return chance
+
+    def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
+        self._look(now)
+        self._account.spend(permit, now, reading)
+        self.decided.append(self._account.allowed)
+        self._look(now)
+
+    def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:
+        self._look(now)
+        longer = self._account.refuse(permit, now, pause, told=told)
+        self.decided += [longer, self._account.allowed]
+        self._look(now)
+        return longer
+
+
+@pytest.mark.parametrize("headers", ["on", "off", "adversarial"])
+@pytest.mark.parametrize("kind", ["fixed", "aligned", "sliding", "bucket"])
+def test_a_reader_of_the_state_changes_no_run(kind: str, headers: str) -> None:
+    for limit, foreign, workers, latency in product([5, 20, 100], [0.0, 1.0], [3, 12], ["log-normal", "stalling"]):
+        runs: list[list[object]] = []
+        for looked_at in (False, True):
+            world = World(
+                server(kind, limit, 5),
+                latency=LATENCIES[latency],
+                workers=workers,
+                requests=200,
+                foreign=foreign,
+                headers=headers,
+                limit=limit,
+            )
+            account = Recorded(QuotaAccount(limit + limit // 5, 5), looked_at=looked_at)
+            world.run(account)
+            runs.append(account.decided)
+        assert runs[0] == runs[1]
+
+
 def told_by(account: QuotaAccount, began: float) -> list[object]:
     """What an account says of a quarter of a minute whose every reply tells that none but itself was counted."""
     said: list[object] = []
