@@ -48,14 +48,13 @@ from command_line import at_least_one
 
 from genesys_media_async import MediaRetriever, QuotaLimit, Settings, ValidationRule
 from genesys_media_async.clock import SystemClock, VirtualClock
-from genesys_media_async.governor import Governor
-from genesys_media_async.quota import Reading
+from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.retry import pause_after_429
 from genesys_media_async.simulator import Quota, Simulator, SimulatorSettings
 from genesys_media_async.simulator.quota import AlignedWindow, FixedWindow, QuotaWindow, SlidingWindow, retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from genesys_media_async.clock import Clock
     from genesys_media_async.retriever import Carrier
@@ -74,7 +73,7 @@ class Reply:
     """What a client sees of one exchange; `retry_after` is None unless it was refused."""
 
     retry_after: int | None
-    reading: Reading | None
+    headers: Mapping[str, str] | None
 
 
 Exchange: TypeAlias = "Callable[[], Awaitable[Reply]]"
@@ -89,20 +88,20 @@ class Strategy(Protocol):
 
 
 class Ours:
-    """The package's governor."""
+    """The package's limiter."""
 
     def __init__(self, clock: Clock) -> None:
-        self._governor = Governor(QuotaLimit(limit=LIMIT, seconds=SECONDS), clock)
+        self._limiter = LocalLimiter(QuotaLimit(limit=LIMIT, seconds=SECONDS), clock)
 
     async def send(self, exchange: Exchange) -> None:
         """Send when there is a permit; a refusal pauses everybody."""
         while True:
-            permit = await self._governor.acquire(deadline=math.inf)
+            permit = await self._limiter.acquire(deadline=math.inf)
             reply = await exchange()
             if reply.retry_after is None:
-                self._governor.spend(permit, reply.reading)
+                self._limiter.complete(permit, reply.headers)
                 return
-            self._governor.refuse(permit, pause_after_429(reply.retry_after, 1))
+            self._limiter.reject(permit, pause_after_429(reply.retry_after, 1))
 
 
 class SleepRetryAfter:
@@ -278,8 +277,14 @@ class Server:
         charge = self._window.charge(now)
         (self.accepted if charge.allowed else self.refused).append(now)
         await self._clock.sleep(latency / 2)
-        reading = Reading(charge.count, LIMIT, math.floor(charge.reset_in) + 1) if self._scenario.headers else None
-        return Reply(None if charge.allowed else retry_after(charge, "down"), reading)
+        headers = {
+            "inin-ratelimit-count": str(charge.count),
+            "inin-ratelimit-allowed": str(LIMIT),
+            "inin-ratelimit-reset": str(math.floor(charge.reset_in) + 1),
+        }
+        return Reply(
+            None if charge.allowed else retry_after(charge, "down"), headers if self._scenario.headers else None
+        )
 
     async def serve_others(self) -> None:
         """Charge what others send."""

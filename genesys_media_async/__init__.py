@@ -34,7 +34,7 @@ from .errors import (
     UrlRefused,
 )
 from .models import DownloadUrl, MediaRequest, MediaResult
-from .quota import QuotaState
+from .quota.permit import QuotaState
 from .retrieval import Retrieval
 from .retriever import MediaRetriever, RunOptions
 from .settings import VERSION, QuotaLimit, RetryPolicy, Settings, ValidationRule, WebhookTarget

@@ -34,7 +34,6 @@ from .errors import (
 )
 from .events import AttemptAudited, Outcome, RetryScheduled
 from .models import ErrorBody, correlation_id
-from .quota import Reading
 from .retry import Again, RetryBudget, RetryRule, Tries, parse_retry_after, pause_after_429
 from .transports import LONGEST_REPLY, HttpReply, HttpRequest, Transport
 from .values import value
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
 
     from .clock import Clock
     from .events import Event
-    from .governor import Governor
-    from .quota import Permit
+    from .limiter.base import Limiter
+    from .quota.permit import Permit
     from .settings import Settings
     from .tally import Tally
     from .tokens import TokenManager
@@ -121,7 +120,7 @@ class Api:
         settings: Settings,
         transport: Transport,
         tokens: TokenManager,
-        governor: Governor,
+        limiter: Limiter,
         *,
         clock: Clock,
         rng: random.Random,
@@ -130,7 +129,7 @@ class Api:
     ) -> None:
         self._transport = transport
         self._tokens = tokens
-        self._governor = governor
+        self._limiter = limiter
         self._clock = clock
         self._rule = RetryRule(settings.retry, rng)
         self._emit = emit
@@ -171,7 +170,7 @@ class Api:
         clock = self._clock
         # The fast path: everything an attempt needs is there, and nothing has to be waited for but the reply.
         sent = clock.monotonic()
-        permit, token = self._governor.take(sent), self._tokens.peek(sent)
+        permit, token = self._limiter.try_acquire(sent), self._tokens.peek(sent)
         if permit is None or token is None:
             try:
                 permit, token = await self._wait_for(permit, progress)
@@ -199,7 +198,7 @@ class Api:
                 self._refuse(permit, reply)
             else:
                 self._refusals_in_a_row = 0
-                self._governor.spend(permit, Reading.from_headers(reply.headers))
+                self._limiter.complete(permit, reply.headers)
             owed = None
             value = self._read(call, reply, sent_at)
         except GenesysMediaError as failure:
@@ -212,7 +211,7 @@ class Api:
             tally.in_flight -= 1
             if owed is not None:
                 # There is no reply, or none that can be read; Genesys may have counted the request all the same.
-                self._governor.spend(owed)
+                self._limiter.complete(owed)
         if isinstance(error, Unauthorized):
             self._tokens.invalidate(token)
         elif reply is not None:
@@ -226,11 +225,11 @@ class Api:
     async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
         with anyio.move_on_after(progress.ends - self._clock.monotonic()):
             if permit is None:
-                permit = await self._governor.acquire(deadline=progress.ends)
+                permit = await self._limiter.acquire(deadline=progress.ends)
             try:
                 return permit, await self._tokens.bearer()
             except BaseException:
-                self._governor.give_back(permit)
+                self._limiter.cancel(permit)
                 raise
         raise DeadlineExceeded("There was no permit, or no token, in time.")
 
@@ -243,7 +242,7 @@ class Api:
         self._refusals_in_a_row += 1
         retry_after = retry_after_of(reply, wall=self._clock.wall())
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
-        self._governor.refuse(permit, pause, told=retry_after is not None)
+        self._limiter.reject(permit, pause, has_retry_after=retry_after is not None)
 
     def _request(self, call: Call[T], token: str) -> HttpRequest:
         if token is not self._token:

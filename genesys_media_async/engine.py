@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .clock import Clock
     from .endpoints import Endpoint
     from .events import Event
-    from .governor import Governor
+    from .limiter.base import Limiter
     from .retry import RetryBudget
     from .settings import ValidationRule
     from .sinks import Lanes
@@ -49,7 +49,7 @@ class Engine:
 
     api: Api
     tokens: TokenManager
-    governor: Governor
+    limiter: Limiter
     transport: Transport
     transport_name: str
     lanes: Lanes
@@ -86,7 +86,7 @@ class Engine:
         """Return how far a tally is that has been counting since then (monotonic seconds)."""
         elapsed = self.clock.monotonic() - since
         return Statistics.of(
-            tally, waiting_for_quota=self.governor.waiting, elapsed=elapsed, transport=self.transport_name
+            tally, waiting_for_quota=self.limiter.waiting, elapsed=elapsed, transport=self.transport_name
         )
 
 

@@ -191,14 +191,14 @@ class QuotaResumed(Event):
 
 
 @value
-class QuotaLearnt(Event):
+class QuotaLimitChanged(Event):
     """
     Another limit than before is in force: `allowed` requests in a window from now on.
 
     Headers or a 429 taught it, or some windows have passed without a 429, after which a little more is tried.
     """
 
-    name: ClassVar[str] = "quota_learnt"
+    name: ClassVar[str] = "quota_limit_changed"
 
     allowed: int
 

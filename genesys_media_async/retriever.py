@@ -26,7 +26,7 @@ from .discovery import Discovery, DiscoveryOptions, Interval, wanted
 from .endpoints import Endpoint, MediaStorage
 from .engine import Engine, Options, Run
 from .errors import InvalidRequest, SettingsError, quotable
-from .governor import Governor
+from .limiter.local import LocalLimiter
 from .models import DownloadUrl, MediaResult, check_access_level, check_life, text_of
 from .pool import leave
 from .retrieval import Ids, Retrieval
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from .quota import QuotaState
+    from .quota.permit import QuotaState
     from .tally import Statistics
 
 Carrier = httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["auto", "direct", "httpx"]
@@ -119,7 +119,7 @@ class MediaRetriever:
 
     def __repr__(self) -> str:
         engine = self._engine
-        state = "closed" if engine is None else f"{engine.tokens!r}, {engine.governor!r}, {engine.transport!r}"
+        state = "closed" if engine is None else f"{engine.tokens!r}, {engine.limiter!r}, {engine.transport!r}"
         return f"<MediaRetriever of {self.settings.api_url}: {state}>"
 
     async def __aenter__(self) -> Self:
@@ -203,7 +203,7 @@ class MediaRetriever:
     @property
     def quota(self) -> QuotaState:
         """What is known of the token's quota at the moment: used, allowed, foreign, until when, who waits."""
-        return self._running().governor.state()
+        return self._running().limiter.state()
 
     def metrics(self) -> MetricsSnapshot:
         """Return counts by outcome, latency percentiles and the like, as they are now."""
@@ -233,12 +233,12 @@ class MediaRetriever:
             webhooks.start(task_group)
             stack.push_async_callback(webhooks.aclose)
         tokens = TokenManager(settings, transport, clock=clock, rng=rng, spawn=task_group.start_soon, emit=lanes.emit)
-        governor = Governor(settings.quota, clock, lanes.emit)
-        api = Api(settings, transport, tokens, governor, clock=clock, rng=rng, emit=lanes.emit, audit=lanes.audit)
+        limiter = LocalLimiter(settings.quota, clock, lanes.emit)
+        api = Api(settings, transport, tokens, limiter, clock=clock, rng=rng, emit=lanes.emit, audit=lanes.audit)
         return Engine(
             api=api,
             tokens=tokens,
-            governor=governor,
+            limiter=limiter,
             transport=transport,
             transport_name=transport_name,
             lanes=lanes,
@@ -296,7 +296,7 @@ def _as_transport(given: Carrier, settings: Settings) -> tuple[Transport, str]:
         given = "httpx" if settings.proxy is not None or getproxies() else "direct"
     match given:
         case "direct":
-            # The governor and the workers bound what is in flight, so the connections need no bound of their own.
+            # The limiter and the workers bound what is in flight, so the connections need no bound of their own.
             return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE)), "direct"
         case "httpx":
             return HttpxTransport.from_settings(settings), "httpx"

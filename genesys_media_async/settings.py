@@ -299,7 +299,7 @@ class Settings(_Checked):
 
     @property
     def workers(self) -> int:
-        """How many ids are worked on at once at most; the governor lets no more be in flight than the quota needs."""
+        """How many ids are worked on at once at most; the limiter lets no more be in flight than the quota needs."""
         return AUTO_WORKERS if self.concurrency is None else self.concurrency
 
     @field_validator("concurrency", mode="before")

@@ -44,7 +44,7 @@ from genesys_media_async.api import Answer
 from genesys_media_async.events import (
     AttemptAudited,
     Outcome,
-    QuotaLearnt,
+    QuotaLimitChanged,
     QuotaPaused,
     QuotaResumed,
     RetrievalFinished,
@@ -57,7 +57,7 @@ from tests.support import QUICK_RETRIES, collect, other_tasks, settings_for
 
 if TYPE_CHECKING:
     from genesys_media_async.endpoints import Assignment
-    from genesys_media_async.quota import QuotaState
+    from genesys_media_async.quota.permit import QuotaState
     from genesys_media_async.retriever import Carrier
     from genesys_media_async.transports import HttpRequest, Transport
 
@@ -532,7 +532,7 @@ def test_a_lower_limit_that_the_headers_tell_is_learnt_without_a_single_429():
     assert sorted(result.file_id for result in results) == ids(600)
     assert all(result.ok for result in results)
     assert simulator.counts.refused_429 == 0
-    assert [event.allowed for event in events.events if isinstance(event, QuotaLearnt)] == [120]
+    assert [event.allowed for event in events.events if isinstance(event, QuotaLimitChanged)] == [120]
     assert 240 <= clock.monotonic() < 240 + 6 + 2
 
 
@@ -555,7 +555,7 @@ def test_what_is_known_of_the_quota_can_be_seen_at_any_moment():
 
     clock.run(run())
     first = states[0][1]
-    assert (first.used, first.allowed, first.foreign) == (0, 120, 0)
+    assert (first.used, first.allowed, first.used_by_others) == (0, 120, 0)
     assert (first.resets_in, first.paused_for, first.waiting) == (None, None, 0)
     known = [(at, state) for at, state in states if state.resets_in is not None]
     assert len(known) > 100
@@ -563,7 +563,7 @@ def test_what_is_known_of_the_quota_can_be_seen_at_any_moment():
     before_the_pause = [state for _, state in states[:151]]
     # In the first window our own permits are the server's count; later ones stay charged for a while beyond theirs.
     assert max(state.used for at, state in states if at < 59) == 120
-    assert all(state.foreign == 0 and state.paused_for is None for state in before_the_pause)
+    assert all(state.used_by_others == 0 and state.paused_for is None for state in before_the_pause)
     # Of twenty workers, those wait that have neither a permit nor a result to hand over.
     assert 0 < max(state.waiting for state in before_the_pause) <= 20
     assert [state.paused_for for _, state in states if state.paused_for is not None]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ..api import error_from
 from ..clock import SystemClock
 from ..errors import AuthenticationError, GenesysMediaError, PermissionDenied, quotable
-from ..quota import Reading
+from ..quota.headers import Reading
 from ..settings import ENVIRONMENT, REGIONS
 from ..tokens import TokenManager
 from ..transports import HttpReply, HttpRequest, HttpxTransport, Transport

@@ -12,7 +12,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from genesys_media_async.quota import STEPS, PauseOnly, Permit, QuotaAccount, Reading
+from genesys_media_async.quota.account import QuotaAccount
+from genesys_media_async.quota.headers import Reading
+from genesys_media_async.quota.ledger import MAX_STEPS
+from genesys_media_async.quota.permit import Permit
+from genesys_media_async.quota.unlimited import UnlimitedAccount
 from tests.quota_world import LATENCIES, World, server
 
 # Whole numbers, so that the sums below are exact: what is tested is the rule and not the rounding.
@@ -48,17 +52,17 @@ def wishes(draw: st.DrawFn) -> Wish:
     )
 
 
-def taken(account: QuotaAccount | PauseOnly, now: float) -> Permit:
-    permit = account.take(now)
+def taken(account: QuotaAccount | UnlimitedAccount, now: float) -> Permit:
+    permit = account.try_acquire(now)
     assert permit is not None
     return permit
 
 
 def end(account: QuotaAccount, permit: Permit, now: float, *, sent: bool) -> None:
     if sent:
-        account.spend(permit, now)
+        account.complete(permit, now)
     else:
-        account.give_back(permit)
+        account.cancel(permit)
 
 
 def arrivals(account: QuotaAccount, wanted: list[Wish]) -> list[int]:
@@ -70,7 +74,7 @@ def arrivals(account: QuotaAccount, wanted: list[Wish]) -> list[int]:
         for each in [each for each in under_way if each[0] == now]:
             under_way.remove(each)
             end(account, each[1], now, sent=each[2].sent)
-        while waiting and waiting[0].at <= now and (permit := account.take(now)) is not None:
+        while waiting and waiting[0].at <= now and (permit := account.try_acquire(now)) is not None:
             wish = waiting.pop(0)
             if wish.sent:
                 seen.append(now + wish.counted_after)
@@ -138,18 +142,18 @@ def test_a_permit_is_charged_from_when_it_is_taken_until_a_window_after_the_repl
     account = QuotaAccount(1, 60)
     permit = taken(account, 0)
     # However long the reply takes: the server may count the request as late as that.
-    assert account.take(1_000) is None
-    account.spend(permit, 1_000)
-    assert account.take(1_059.9) is None
+    assert account.try_acquire(1_000) is None
+    account.complete(permit, 1_000)
+    assert account.try_acquire(1_059.9) is None
     assert account.used(1_059.9) == 1
-    assert account.take(1_060) is not None
+    assert account.try_acquire(1_060) is not None
 
 
 def test_a_reply_that_stalls_is_charged_no_longer_than_from_when_a_count_proved_it_counted() -> None:
     account = QuotaAccount(2, 60)
     stalled, prompt = taken(account, 0), taken(account, 0)
-    account.spend(prompt, 1, Reading(2, 2, 60))
-    account.spend(stalled, 20)
+    account.complete(prompt, 1, Reading(2, 2, 60))
+    account.complete(stalled, 20)
     assert account.used(60.9) == 2
     assert account.used(61) == 0
 
@@ -162,24 +166,24 @@ def test_a_reply_that_stalls_is_charged_no_longer_than_from_when_a_count_proved_
 def test_a_permit_of_a_large_limit_comes_back_at_most_a_step_late_and_never_early(
     gaps: list[float], looks: list[float]
 ) -> None:
-    account, spent = QuotaAccount(STEPS + 1, 60.0), list[float]()
+    account, spent = QuotaAccount(MAX_STEPS + 1, 60.0), list[float]()
     for now, is_look in sorted([*((at, False) for at in accumulate(gaps)), *((at, True) for at in looks)]):
         if not is_look:
-            account.spend(taken(account, now), now)
+            account.complete(taken(account, now), now)
             spent.append(now)
         exact = sum(now < at + 60.0 for at in spent)
-        a_step_late = sum(now < at + 60.0 / STEPS + 60.0 for at in spent)
+        a_step_late = sum(now < at + 60.0 / MAX_STEPS + 60.0 for at in spent)
         assert exact <= account.used(now) <= a_step_late
 
 
 def test_a_reply_that_stalls_is_charged_hardly_longer_if_the_limit_is_large() -> None:
-    account = QuotaAccount(STEPS + 1, 60)
+    account = QuotaAccount(MAX_STEPS + 1, 60)
     stalled, prompt = taken(account, 0), taken(account, 0)
-    account.spend(prompt, 1, Reading(2, STEPS + 1, 60))
-    account.spend(taken(account, 10), 10)
-    account.spend(stalled, 20)
+    account.complete(prompt, 1, Reading(2, MAX_STEPS + 1, 60))
+    account.complete(taken(account, 10), 10)
+    account.complete(stalled, 20)
     assert account.used(60.9) == 3
-    assert account.used(61 + 60 / STEPS) == 1
+    assert account.used(61 + 60 / MAX_STEPS) == 1
 
 
 def test_the_account_of_a_large_limit_remembers_no_request_by_itself() -> None:
@@ -188,7 +192,7 @@ def test_the_account_of_a_large_limit_remembers_no_request_by_itself() -> None:
     try:
         for number in range(5_000):
             now = number / 5_000
-            account.spend(taken(account, now), now)
+            account.complete(taken(account, now), now)
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -200,55 +204,55 @@ def test_a_refusal_that_is_told_late_teaches_no_more_than_the_one_it_came_with()
     account = QuotaAccount(10, 60)
     late, prompt = taken(account, 0), taken(account, 0)
     for _ in range(7):
-        account.spend(taken(account, 0), 0)
-    account.refuse(prompt, 1, 2)
-    account.refuse(late, 20, 2)
+        account.complete(taken(account, 0), 0)
+    account.reject(prompt, 1, 2)
+    account.reject(late, 20, 2)
     once = QuotaAccount(10, 60)
     prompt = taken(once, 0)
     for _ in range(7):
-        once.spend(taken(once, 0), 0)
-    once.refuse(prompt, 1, 2)
+        once.complete(taken(once, 0), 0)
+    once.reject(prompt, 1, 2)
     assert account.allowed == once.allowed
 
 
 def test_a_permit_given_back_is_free_at_once() -> None:
     account = QuotaAccount(1, 60)
-    account.give_back(taken(account, 0))
+    account.cancel(taken(account, 0))
     assert account.used(0) == 0
-    assert account.take(0) is not None
+    assert account.try_acquire(0) is not None
 
 
 def test_the_next_chance_is_now_if_there_is_a_permit() -> None:
     account = QuotaAccount(2, 60)
     taken(account, 5)
-    assert account.next_chance(7) == 7
+    assert account.next_attempt_at(7) == 7
 
 
 def test_the_next_chance_is_when_the_oldest_permit_comes_back() -> None:
     account = QuotaAccount(2, 60)
     for now in (5, 8):
-        account.spend(taken(account, now), now)
-    assert account.next_chance(9) == 65
-    assert account.take(64.999) is None
-    assert account.take(65) is not None
+        account.complete(taken(account, now), now)
+    assert account.next_attempt_at(9) == 65
+    assert account.try_acquire(64.999) is None
+    assert account.try_acquire(65) is not None
 
 
 def test_nobody_knows_the_next_chance_while_every_permit_is_in_flight() -> None:
     account = QuotaAccount(1, 60)
     taken(account, 0)
-    assert account.next_chance(0) == FOREVER
+    assert account.next_attempt_at(0) == FOREVER
 
 
 @pytest.mark.parametrize(("latency", "most"), [(0.0, 4), (0.06, 4), (2.0, 100), (6.0, 300), (60.0, 300)])
 def test_no_more_are_in_flight_than_spend_the_limit_in_a_tenth_of_the_window(latency: float, most: int) -> None:
     account = QuotaAccount(300, 60)
-    account.spend(taken(account, 0), latency)
+    account.complete(taken(account, 0), latency)
     now = latency + 60
-    held = [permit for _ in range(301) if (permit := account.take(now)) is not None]
+    held = [permit for _ in range(301) if (permit := account.try_acquire(now)) is not None]
     assert len(held) == most
-    assert account.next_chance(now) == FOREVER
-    account.give_back(held[0])
-    assert account.next_chance(now) == now
+    assert account.next_attempt_at(now) == FOREVER
+    account.cancel(held[0])
+    assert account.next_attempt_at(now) == now
 
 
 @given(
@@ -261,81 +265,87 @@ def test_the_next_chance_is_exactly_when_take_succeeds_next(limit: int, steps: l
     held: list[Permit] = []
     for step, seconds in steps:
         now += seconds
-        chance = account.next_chance(now)
+        chance = account.next_attempt_at(now)
         assert chance >= now
         if step == "take":
-            permit = account.take(now)
+            permit = account.try_acquire(now)
             assert (permit is not None) is (chance == now)
             held += [permit] if permit is not None else []
         elif held:
             end(account, held.pop(0), now, sent=step == "spend")
-    chance = account.next_chance(now)
+    chance = account.next_attempt_at(now)
     if chance == FOREVER:
         assert len(held) == limit
     else:
-        assert chance == now or account.take(chance - 0.5) is None
-        assert account.take(chance) is not None
+        assert chance == now or account.try_acquire(chance - 0.5) is None
+        assert account.try_acquire(chance) is not None
 
 
 @pytest.fixture(params=["limited", "unlimited"])
-def either(request: pytest.FixtureRequest) -> QuotaAccount | PauseOnly:
-    return QuotaAccount(10, 60) if request.param == "limited" else PauseOnly()
+def either(request: pytest.FixtureRequest) -> QuotaAccount | UnlimitedAccount:
+    return QuotaAccount(10, 60) if request.param == "limited" else UnlimitedAccount()
 
 
 class TestAPause:
-    def test_lets_nobody_send_although_there_are_permits(self, either: QuotaAccount | PauseOnly) -> None:
+    def test_lets_nobody_send_although_there_are_permits(self, either: QuotaAccount | UnlimitedAccount) -> None:
         assert either.paused_until == NEVER
         assert either.state(0).paused_for is None
-        assert either.refuse(taken(either, 0), 0, 30) is True
-        assert either.take(29.9) is None
-        assert either.next_chance(10) == either.paused_until == 30
+        assert either.reject(taken(either, 0), 0, 30) is True
+        assert either.try_acquire(29.9) is None
+        assert either.next_attempt_at(10) == either.paused_until == 30
         assert either.state(10).paused_for == 20
-        assert either.take(30) is not None
+        assert either.try_acquire(30) is not None
         assert either.state(30).paused_for is None
 
-    def test_that_is_shorter_never_ends_a_longer_one(self, either: QuotaAccount | PauseOnly) -> None:
+    def test_that_is_shorter_never_ends_a_longer_one(self, either: QuotaAccount | UnlimitedAccount) -> None:
         first, second, third = (taken(either, 0) for _ in range(3))
-        assert either.refuse(first, 0, 30) is True
-        assert either.refuse(second, 0, 20) is False
+        assert either.reject(first, 0, 30) is True
+        assert either.reject(second, 0, 20) is False
         assert either.paused_until == 30
-        assert either.refuse(third, 5, 35) is True
+        assert either.reject(third, 5, 35) is True
         assert either.paused_until == 40
 
     def test_and_a_permit_both_have_to_be_over(self) -> None:
         account = QuotaAccount(2, 60)
         spent, refused = taken(account, 0), taken(account, 0)
-        account.spend(spent, 0)
-        account.refuse(refused, 0, 30, told=False)
-        assert account.next_chance(1) == 30
-        account.spend(taken(account, 30), 30)
-        assert account.take(59.9) is None
-        assert account.next_chance(59.9) == 60
-        assert account.take(60) is not None
+        account.complete(spent, 0)
+        account.reject(refused, 0, 30, has_retry_after=False)
+        assert account.next_attempt_at(1) == 30
+        account.complete(taken(account, 30), 30)
+        assert account.try_acquire(59.9) is None
+        assert account.next_attempt_at(59.9) == 60
+        assert account.try_acquire(60) is not None
         account = QuotaAccount(2, 60)
         spent, refused = taken(account, 0), taken(account, 0)
-        account.spend(spent, 0)
-        account.refuse(refused, 0, 90, told=False)
-        assert account.next_chance(1) == 90
+        account.complete(spent, 0)
+        account.reject(refused, 0, 90, has_retry_after=False)
+        assert account.next_attempt_at(1) == 90
 
     def test_frees_the_permit_of_the_request_that_was_refused(self) -> None:
         account = QuotaAccount(1, 60)
-        account.refuse(taken(account, 0), 0, 2)
+        account.reject(taken(account, 0), 0, 2)
         assert account.used(0) == 0
-        assert account.take(2) is not None
+        assert account.try_acquire(2) is not None
 
 
 def test_a_token_without_a_limit_is_never_short_of_permits() -> None:
-    account = PauseOnly()
+    account = UnlimitedAccount()
     held = [taken(account, 0) for _ in range(10_000)]
-    assert account.next_chance(0) == 0
+    assert account.next_attempt_at(0) == 0
     assert account.state(0).used == 10_000
     for permit in held[:9_998]:
-        account.spend(permit, 1)
-    account.give_back(held[9_998])
+        account.complete(permit, 1)
+    account.cancel(held[9_998])
     state = account.state(1)
-    assert (state.used, state.allowed, state.foreign, state.resets_in, state.paused_for) == (1, None, 0, None, None)
+    assert (state.used, state.allowed, state.used_by_others, state.resets_in, state.paused_for) == (
+        1,
+        None,
+        0,
+        None,
+        None,
+    )
     assert account.allowed is None
-    assert repr(account) == "<PauseOnly 1 in flight>"
+    assert repr(account) == "<UnlimitedAccount 1 in flight>"
 
 
 @pytest.mark.parametrize("limit", [1, 300])
@@ -344,10 +354,16 @@ def test_the_account_shows_its_state(limit: int) -> None:
     permit = taken(account, 0)
     assert account.allowed == limit
     assert repr(account) == f"<QuotaAccount 1 in flight, 0 spent, of {limit}>"
-    account.spend(permit, 0)
+    account.complete(permit, 0)
     assert repr(account) == f"<QuotaAccount 0 in flight, 1 spent, of {limit}>"
     state = account.state(59)
-    assert (state.used, state.allowed, state.foreign, state.resets_in, state.paused_for) == (1, limit, 0, None, None)
+    assert (state.used, state.allowed, state.used_by_others, state.resets_in, state.paused_for) == (
+        1,
+        limit,
+        0,
+        None,
+        None,
+    )
     assert account.state(60).used == 0
 
 
@@ -419,28 +435,28 @@ class Twins:
         self._calm, self._alert = QuotaAccount(limit, window), QuotaAccount(limit, window)
         self._twin_of: dict[int, Permit] = {}
 
-    def take(self, now: float) -> Permit | None:
-        self._alert._end_calm()
-        permit, twin = self._calm.take(now), self._alert.take(now)
+    def try_acquire(self, now: float) -> Permit | None:
+        self._alert._shortcut.close()
+        permit, twin = self._calm.try_acquire(now), self._alert.try_acquire(now)
         assert permit == twin
         if permit is not None and twin is not None:
             self._twin_of[id(permit)] = twin
         return permit
 
-    def next_chance(self, now: float) -> float:
-        chance = self._calm.next_chance(now)
-        assert chance == self._alert.next_chance(now)
+    def next_attempt_at(self, now: float) -> float:
+        chance = self._calm.next_attempt_at(now)
+        assert chance == self._alert.next_attempt_at(now)
         return chance
 
-    def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
-        self._alert._end_calm()
-        self._calm.spend(permit, now, reading)
-        self._alert.spend(self._twin_of.pop(id(permit)), now, reading)
+    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
+        self._alert._shortcut.close()
+        self._calm.complete(permit, now, reading)
+        self._alert.complete(self._twin_of.pop(id(permit)), now, reading)
         assert self._calm.allowed == self._alert.allowed
 
-    def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:
-        longer = self._calm.refuse(permit, now, pause, told=told)
-        assert longer == self._alert.refuse(self._twin_of.pop(id(permit)), now, pause, told=told)
+    def reject(self, permit: Permit, now: float, pause: float, *, has_retry_after: bool = True) -> bool:
+        longer = self._calm.reject(permit, now, pause, has_retry_after=has_retry_after)
+        assert longer == self._alert.reject(self._twin_of.pop(id(permit)), now, pause, has_retry_after=has_retry_after)
         return longer
 
 
@@ -463,12 +479,12 @@ def test_what_is_taken_for_granted_while_it_is_calm_changes_no_decision(kind: st
 def limit_after_a_refusal(*, looked_at: bool) -> int:
     account = QuotaAccount(10, 60)
     for _ in range(9):
-        account.spend(taken(account, 0), 0)
+        account.complete(taken(account, 0), 0)
     late = taken(account, 59)
     if looked_at:
         # The nine have come back by now, whether or not anybody looks.
         assert account.state(61).used == 1
-    account.refuse(late, 61, 2)
+    account.reject(late, 61, 2)
     return account.allowed
 
 
@@ -479,12 +495,12 @@ def test_a_look_at_the_state_before_a_refusal_changes_nothing_that_it_teaches() 
 def answered_in_a_window_that_a_late_reply_opened(*, looked_at: bool) -> int:
     account = QuotaAccount(3, 5)
     late, refused = taken(account, 0), taken(account, 0)
-    account.refuse(refused, 0, 6)
-    account.spend(late, 6.5)
+    account.reject(refused, 0, 6)
+    account.complete(late, 6.5)
     first_of_next = taken(account, 6.5)
     if looked_at:
         account.state(14)
-    account.spend(first_of_next, 14)
+    account.complete(first_of_next, 14)
     return taken(account, 14).answered_in_window
 
 
@@ -494,15 +510,15 @@ def test_a_look_at_the_state_changes_no_window_that_a_late_reply_opens() -> None
 
 
 def used_after_a_stall(*, looked_at: bool) -> int:
-    limit, step = STEPS + 1, 60 / STEPS
+    limit, step = MAX_STEPS + 1, 60 / MAX_STEPS
     account = QuotaAccount(limit, 60)
     stalled, first, second = (taken(account, 0) for _ in range(3))
-    account.spend(first, 1)
-    account.spend(second, 1 + step / 2, Reading(3, limit, 60))
+    account.complete(first, 1)
+    account.complete(second, 1 + step / 2, Reading(3, limit, 60))
     now = 61 + 1.25 * step
     if looked_at:
         account.state(now)
-    account.spend(stalled, now)
+    account.complete(stalled, now)
     return account.used(now)
 
 
@@ -522,28 +538,28 @@ class Recorded:
         if self._looked_at:
             assert self._account.state(now).used == self._account.used(now)
 
-    def take(self, now: float) -> Permit | None:
+    def try_acquire(self, now: float) -> Permit | None:
         self._look(now)
-        permit = self._account.take(now)
+        permit = self._account.try_acquire(now)
         self.decided.append(permit)
         self._look(now)
         return permit
 
-    def next_chance(self, now: float) -> float:
+    def next_attempt_at(self, now: float) -> float:
         self._look(now)
-        chance = self._account.next_chance(now)
+        chance = self._account.next_attempt_at(now)
         self.decided.append(chance)
         return chance
 
-    def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
+    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
         self._look(now)
-        self._account.spend(permit, now, reading)
+        self._account.complete(permit, now, reading)
         self.decided.append(self._account.allowed)
         self._look(now)
 
-    def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:
+    def reject(self, permit: Permit, now: float, pause: float, *, has_retry_after: bool = True) -> bool:
         self._look(now)
-        longer = self._account.refuse(permit, now, pause, told=told)
+        longer = self._account.reject(permit, now, pause, has_retry_after=has_retry_after)
         self.decided += [longer, self._account.allowed]
         self._look(now)
         return longer
@@ -575,10 +591,10 @@ def told_by(account: QuotaAccount, began: float) -> list[object]:
     said: list[object] = []
     for quarter in range(60):
         now = began + quarter / 4
-        permit = account.take(now)
+        permit = account.try_acquire(now)
         if permit is not None:
-            account.spend(permit, now + 0.125, Reading(1, 30, 60 - quarter // 4))
-        said += [permit is not None, account.state(now + 0.125), account.next_chance(now + 0.125) - began]
+            account.complete(permit, now + 0.125, Reading(1, 30, 60 - quarter // 4))
+        said += [permit is not None, account.state(now + 0.125), account.next_attempt_at(now + 0.125) - began]
     return said
 
 
@@ -603,34 +619,38 @@ class AnyUseOfAnAccount(RuleBasedStateMachine):
         self.now += seconds
 
     @rule(count=st.integers(1, 8))
-    def take(self, count: int) -> None:
+    def try_acquire(self, count: int) -> None:
         for _ in range(count):
-            is_now = self.account.next_chance(self.now) == self.now
-            permit = self.account.take(self.now)
+            is_now = self.account.next_attempt_at(self.now) == self.now
+            permit = self.account.try_acquire(self.now)
             assert (permit is not None) is is_now
             if permit is None:
                 break
             self.held.append(permit)
 
     @rule(number=st.integers(0, 20), reading=st.one_of(st.none(), READINGS))
-    def spend(self, number: int, reading: Reading | None) -> None:
+    def complete(self, number: int, reading: Reading | None) -> None:
         if self.held:
-            self.account.spend(self.held.pop(number % len(self.held)), self.now, reading)
+            self.account.complete(self.held.pop(number % len(self.held)), self.now, reading)
 
-    @rule(number=st.integers(0, 20), pause=st.one_of(st.integers(0, 70), st.just(86_400)), told=st.booleans())
-    def refuse(self, number: int, pause: int, told: bool) -> None:
+    @rule(
+        number=st.integers(0, 20), pause=st.one_of(st.integers(0, 70), st.just(86_400)), has_retry_after=st.booleans()
+    )
+    def reject(self, number: int, pause: int, has_retry_after: bool) -> None:
         if self.held:
-            self.account.refuse(self.held.pop(number % len(self.held)), self.now, pause, told=told)
+            self.account.reject(
+                self.held.pop(number % len(self.held)), self.now, pause, has_retry_after=has_retry_after
+            )
             assert self.account.paused_until >= self.now + pause
 
     @rule(number=st.integers(0, 20))
-    def give_back(self, number: int) -> None:
+    def cancel(self, number: int) -> None:
         if self.held:
-            self.account.give_back(self.held.pop(number % len(self.held)))
+            self.account.cancel(self.held.pop(number % len(self.held)))
 
     @invariant()
     def the_next_chance_is_never_in_the_past_and_is_known_while_nothing_is_in_flight(self) -> None:
-        chance = self.account.next_chance(self.now)
+        chance = self.account.next_attempt_at(self.now)
         assert chance >= self.now
         assert chance < FOREVER or self.held
 
@@ -641,13 +661,13 @@ class AnyUseOfAnAccount(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         while self.held:
-            self.account.spend(self.held.pop(), self.now)
+            self.account.complete(self.held.pop(), self.now)
         in_flight, _, _ = repr(self.account).partition(",")
         assert in_flight == "<QuotaAccount 0 in flight"
         for _ in range(MOST_VAIN_CHANCES + 1):
-            self.now = self.account.next_chance(self.now)
+            self.now = self.account.next_attempt_at(self.now)
             assert self.now < FOREVER
-            if self.account.take(self.now) is not None:
+            if self.account.try_acquire(self.now) is not None:
                 return
         raise AssertionError("the account names one time after the other, and gives no permit")
 
@@ -675,7 +695,7 @@ def test_reading_headers_never_raises_and_gives_whole_numbers_or_nothing(headers
     reading = Reading.from_headers(headers)
     if reading is not None:
         assert all(type(each) is int for each in (reading.count, reading.allowed, reading.reset))
-        QuotaAccount(300, 60).spend(Permit(0, 0, 0, 0, 0, is_probe=False), 1, reading)
+        QuotaAccount(300, 60).complete(Permit(0, 0, 0, 0, 0, is_probe=False), 1, reading)
 
 
 @pytest.mark.parametrize("missing", NAMES)
