@@ -1,82 +1,25 @@
-"""Where workers wait for a permit: in order, exact under cancellation, and paused for everybody at once."""
+"""Callers wait for permits in order, are paused all at once, and may be spaced out."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import RateLimited
 from genesys_media_async.events import Event, QuotaLimitChanged, QuotaPaused, QuotaResumed
-from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.settings import QuotaLimit
+from tests.limiter.callers import FOREVER, Caller, most_within, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
-FOREVER = float("inf")
-
-
-class Caller:
-    """Takes permits one after another, and notes when."""
-
-    def __init__(self, limiter: LocalLimiter, clock: VirtualClock) -> None:
-        self.limiter = limiter
-        self.clock = clock
-        self.sent: list[float] = []
-        self.names: list[object] = []
-
-    async def send(
-        self, name: object = None, *, lasts: float = 0.0, deadline: float = FOREVER, pause: float | None = None
-    ) -> None:
-        """Send a request whose reply comes after `lasts` seconds: a 429 if it is to cause a pause."""
-        permit = await self.limiter.acquire(deadline=deadline)
-        self.sent.append(self.clock.monotonic())
-        self.names.append(name)
-        try:
-            await anyio.sleep(lasts)
-        except BaseException:
-            self.limiter.complete(permit)
-            raise
-        if pause is None:
-            self.limiter.complete(permit)
-        else:
-            self.limiter.reject(permit, pause)
-
-
-def run(
-    limit: QuotaLimit | None,
-    main: Callable[[LocalLimiter, VirtualClock, Caller], Coroutine[Any, Any, None]],
-    *,
-    happened: list[Event] | None = None,
-) -> Caller:
-    clock = VirtualClock()
-    limiter = LocalLimiter(limit, clock, happened.append if happened is not None else lambda _: None)
-    caller = Caller(limiter, clock)
-    clock.run(main(limiter, clock, caller))
-    return caller
-
-
-async def free_permits(limiter: LocalLimiter, limit: int) -> int:
-    """Count the permits there are once a window has passed, by taking them."""
-    free = 0
-    with anyio.move_on_after(1_000):
-        for _ in range(limit):
-            await limiter.acquire(deadline=FOREVER)
-            free += 1
-    return free
-
-
-def most_within(times: list[float], window: float) -> int:
-    return max(sum(start <= each < start + window for each in times) for start in times)
+    from genesys_media_async.clock import VirtualClock
+    from genesys_media_async.limiter.local import LocalLimiter
 
 
 def test_the_first_minute_is_not_a_double_one() -> None:
@@ -113,7 +56,7 @@ def test_a_newcomer_does_not_overtake_those_who_wait() -> None:
     assert run(QuotaLimit(limit=2, seconds=10), main).names == [0, 1, 2, 3, "newcomer"]
 
 
-def test_a_permit_comes_back_a_window_after_the_reply() -> None:
+def test_a_permit_returns_a_window_after_the_reply() -> None:
     async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         async with anyio.create_task_group() as task_group:
             task_group.start_soon(lambda: caller.send(lasts=25))
@@ -137,7 +80,7 @@ def test_a_permit_of_a_request_that_was_not_sent_is_free_at_once() -> None:
 
 
 class TestAPause:
-    def test_holds_for_everybody_and_then_lets_all_go(self) -> None:
+    def test_holds_for_all_and_then_lets_all_go(self) -> None:
         async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             await caller.send(pause=30)
             async with anyio.create_task_group() as task_group:
@@ -156,7 +99,7 @@ class TestAPause:
 
         assert run(None, main).sent[-1] == pytest.approx(30, abs=0.1)
 
-    def test_is_never_shortened_and_is_told_of_only_when_it_is_news(self) -> None:
+    def test_is_never_shortened_and_reported_only_if_it_is_longer_than_before(self) -> None:
         happened: list[Event] = []
 
         async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
@@ -173,7 +116,7 @@ class TestAPause:
         assert [event.seconds for event in happened if isinstance(event, QuotaPaused)] == [30, 30]
 
     @pytest.mark.parametrize("limit", [QuotaLimit(limit=10, seconds=60), None])
-    def test_is_told_of_once_when_it_begins_and_once_when_the_first_is_sent_again(
+    def test_is_reported_once_when_it_begins_and_once_when_the_first_is_sent_again(
         self, limit: QuotaLimit | None
     ) -> None:
         happened: list[Event] = []
@@ -196,11 +139,11 @@ class TestAPause:
             await caller.send()
 
         run(limit, main, happened=happened)
-        told = [(type(event), event.seconds) for event in happened if isinstance(event, QuotaPaused | QuotaResumed)]
-        assert [kind for kind, _ in told] == [QuotaPaused, QuotaResumed] * 3
-        assert [seconds for _, seconds in told] == pytest.approx([30, 30, 5, 5, 7, 20], abs=0.001)
+        reported = [(type(event), event.seconds) for event in happened if isinstance(event, QuotaPaused | QuotaResumed)]
+        assert [kind for kind, _ in reported] == [QuotaPaused, QuotaResumed] * 3
+        assert [seconds for _, seconds in reported] == pytest.approx([30, 30, 5, 5, 7, 20], abs=0.001)
 
-    def test_that_outlasts_a_deadline_is_said_at_once_to_those_who_come(self) -> None:
+    def test_that_outlasts_a_deadline_fails_a_newcomer_at_once(self) -> None:
         async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             await caller.send(pause=100)
             with pytest.raises(RateLimited) as caught:
@@ -214,36 +157,36 @@ class TestAPause:
 
         run(QuotaLimit(), main)
 
-    def test_that_outlasts_a_deadline_is_said_at_once_to_those_who_wait_and_to_no_others(self) -> None:
+    def test_that_outlasts_a_deadline_fails_those_who_wait_at_once_and_no_others(self) -> None:
         async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
-            told: dict[str, float] = {}
+            failed_at: dict[str, float] = {}
 
             async def wait(name: str, deadline: float) -> None:
                 try:
                     await caller.send(name, deadline=deadline)
                 except RateLimited:
-                    told[name] = clock.monotonic()
+                    failed_at[name] = clock.monotonic()
 
             async with anyio.create_task_group() as task_group:
                 task_group.start_soon(lambda: caller.send(lasts=5, pause=100))
                 for name, deadline in (("patient", FOREVER), ("hurried", 50.0), ("just so", 105.1)):
                     task_group.start_soon(wait, name, deadline)
                 await anyio.sleep(6)
-                assert list(told) == ["hurried"]
-                assert told["hurried"] == pytest.approx(5, abs=0.001)
+                assert list(failed_at) == ["hurried"]
+                assert failed_at["hurried"] == pytest.approx(5, abs=0.001)
                 assert limiter.waiting == 2
 
         caller = run(QuotaLimit(limit=1, seconds=10), main)
         assert caller.names == [None, "patient", "just so"]
         assert caller.sent == pytest.approx([0, 105, 115], abs=0.001)
 
-    def test_that_ends_before_a_permit_comes_back_by_itself_lets_one_go_that_was_given_back(self) -> None:
-        """The timer is set for the permit, 60 s away; the one given back within the pause is free when that ends."""
+    def test_that_ends_before_a_permit_returns_lets_a_cancelled_one_go(self) -> None:
+        """The timer is set for the permit, 60 s away; the one cancelled within the pause is free when that ends."""
 
         async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             limiter.complete(await limiter.acquire(deadline=FOREVER))
             to_be_refused = await limiter.acquire(deadline=FOREVER)
-            to_be_given_back = await limiter.acquire(deadline=FOREVER)
+            to_be_cancelled = await limiter.acquire(deadline=FOREVER)
             async with anyio.create_task_group() as task_group:
                 for _ in range(2):
                     task_group.start_soon(caller.send)
@@ -251,125 +194,9 @@ class TestAPause:
                 assert limiter.waiting == 2
                 limiter.reject(to_be_refused, 9, has_retry_after=False)
                 await anyio.sleep(1)
-                limiter.cancel(to_be_given_back)
+                limiter.cancel(to_be_cancelled)
 
         assert run(QuotaLimit(limit=3, seconds=60), main).sent == pytest.approx([10, 10], abs=0.001)
-
-
-class TestCancellation:
-    def test_of_one_who_waits_takes_nothing_and_leaves_nothing(self) -> None:
-        async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
-            await caller.send("first")
-            async with anyio.create_task_group() as task_group:
-                tasks = [asyncio.create_task(caller.send(name)) for name in range(5)]
-                await anyio.sleep(1)
-                assert limiter.waiting == 5
-                for number in (0, 2, 4):
-                    tasks[number].cancel()
-                await anyio.sleep(1)
-                assert limiter.waiting == 2
-                task_group.start_soon(caller.send, "last")
-
-            await asyncio.wait(tasks)
-
-        caller = run(QuotaLimit(limit=1, seconds=10), main)
-        assert caller.names == ["first", 1, 3, "last"]
-        assert caller.sent == pytest.approx([0, 10, 20, 30], abs=0.001)
-
-    def test_in_the_same_turn_in_which_the_permit_comes_gives_it_to_the_next(self) -> None:
-        async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
-            permit = await limiter.acquire(deadline=FOREVER)
-            first = asyncio.create_task(caller.send("first"))
-            second = asyncio.create_task(caller.send("second"))
-            await anyio.sleep(1)
-            limiter.cancel(permit)
-            first.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await first
-            with anyio.fail_after(1):
-                await second
-
-        assert run(QuotaLimit(limit=1, seconds=10), main).names == ["second"]
-
-    def test_in_the_same_turn_in_which_a_pause_refuses_it_leaves_no_exception_behind(self) -> None:
-        said: list[dict[str, Any]] = []
-
-        async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
-            asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-            permit = await limiter.acquire(deadline=FOREVER)
-            waiter = asyncio.create_task(caller.send(deadline=50))
-            await anyio.sleep(1)
-            limiter.reject(permit, 100, has_retry_after=False)
-            waiter.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiter
-            del waiter
-            gc.collect()
-            # Nor did it give back a permit that it never had.
-            await anyio.sleep(101)
-            await limiter.acquire(deadline=FOREVER)
-            with anyio.move_on_after(1_000) as scope:
-                await limiter.acquire(deadline=FOREVER)
-            assert scope.cancelled_caught
-
-        run(QuotaLimit(limit=1, seconds=10), main)
-        assert said == []
-
-    @given(
-        limit=st.integers(1, 4),
-        callers=st.lists(
-            st.tuples(
-                st.integers(0, 30),
-                st.integers(0, 15),
-                st.one_of(st.none(), st.integers(0, 40)),
-            ),
-            max_size=25,
-        ),
-        refused=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 15), st.integers(1, 20)), max_size=3),
-        pace=st.sampled_from(["burst", "even"]),
-    )
-    @settings(deadline=None, max_examples=80)
-    def test_whenever_it_strikes_no_permit_is_lost_and_no_window_is_overdrawn(
-        self,
-        limit: int,
-        callers: list[tuple[int, int, int | None]],
-        refused: list[tuple[int, int, int]],
-        pace: Any,
-    ) -> None:
-        clock = VirtualClock()
-        limiter = LocalLimiter(QuotaLimit(limit=limit, seconds=10, pace=pace), clock)
-        caller = Caller(limiter, clock)
-        pauses: list[tuple[float, float]] = []
-
-        async def come(at: int, lasts: int, cancelled_after: int | None) -> None:
-            await anyio.sleep(at)
-            with anyio.move_on_after(FOREVER if cancelled_after is None else cancelled_after):
-                await caller.send(lasts=lasts)
-
-        async def be_refused(at: int, lasts: int, pause: int) -> None:
-            await anyio.sleep(at)
-            await caller.send("refused", lasts=lasts, pause=pause)
-            pauses.append((clock.monotonic(), pause))
-
-        async def main() -> None:
-            async with anyio.create_task_group() as task_group:
-                for each in callers:
-                    task_group.start_soon(come, *each)
-                for each_refused in refused:
-                    task_group.start_soon(be_refused, *each_refused)
-            assert limiter.waiting == 0
-            # After a 429 the account keeps to the server's windows, and permits of two may be charged at once.
-            assert refused or limiter.state().used <= limit
-            assert await free_permits(limiter, limit) == limit
-
-        clock.run(main())
-        must_be_sent = sum(cancelled_after is None for _, _, cancelled_after in callers)
-        assert len(caller.sent) >= must_be_sent + len(refused)
-        if caller.sent and not refused:
-            # A microsecond less than the window: the virtual clock's steps add up. A 429 moves the windows.
-            assert most_within(caller.sent, 10 - 1e-6) <= limit
-        for at, seconds in pauses:
-            assert not [each for each in caller.sent if at + 1e-6 < each < at + seconds - 1e-6]
 
 
 class TestAnEvenPace:
@@ -401,23 +228,8 @@ class TestAnEvenPace:
             by_second[round(each)] += 1
         assert max(by_second.values()) == 1
 
-    def test_loses_no_permit_to_one_that_is_cancelled_while_it_is_held_back(self) -> None:
-        clock = VirtualClock()
-        limiter = LocalLimiter(QuotaLimit(limit=2, seconds=60, pace="even"), clock)
 
-        async def main() -> None:
-            await limiter.acquire(deadline=FOREVER)
-            for _ in range(5):
-                with anyio.move_on_after(1) as scope:
-                    await limiter.acquire(deadline=FOREVER)
-                assert scope.cancelled_caught
-            with anyio.fail_after(40):
-                await limiter.acquire(deadline=FOREVER)
-
-        clock.run(main())
-
-
-def test_a_limit_that_a_429_lowered_is_told_again_whenever_it_is_raised() -> None:
+def test_a_limit_that_a_429_lowered_is_reported_each_time_it_is_raised() -> None:
     happened: list[Event] = []
 
     async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
@@ -428,12 +240,12 @@ def test_a_limit_that_a_429_lowered_is_told_again_whenever_it_is_raised() -> Non
             await anyio.sleep(5)
 
     run(QuotaLimit(limit=30, seconds=10), main, happened=happened)
-    told = [event.allowed for event in happened if isinstance(event, QuotaLimitChanged)]
-    assert 0 < told[0] < 30
-    assert told == list(range(told[0], 31))
+    allowed = [event.allowed for event in happened if isinstance(event, QuotaLimitChanged)]
+    assert 0 < allowed[0] < 30
+    assert allowed == list(range(allowed[0], 31))
 
 
-def test_the_repr_says_who_waits_and_what_is_used() -> None:
+def test_the_repr_shows_who_waits_and_what_is_used() -> None:
     async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         permit = await limiter.acquire(deadline=FOREVER)
         waiter = asyncio.create_task(caller.send())
@@ -443,3 +255,37 @@ def test_the_repr_says_who_waits_and_what_is_used() -> None:
         await waiter
 
     run(QuotaLimit(limit=1, seconds=10), main)
+
+
+def quota_headers(count: int, allowed: int) -> dict[str, str]:
+    return {
+        "inin-ratelimit-count": str(count),
+        "inin-ratelimit-allowed": str(allowed),
+        "inin-ratelimit-reset": "60",
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        (lambda count: quota_headers(count, 20), [20]),
+        (lambda count: {"content-type": "application/json"}, []),
+        (lambda count: {"inin-ratelimit-count": str(count)}, []),
+        (lambda count: None, []),
+    ],
+    ids=["quota headers", "other headers", "one quota header", "no reply"],
+)
+def test_a_limit_in_the_headers_of_replies_is_learnt_and_reported(
+    headers: Callable[[int], dict[str, str] | None], allowed: list[int]
+) -> None:
+    happened: list[Event] = []
+
+    async def main(limiter: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
+        for count in range(1, 15):
+            permit = await limiter.acquire(deadline=FOREVER)
+            clock.advance(0.1)
+            limiter.complete(permit, headers(count))
+        assert limiter.state().allowed == (allowed or [30])[-1]
+
+    run(QuotaLimit(limit=30, seconds=60), main, happened=happened)
+    assert [event.allowed for event in happened if isinstance(event, QuotaLimitChanged)] == allowed
