@@ -122,7 +122,7 @@ class QuotaAccount:
             return False if now >= evidence.polls_from(now) else None
         if ledger.in_flight >= self._max_in_flight(now, room):
             return None
-        is_probe = is_window_over or (caution.blocked and is_careful and not self._headers.tells_counts)
+        is_probe = is_window_over or (caution.blocked and is_careful and not self._headers.follows_counts)
         caution.blocked = False
         if not is_probe:
             self._open_shortcut(room, is_careful=is_careful)
@@ -130,7 +130,7 @@ class QuotaAccount:
 
     def _max_in_flight(self, now: float, room: int) -> int:
         concurrency, window = self._concurrency, self._window
-        if now >= self._caution.until or self._headers.tells_counts:
+        if now >= self._caution.until or self._headers.follows_counts:
             return concurrency.at_full_speed()
         follows = self._evidence.follows_window()
         if follows and not window.ends_by_refusal:
@@ -144,13 +144,13 @@ class QuotaAccount:
         """Let the decision hold, if all the care that is taken is in `room`, and in having half of it in flight."""
         evidence, window, headers = self._evidence, self._window, self._headers
         follows = evidence.follows_window()
-        is_steady = not window.ends_by_refusal if follows else headers.tells_counts
+        is_steady = not window.ends_by_refusal if follows else headers.follows_counts
         if self._caution.probe is not None or (is_careful and not is_steady):
             return
         self._shortcut.open(
             until=min(evidence.next_raise, window.ends_at if follows else math.inf, self._ledger.next_return),
             up_to=self._ledger.taken + room - 1,
-            window=window.number if follows and headers.tells_windows else None,
+            window=window.number if follows and headers.follows_windows else None,
         )
 
     def next_attempt_at(self, now: float) -> float:

@@ -64,7 +64,7 @@ class Evidence:
         window = self.window
         if window.strikes >= MAX_STRIKES or window.ends_at == math.inf:
             return False
-        return window.ends_by_refusal or self.headers.tells_windows
+        return window.ends_by_refusal or self.headers.follows_windows
 
     def is_window_over(self, now: float) -> bool:
         """Return whether the known window has ended, so that a probe may open the next."""
@@ -79,7 +79,7 @@ class Evidence:
 
     def polls_from(self, now: float) -> float:
         """Return when a request may be sent without room, to read the newest count; infinity if never."""
-        if self._ledger.in_flight or not self.headers.tells_counts:
+        if self._ledger.in_flight or not self.headers.follows_counts:
             return math.inf
         is_safe = self._ledger.used(now) < self.allowed
         if self.headers.has_misled and not is_safe:
@@ -103,7 +103,7 @@ class Evidence:
                 return 0 if careful else safe
             inside = self.window.room(limit)
             return inside if careful else max(safe, inside)
-        if self.headers.tells_counts:
+        if self.headers.follows_counts:
             counted = self._count.room(limit)
             return counted - LEAK_MARGIN if careful else max(safe, counted - self._count.lag)
         return safe
@@ -196,7 +196,7 @@ class Evidence:
             if shows_end:
                 self.window.strike()
             self.window.end_at(paused_until)
-        elif self.headers.tells_counts:
+        elif self.headers.follows_counts:
             self._count.leave_room_for_a_poll(now)
         else:
             self._explain(now, paused_until, shows_end=shows_end, is_soon_again=is_soon_again)
@@ -223,4 +223,4 @@ class Evidence:
                 self._ceiling.lower(own, now, sure=sure, kept_back=0 if follows else int(self._limit * KEPT_BACK))
         if shows_end and window.strikes < MAX_STRIKES:
             window.end_at(paused_until)
-            window.ends_by_refusal = not self.headers.tells_windows
+            window.ends_by_refusal = not self.headers.follows_windows

@@ -78,8 +78,16 @@ class HeaderTrust:
     """How far headers are believed. It starts at "a fixed window", unproven, and never returns to an earlier kind."""
 
     __slots__ = (
-        "_limit", "_proofs", "advertised", "allowed", "has_misled", "is_proven", "kind", "tells_counts",
-        "tells_windows", "unread",
+        "_limit",
+        "_proofs",
+        "advertised",
+        "allowed",
+        "follows_counts",
+        "follows_windows",
+        "has_misled",
+        "is_proven",
+        "kind",
+        "unread",
     )  # fmt: skip
 
     def __init__(self, limit: int) -> None:
@@ -87,8 +95,8 @@ class HeaderTrust:
         self._proofs = 0
         self.kind = HeaderKind.WINDOW
         self.is_proven = False
-        self.tells_windows = False
-        self.tells_counts = False
+        self.follows_windows = False
+        self.follows_counts = False
 
         self.unread = 0
         """Replies without headers in a row."""
@@ -128,5 +136,5 @@ class HeaderTrust:
 
     def _update(self) -> None:
         self.is_proven = self._proofs >= PROOFS and self.kind is not HeaderKind.BROKEN
-        self.tells_windows = self.is_proven and self.kind is HeaderKind.WINDOW
-        self.tells_counts = self.is_proven and self.kind is HeaderKind.LEAKY
+        self.follows_windows = self.is_proven and self.kind is HeaderKind.WINDOW
+        self.follows_counts = self.is_proven and self.kind is HeaderKind.LEAKY

@@ -44,7 +44,7 @@ class TestTrust:
     def test_needs_ten_proofs(self) -> None:
         trust = HeaderTrust(300)
         assert [trust.prove() for _ in range(PROOFS + 1)] == [False] * (PROOFS - 1) + [True, False]
-        assert (trust.is_proven, trust.tells_windows, trust.tells_counts) == (True, True, False)
+        assert (trust.is_proven, trust.follows_windows, trust.follows_counts) == (True, True, False)
 
     @pytest.mark.parametrize(
         ("kind", "proven", "windows", "counts"),
@@ -60,7 +60,7 @@ class TestTrust:
         assert not trust.is_proven
         for _ in range(PROOFS):
             trust.prove()
-        assert (trust.is_proven, trust.tells_windows, trust.tells_counts) == (proven, windows, counts)
+        assert (trust.is_proven, trust.follows_windows, trust.follows_counts) == (proven, windows, counts)
 
     def test_ends_after_ten_replies_without_headers(self) -> None:
         trust = HeaderTrust(300)
