@@ -15,7 +15,7 @@ ALLOWED_HEADER = "inin-ratelimit-allowed"
 RESET_HEADER = "inin-ratelimit-reset"
 
 PROOFS = 10
-"""Readings that must agree with our own counts before headers are acted upon; replies without any that end it."""
+"""Readings that must agree with our own counts before headers are followed, and replies without any that end it."""
 
 ROUNDING = 1.0
 """Seconds by which `reset` may be more than what is left of the window."""
@@ -78,23 +78,18 @@ class HeaderTrust:
     """How far headers are believed. It starts at "a fixed window", unproven, and never returns to an earlier kind."""
 
     __slots__ = (
-        "_limit",
-        "_proofs",
-        "advertised",
-        "allowed",
-        "follows_counts",
-        "follows_windows",
-        "has_misled",
-        "is_proven",
-        "kind",
-        "unread",
+        "_limit", "_proofs", "advertised", "allowed", "follows_counts", "follows_windows", "has_misled", "is_proven",
+        "kind", "unread",
     )  # fmt: skip
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._proofs = 0
         self.kind = HeaderKind.WINDOW
+
         self.is_proven = False
+        """Whether headers are followed at all: as a window's, or as counts."""
+
         self.follows_windows = False
         self.follows_counts = False
 
