@@ -57,7 +57,7 @@ from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settin
 
 if TYPE_CHECKING:
     from genesys_media_async.endpoints import EndpointContext
-    from genesys_media_async.quota import QuotaState
+    from genesys_media_async.quota.permit import QuotaState
     from genesys_media_async.retrieval.retriever import TransportChoice
     from genesys_media_async.transports import HttpRequest, Transport
 
@@ -557,7 +557,7 @@ def test_what_is_known_of_the_quota_can_be_seen_at_any_moment():
 
     clock.run(run())
     first = states[0][1]
-    assert (first.used, first.allowed, first.foreign) == (0, 120, 0)
+    assert (first.used, first.allowed, first.used_by_others) == (0, 120, 0)
     assert (first.resets_in, first.paused_for, first.waiting) == (None, None, 0)
     known = [(at, state) for at, state in states if state.resets_in is not None]
     assert len(known) > 100
@@ -565,7 +565,7 @@ def test_what_is_known_of_the_quota_can_be_seen_at_any_moment():
     before_the_pause = [state for _, state in states[:151]]
     # In the first window our own permits are the server's count; later ones stay charged for a while beyond theirs.
     assert max(state.used for at, state in states if at < 59) == 120
-    assert all(state.foreign == 0 and state.paused_for is None for state in before_the_pause)
+    assert all(state.used_by_others == 0 and state.paused_for is None for state in before_the_pause)
     # Of twenty workers, those wait that have neither a permit nor a result to hand over.
     assert 0 < max(state.waiting for state in before_the_pause) <= 20
     assert [state.paused_for for _, state in states if state.paused_for is not None]
