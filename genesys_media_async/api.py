@@ -36,7 +36,7 @@ from .events import AttemptAudited, Outcome, RetryScheduled
 from .models import ErrorBody, correlation_id
 from .quota import Reading
 from .retry import Again, RetryBudget, RetryRule, Tries, parse_retry_after, pause_after_429
-from .transports import LONGEST_REPLY, HttpReply, HttpRequest, Transport
+from .transports import MAX_REPLY_SIZE, HttpReply, HttpRequest, Transport
 from .values import value
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Call(Generic[T_co]):
     action: str
     read: Callable[[HttpReply, float], T_co] = field(repr=False)
     repeatable: bool = True
-    longest_reply: int = LONGEST_REPLY
+    longest_reply: int = MAX_REPLY_SIZE
     redirects: bool = False
 
 
@@ -192,7 +192,7 @@ class Api:
             reply = await self._transport.exchange(
                 self._request(call, token),
                 timeout=self._timeout if self._timeout < left else max(0.0, left),
-                longest_reply=call.longest_reply,
+                max_reply_size=call.longest_reply,
             )
             progress.status, progress.correlation_id = reply.status, correlation_id(reply.headers)
             if reply.status == _TOO_MANY_REQUESTS:

@@ -227,7 +227,7 @@ class TokenManager:
             reply = await self._transport.exchange(
                 self._token_request(),
                 timeout=min(self._settings.timeout, LONGEST_TOKEN_EXCHANGE),
-                longest_reply=LONGEST_TOKEN_REPLY,
+                max_reply_size=LONGEST_TOKEN_REPLY,
             )
             granted = _read_token_reply(reply, wall=self._clock.wall())
         except GenesysMediaError as error:

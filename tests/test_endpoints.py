@@ -27,7 +27,7 @@ from genesys_media_async.endpoints.polling import Polling
 from genesys_media_async.errors import GenesysMediaError
 from genesys_media_async.events import AttemptAudited, BatchSubmitted, Outcome
 from genesys_media_async.simulator import OrganizationSettings, RecordingSettings, Simulator, SimulatorSettings
-from genesys_media_async.transports import LONGEST_REPLY, HttpReply
+from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply
 from tests.support.retrievers import collect, settings_for
 
 if TYPE_CHECKING:
@@ -265,6 +265,6 @@ def ask_for_much(longest_reply: int) -> MediaResult:
 
 
 def test_a_reply_is_as_long_as_its_call_allows() -> None:
-    refused, taken = ask_for_much(LONGEST_REPLY), ask_for_much(2**20)
+    refused, taken = ask_for_much(MAX_REPLY_SIZE), ask_for_much(2**20)
     assert isinstance(refused.error, InvalidReply)
     assert int(taken.unwrap().url.rpartition("/")[2]) > 2**16

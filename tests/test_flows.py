@@ -52,7 +52,7 @@ from genesys_media_async.events import (
 )
 from genesys_media_async.pool import MOST_RESTING
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
-from genesys_media_async.transports import LONGEST_REPLY, DirectTransport, HttpReply, HttpxTransport
+from genesys_media_async.transports import MAX_REPLY_SIZE, DirectTransport, HttpReply, HttpxTransport
 from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
 
 if TYPE_CHECKING:
@@ -288,8 +288,8 @@ class OddReplies:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
-        reply = await self._transport.exchange(request, timeout=timeout, longest_reply=longest_reply)
+    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
+        reply = await self._transport.exchange(request, timeout=timeout, max_reply_size=max_reply_size)
         if "/oauth/" in request.url:
             return reply
         headers: Any = {**reply.headers, "inin-correlation-id": b"bytes"}
@@ -973,7 +973,7 @@ NOWHERE = httpx.MockTransport(lambda _: httpx.Response(404))
 
 
 class Courier:
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = 0) -> HttpReply:
+    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = 0) -> HttpReply:
         raise NotImplementedError
 
     async def aclose(self) -> None:

@@ -55,7 +55,7 @@ from genesys_media_async.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from genesys_media_async.transports import LONGEST_REPLY, HttpxTransport
+from genesys_media_async.transports import MAX_REPLY_SIZE, HttpxTransport
 from tests.support.retrievers import collect, settings_for
 
 if TYPE_CHECKING:
@@ -286,8 +286,8 @@ class Recorder:
         self.exchanges: list[tuple[HttpRequest, HttpReply]] = []
         self._transport = HttpxTransport(httpx.AsyncClient(transport=simulator.transport()))
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
-        reply = await self._transport.exchange(request, timeout=timeout, longest_reply=longest_reply)
+    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
+        reply = await self._transport.exchange(request, timeout=timeout, max_reply_size=max_reply_size)
         if urlsplit(request.url).path.startswith("/api/"):
             self.exchanges.append((request, reply))
         return reply

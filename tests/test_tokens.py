@@ -32,7 +32,7 @@ from genesys_media_async.errors import (
 from genesys_media_async.events import Event, TokenRefreshed, TokenRefreshFailed
 from genesys_media_async.settings import Settings
 from genesys_media_async.tokens import TokenManager, _token_error
-from genesys_media_async.transports import LONGEST_REPLY, HttpReply, HttpRequest
+from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -96,7 +96,7 @@ class LoginHost:
         self.timeouts: list[float] = []
         self.in_flight = 0
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
         assert self.in_flight == 0, "two token requests at once"
         self.requests.append(request)
         self.asked_at.append(self.clock.monotonic())
@@ -113,7 +113,7 @@ class LoginHost:
         if isinstance(step.outcome, GenesysMediaError):
             raise step.outcome
         if step.outcome is not None:
-            assert len(step.outcome.body) <= longest_reply
+            assert len(step.outcome.body) <= max_reply_size
             return step.outcome
         body = {"access_token": f"{TOKEN_CANARY}-{number}", "token_type": "bearer", "expires_in": step.life}
         return HttpReply(200, {"content-type": "application/json"}, json.dumps(body).encode())
@@ -790,7 +790,7 @@ class ModelledLoginHost:
         self.silent_until = 0.0
         self.requests = 0
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
         sent = self.clock.monotonic()
         assert self.in_flight == 0, "two token requests at once"
         assert sent >= self.silent_until, f"asked at {sent}, within a pause that lasts until {self.silent_until}"

@@ -22,7 +22,7 @@ from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMe
 from genesys_media_async.events import Event, WebhookDelivered, WebhookUndelivered
 from genesys_media_async.models import DownloadUrl
 from genesys_media_async.settings import WebhookTarget
-from genesys_media_async.transports import LONGEST_REPLY, HttpReply, HttpRequest
+from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from genesys_media_async.webhooks import EVENT_NAME, Webhooks
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Receiver:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
         self.requests.append(request)
         self.times.append(self.clock.monotonic())
         answer = self.script.pop(0) if self.script else self.always

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from ..api import Answer, Call, retry_after_of
 from ..errors import DeadlineExceeded, GenesysMediaError, PermissionDenied, UrlRefused
-from ..transports import LONGEST_REPLY
+from ..transports import MAX_REPLY_SIZE
 from ..validation import check
 from ..values import value
 from .expiry import DEFAULT_URL_LIFE, signed_url
@@ -44,7 +44,7 @@ async def get(
     *,
     permission: str | None = None,
     patience: float = PATIENCE,
-    longest_reply: int = LONGEST_REPLY,
+    longest_reply: int = MAX_REPLY_SIZE,
     redirects: bool = False,
 ) -> Answer[T]:
     """

@@ -21,7 +21,7 @@ from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMe
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from genesys_media_async.transports import DirectTransport, HttpReply, HttpRequest, HttpxTransport, Transport
 from genesys_media_async.transports.tls import tls_context
-from tests.scripted_server import (
+from tests.support.scripted_server import (
     OK,
     dripping,
     only,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from tests.scripted_server import Server, Talk
+    from tests.support.scripted_server import Server, Talk
 
     Carrying = Callable[..., AbstractAsyncContextManager[Transport]]
 
@@ -102,9 +102,9 @@ def carrying(kind: str, trusting: ssl.SSLContext) -> Carrying:
 
 
 async def ask(transport: Transport, url: str, *, method: str = "POST", timeout: float = 5, **changes) -> HttpReply:
-    longest = changes.pop("longest_reply", 64 * 1024)
+    longest = changes.pop("max_reply_size", 64 * 1024)
     request = HttpRequest(method, url, changes.pop("headers", HEADERS), changes.pop("body", b"body"))
-    return await transport.exchange(request, timeout=timeout, longest_reply=longest)
+    return await transport.exchange(request, timeout=timeout, max_reply_size=longest)
 
 
 async def failure(transport: Transport, url: str, **changes) -> GenesysMediaError:
@@ -414,8 +414,8 @@ class TestTheReply:
             b"transfer-encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
         ):
             async with serving(saying(b"HTTP/1.1 200 OK\r\n" + framing)) as (_, url), carrying() as transport:
-                assert (await ask(transport, url, longest_reply=10)).body == b"0123456789"
-                error = await failure(transport, url, longest_reply=9)
+                assert (await ask(transport, url, max_reply_size=10)).body == b"0123456789"
+                error = await failure(transport, url, max_reply_size=9)
                 assert isinstance(error, InvalidReply)
                 assert (error.code, error.status) == ("reply_too_large", 200)
 
@@ -548,7 +548,7 @@ class TestTls:
         body = random.Random(3).randbytes(3_000_000)
         raw = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
         async with serving(saying(raw), server_tls(authority)) as (_, url), carrying() as transport:
-            assert (await ask(transport, url, longest_reply=len(body))).body == body
+            assert (await ask(transport, url, max_reply_size=len(body))).body == body
 
     async def test_names_the_host_and_asks_for_http_1_1(self, carrying: Carrying, authority: trustme.CA) -> None:
         context, names = server_tls(authority, "localhost"), []

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError
 from genesys_media_async.settings import Settings
-from genesys_media_async.transports import LONGEST_REPLY, HttpReply, HttpRequest, HttpxTransport
+from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest, HttpxTransport
 from genesys_media_async.transports.tls import tls_context
-from tests.scripted_server import OK, saying, server_tls, serving
+from tests.support.scripted_server import OK, saying, server_tls, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -96,14 +96,14 @@ def exchange(
     request: HttpRequest = REQUEST,
     *,
     timeout: float = 10.0,
-    longest_reply: int = LONGEST_REPLY,
+    max_reply_size: int = MAX_REPLY_SIZE,
 ) -> tuple[HttpReply | GenesysMediaError, float]:
     """Make one exchange in virtual time; return what came of it and how long it took."""
     clock = VirtualClock()
 
     async def main() -> HttpReply | GenesysMediaError:
         try:
-            return await HttpxTransport(carrier).exchange(request, timeout=timeout, longest_reply=longest_reply)
+            return await HttpxTransport(carrier).exchange(request, timeout=timeout, max_reply_size=max_reply_size)
         except GenesysMediaError as error:
             return error
 
@@ -231,14 +231,14 @@ class TestTheReply:
     def test_is_taken_up_to_the_limit_and_not_beyond(self, carried: Any, streamed: bool) -> None:
         for length, fits in ((9, True), (10, True), (11, False)):
             body = Body(*[b"x"] * length) if streamed else b"x" * length
-            outcome, _ = exchange(carried(answering(200, body)), longest_reply=10)
+            outcome, _ = exchange(carried(answering(200, body)), max_reply_size=10)
             assert isinstance(outcome, HttpReply if fits else InvalidReply)
             if isinstance(outcome, InvalidReply):
                 assert (outcome.code, outcome.status) == ("reply_too_large", 200)
 
     def test_that_never_ends_is_read_no_further_than_the_limit(self, carried: Any) -> None:
         body = Body(b"x" * 1_000, endless=True)
-        error, _ = exchange(carried(answering(200, body)), longest_reply=10_000)
+        error, _ = exchange(carried(answering(200, body)), max_reply_size=10_000)
         assert isinstance(error, InvalidReply)
         assert body.read <= 11_000
         assert body.closed

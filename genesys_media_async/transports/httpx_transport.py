@@ -1,4 +1,4 @@
-"""A request travels by httpx: by a client of the user's, by any httpx transport, or by a client of our own."""
+"""Requests through httpx: a client of the user's, any httpx transport, or a client of our own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import httpx
 
 from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
 from ..settings import reveal
-from .base import LONGEST_REPLY, HttpReply, HttpRequest
+from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .tls import tls_context
 
 if TYPE_CHECKING:
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-# Closing a connection that is in trouble must not take longer than an exchange may.
-CLOSE_PATIENCE = 2.0
+CLOSE_TIMEOUT = 2.0
+"""Seconds that closing may take, so that a connection in trouble does not hold up an exchange."""
 
 
 class HttpxTransport:
     """
     Carries requests through httpx.
 
-    A client keeps everything its owner set: proxies, certificates, event hooks, default headers, time-outs. Only its
+    A client keeps everything its owner set: proxies, certificates, event hooks, default headers, timeouts. Only its
     `auth` and its redirects are left out, since a bearer token must not go elsewhere. An `httpx.AsyncBaseTransport` is
-    called directly, without a client around it. What was handed in is never closed.
+    called directly, without a client around it. `aclose` closes only what is `owned`.
     """
 
     def __init__(self, carrier: httpx.AsyncClient | httpx.AsyncBaseTransport, *, owned: bool = False) -> None:
@@ -37,13 +37,13 @@ class HttpxTransport:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> HttpxTransport:
-        """Make a client of our own: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
+        """Create a client: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
         client = httpx.AsyncClient(
             verify=tls_context(),
             proxy=reveal(settings.proxy) if settings.proxy else None,
-            # No proxy can reach this machine on our behalf.
+            # No proxy can reach this machine for us.
             mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
-            # The exchange as a whole has a deadline; httpx's own only bound the gaps between two bytes.
+            # The whole exchange has a deadline; httpx's timeouts only bound the gaps between two bytes.
             timeout=None,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.workers),
         )
@@ -52,23 +52,25 @@ class HttpxTransport:
     def __repr__(self) -> str:
         return f"<HttpxTransport by {type(self._carrier).__name__}>"
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, longest_reply: int = LONGEST_REPLY) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         """Send a request and return the complete reply; see `Transport.exchange`."""
         with anyio.move_on_after(timeout):
             try:
-                return await self._exchange(request, longest_reply)
+                return await self._exchange(request, max_reply_size)
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 # "from None": httpx's exceptions carry the request, and some quote header values.
                 raise _translated(error) from None
         raise ExchangeTimeout(f"No complete reply within {timeout:g} s.")
 
-    async def _exchange(self, request: HttpRequest, longest_reply: int) -> HttpReply:
+    async def _exchange(self, request: HttpRequest, max_reply_size: int) -> HttpReply:
         response = await self._send(request)
         try:
             headers = {name.lower(): value for name, value in response.headers.multi_items()}
-            body = await _read(response, headers, longest_reply)
+            body = await _read(response, headers, max_reply_size)
         finally:
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await response.aclose()
         return HttpReply(response.status_code, headers, body)
 
@@ -85,7 +87,7 @@ class HttpxTransport:
     async def aclose(self) -> None:
         """Close the client, if it is our own."""
         if self._owned:
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self._carrier.aclose()
 
 
@@ -103,7 +105,7 @@ def _built(build: Callable[..., httpx.Request], request: HttpRequest) -> httpx.R
     )
 
 
-async def _read(response: httpx.Response, headers: dict[str, str], longest_reply: int) -> bytes:
+async def _read(response: httpx.Response, headers: dict[str, str], max_reply_size: int) -> bytes:
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise InvalidReply(
@@ -113,7 +115,7 @@ async def _read(response: httpx.Response, headers: dict[str, str], longest_reply
         )
     if response.is_stream_consumed:
         # A mock's response was read when it was made, and cannot be streamed.
-        _check_length(len(response.content), response, longest_reply)
+        _check_length(len(response.content), response, max_reply_size)
         return response.content
     body = bytearray()
     # Raw, since the decoded stream would inflate before it could be measured.
@@ -121,7 +123,7 @@ async def _read(response: httpx.Response, headers: dict[str, str], longest_reply
     try:
         async for chunk in chunks:
             body += chunk
-            _check_length(len(body), response, longest_reply)
+            _check_length(len(body), response, max_reply_size)
     finally:
         # A generator that is merely dropped is ended by the event loop, later, in a task of its own.
         if isinstance(chunks, AsyncGenerator):
@@ -129,10 +131,10 @@ async def _read(response: httpx.Response, headers: dict[str, str], longest_reply
     return bytes(body)
 
 
-def _check_length(length: int, response: httpx.Response, longest_reply: int) -> None:
-    if length > longest_reply:
+def _check_length(length: int, response: httpx.Response, max_reply_size: int) -> None:
+    if length > max_reply_size:
         raise InvalidReply(
-            f"The reply has more than {longest_reply} bytes.", code="reply_too_large", status=response.status_code
+            f"The reply has more than {max_reply_size} bytes.", code="reply_too_large", status=response.status_code
         )
 
 

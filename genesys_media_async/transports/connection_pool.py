@@ -1,38 +1,35 @@
-"""The connections of a transport: in use, at rest, waited for, and one timer that ends what takes too long."""
+"""The connections of a transport: in use, idle, waited for, and one timer that ends what takes too long."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
 
-from .connection import Connection
-from .racing import race
-from .tls import tls_context
+from .connection import MAX_HEAD_SIZE, TRUSTED_IDLE, Connection
+from .connector import CLOSE_TIMEOUT
 
 if TYPE_CHECKING:
-    import ssl
+    from .connector import Connector
 
-TICK = 0.02
-"""Seconds between two looks at the deadlines, at least; so late may a time-out be."""
+MIN_CHECK_INTERVAL = 0.02
+"""Seconds between two checks of the deadlines, at least; a timeout may be late by as much."""
 
-READ_SIZE = 256 * 1024
+BUFFER_SIZE = 256 * 1024
 """
 Bytes that are read at once: as many as asyncio takes from a socket for TLS. At a connection's end it fills the buffer
 once more, and drops whatever has no room in it.
 """
-CLOSE_PATIENCE = 2.0
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Origin:
-    """Where requests go, and the connections that rest there, the one used last at the end."""
+    """A scheme, host and port, and the idle connections to it, the one used last at the end."""
 
     host: str
     port: int
@@ -43,7 +40,7 @@ class Origin:
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """A caller who waits for a connection to come free, or for leave to open one."""
+    """A caller that waits for a connection to become idle, or for permission to open one."""
 
     origin: Origin
     deadline: float
@@ -52,38 +49,51 @@ class _Waiter:
     granted: bool = False
 
 
-class Connections:
+class ConnectionPool:
     """
     Opens connections, lends each to one caller at a time, and closes them.
 
-    The one that was used last is lent first. Whoever finds none free waits in line; while anybody waits, none rests
-    and none more may be opened. A connection is closed when it rested for too long, when it is too old, and when
-    what it was lent for did not end well.
+    The one that was used last is lent first. Callers queue when none is idle and none more may be opened. A
+    connection is closed when it was idle for `keepalive_expiry` seconds, after `max_lifetime` seconds, and when an
+    exchange over it did not end well. The options are those of `DirectTransport`.
+
+    `DirectTransport.exchange` does by itself what `take` and `release` do in the plain case, with `idle` (how many
+    connections are idle), `waiting` (who queues), and the idle list of the origin.
     """
 
-    def __init__(self, limits: httpx.Limits, ssl_context: ssl.SSLContext | None, longest_life: float) -> None:
-        self._most = bound(limits.max_connections)
-        self._most_idle = bound(limits.max_keepalive_connections)
-        self._longest_idle = bound(limits.keepalive_expiry)
-        self._longest_life = longest_life
-        self._ssl_context = ssl_context
-        self._buffer = memoryview(bytearray(READ_SIZE))
+    def __init__(
+        self,
+        limits: httpx.Limits,
+        connector: Connector,
+        *,
+        max_lifetime: float,
+        trusted_idle: float = TRUSTED_IDLE,
+        max_head_size: int = MAX_HEAD_SIZE,
+    ) -> None:
+        self._max_connections = none_as_infinity(limits.max_connections)
+        self.max_idle = none_as_infinity(limits.max_keepalive_connections)
+        self.keepalive_expiry = none_as_infinity(limits.keepalive_expiry)
+        self._connector = connector
+        self._max_lifetime = max_lifetime
+        self._trusted_idle = trusted_idle
+        self._max_head_size = max_head_size
+        self._buffer = memoryview(bytearray(BUFFER_SIZE))
         self.loop: asyncio.AbstractEventLoop | None = None
         self.closed = False
         self._usable: dict[Connection, Origin] = {}
         self._not_yet_lost: set[Connection] = set()
-        self._nobody_left: asyncio.Event | None = None
+        self._all_lost: asyncio.Event | None = None
         self._connecting = 0
-        self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
+        self.waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._serving = False
         self._timer: asyncio.TimerHandle | None = None
-        self.next_look = math.inf
+        self.next_check = math.inf
         self.idle = 0
         self.opened = 0
 
     @property
     def open(self) -> int:
-        """How many there are, with those that are being opened."""
+        """How many connections there are, with those that are being opened."""
         return len(self._usable) + self._connecting
 
     def enter(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,7 +101,7 @@ class Connections:
         if loop is self.loop and not self.closed:
             return
         if self.closed:
-            raise RuntimeError("A DirectTransport that was closed carries nothing; make another.")
+            raise RuntimeError("This DirectTransport is closed; make another.")
         if self.loop is not None and not self.loop.is_closed():
             raise RuntimeError("A DirectTransport belongs to one event loop; make one for each.")
         self._forget_all()
@@ -111,26 +121,26 @@ class Connections:
     async def acquire(
         self, origin: Origin, *, until: float = math.inf, pool: float = math.inf, connect: float = math.inf
     ) -> Connection:
-        """Wait in line for a connection, or open one; what died on the way here is replaced."""
+        """Queue for a connection, or open one; one that dies on the way here is replaced."""
         loop = asyncio.get_running_loop()
         while not self._reserve():
-            connection = await self._wait(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
+            connection = await self._queue(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
             if connection is None:
                 break
             if connection.is_open:
                 return connection
-        return await self._connect(origin, min(until, loop.time() + connect))
+        return await self._open(origin, min(until, loop.time() + connect))
 
-    async def _wait(self, waiter: _Waiter) -> Connection | None:
-        """Return a connection, or None for the leave to open one."""
-        self._waiting[waiter] = None
-        if waiter.deadline < self.next_look:
-            self.look_by(waiter.deadline)
+    async def _queue(self, waiter: _Waiter) -> Connection | None:
+        """Return a connection, or None as the permission to open one."""
+        self.waiting[waiter] = None
+        if waiter.deadline < self.next_check:
+            self.check_deadlines_by(waiter.deadline)
         try:
             await waiter.ready
         except BaseException:
-            if waiter in self._waiting:
-                del self._waiting[waiter]
+            if waiter in self.waiting:
+                del self.waiting[waiter]
             elif waiter.connection is not None:
                 self.release(waiter.connection, waiter.origin)
             elif waiter.granted:
@@ -143,29 +153,23 @@ class Connections:
             raise httpx.PoolTimeout("No connection came free in time")
         return waiter.connection
 
-    async def _connect(self, origin: Origin, until: float) -> Connection:
+    async def _open(self, origin: Origin, until: float) -> Connection:
         loop = asyncio.get_running_loop()
-        connection = Connection(self._buffer, now=loop.time, on_gone=self._gone, on_lost=self._lost)
-        scope = asyncio.timeout_at(None if until == math.inf else until)
+        connection = Connection(
+            self._buffer,
+            now=loop.time,
+            on_gone=self._gone,
+            on_lost=self._lost,
+            trusted_idle=self._trusted_idle,
+            max_head_size=self._max_head_size,
+        )
         try:
-            options = self._tls_options(origin) if origin.tls else {}
-            async with scope:
-                if isinstance(loop, asyncio.BaseEventLoop) and not _is_address(origin.host):
-                    options["sock"] = await race(loop, origin.host, origin.port)
-                else:
-                    # uvloop tries one address of a name after the other.
-                    options |= {"host": origin.host, "port": origin.port}
-                await loop.create_connection(lambda: connection, **options)
+            await self._connector.connect(connection, origin.host, origin.port, tls=origin.tls, until=until)
             if self.closed:
                 connection.abort()
             if not connection.is_open:
                 raise httpx.ConnectError("The connection was closed as soon as it was made")
-        except (OSError, UnicodeError) as error:
-            if isinstance(error, TimeoutError) and scope.expired():
-                raise httpx.ConnectTimeout("No connection was made in time") from error
-            raise httpx.ConnectError(str(error) or type(error).__name__) from error
-        else:
-            connection.retire_at = loop.time() + self._longest_life
+            connection.retire_at = loop.time() + self._max_lifetime
             self._usable[connection] = origin
             self._not_yet_lost.add(connection)
             self.opened += 1
@@ -175,15 +179,9 @@ class Connections:
             if connection not in self._usable:
                 self._serve()
 
-    def _tls_options(self, origin: Origin) -> dict[str, Any]:
-        if self._ssl_context is None:
-            self._ssl_context = tls_context()
-        self._ssl_context.set_alpn_protocols(["http/1.1"])
-        return {"ssl": self._ssl_context, "server_hostname": origin.host, "ssl_shutdown_timeout": CLOSE_PATIENCE}
-
     def _reserve(self) -> bool:
-        """Count one more connection that is about to be opened, if there may be one, at the cost of an idle one."""
-        if len(self._usable) + self._connecting >= self._most:
+        """Count one more connection as being opened, if there may be one; if need be, an idle one is closed for it."""
+        if len(self._usable) + self._connecting >= self._max_connections:
             resting = [origin.idle[0] for origin in set(self._usable.values()) if origin.idle]
             if not resting:
                 return False
@@ -192,51 +190,50 @@ class Connections:
         return True
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Count what was about to be opened no longer; what outlived its loop was forgotten with it."""
+        """Stop counting one connection as being opened, unless it was forgotten with its event loop."""
         if loop is self.loop:
             self._connecting -= 1
 
-    async def news(self, connection: Connection, timeout: float) -> None:
-        """Wait until something happens to a connection, or the time is over."""
+    async def wait(self, connection: Connection, timeout: float) -> None:
+        """Wait until a connection changes, or the timeout has closed it."""
         connection.deadline = deadline = connection.now() + timeout
-        if deadline < self.next_look:
-            self.look_by(deadline)
-        await connection.news()
+        if deadline < self.next_check:
+            self.check_deadlines_by(deadline)
+        await connection.wait()
         connection.deadline = math.inf
 
     def release(self, connection: Connection, origin: Origin) -> None:
-        """Take back a connection whose exchange is over, for the next one in line or to rest."""
-        now = connection.now()
-        if not connection.is_reusable() or now >= connection.retire_at:
+        """Take back a connection whose exchange is over: for the next in the queue, to be idle, or to be closed."""
+        if (self.idle >= self.max_idle and not self.waiting) or not connection.make_idle(self.keepalive_expiry):
             connection.close()
             return
-        if self.idle >= self._most_idle and not self._waiting:
-            connection.close()
-            return
-        connection.idle_since = now
-        connection.deadline = until = min(now + self._longest_idle, connection.retire_at)
         origin.idle.append(connection)
         self.idle += 1
-        if self._waiting:
+        until = connection.deadline
+        if self.waiting:
             self._serve()
-        if until < self.next_look:
-            self.look_by(until)
+        if until < self.next_check:
+            self.check_deadlines_by(until)
 
     def _serve(self) -> None:
-        """Give those who wait longest what has come free; closing what is stale comes back here, and finds it busy."""
+        """
+        Give the callers that wait longest what has become idle, or the permission to open a connection.
+
+        A stale connection that is closed here leads back to this method, which then does nothing.
+        """
         if self._serving or self.loop is None:
             return
         self._serving = True
         try:
-            while self._waiting:
-                waiter = next(iter(self._waiting))
+            while self.waiting:
+                waiter = next(iter(self.waiting))
                 if not waiter.ready.done():
                     waiter.connection = self.take(waiter.origin, self.loop.time())
                     waiter.granted = waiter.connection is not None or self._reserve()
                     if not waiter.granted:
                         return
                     waiter.ready.set_result(None)
-                del self._waiting[waiter]
+                del self.waiting[waiter]
         finally:
             self._serving = False
 
@@ -248,42 +245,42 @@ class Connections:
         if connection in origin.idle:
             origin.idle.remove(connection)
             self.idle -= 1
-        if self._waiting:
+        if self.waiting:
             self._serve()
-        if not self._usable and not self._waiting and self._timer is not None:
+        if not self._usable and not self.waiting and self._timer is not None:
             self._timer.cancel()
-            self._timer, self.next_look = None, math.inf
+            self._timer, self.next_check = None, math.inf
 
     def _lost(self, connection: Connection) -> None:
         self._not_yet_lost.discard(connection)
-        if not self._not_yet_lost and self._nobody_left is not None:
-            self._nobody_left.set()
+        if not self._not_yet_lost and self._all_lost is not None:
+            self._all_lost.set()
 
-    def look_by(self, when: float) -> None:
-        """See to it that the deadlines are looked at by then; for who has one before `next_look`."""
+    def check_deadlines_by(self, when: float) -> None:
+        """Schedule a check of all deadlines; needed only for a deadline before `next_check`."""
         if self._timer is not None:
             self._timer.cancel()
         assert self.loop is not None  # noqa: S101 - something is under way in it
-        self._timer = self.loop.call_at(when, self._look)
-        self.next_look = when
+        self._timer = self.loop.call_at(when, self._check_deadlines)
+        self.next_check = when
 
-    def _look(self) -> None:
-        """End what is overdue, and look again when the next may be."""
+    def _check_deadlines(self) -> None:
+        """End what is overdue, and schedule the next check."""
         assert self.loop is not None  # noqa: S101 - it called this
         now = self.loop.time()
-        self._timer, self.next_look = None, math.inf
+        self._timer, self.next_check = None, math.inf
         for connection in tuple(self._usable):
             if connection.deadline <= now:
                 connection.expire()
-        for waiter in tuple(self._waiting):
+        for waiter in tuple(self.waiting):
             if waiter.deadline <= now:
-                del self._waiting[waiter]
+                del self.waiting[waiter]
                 if not waiter.ready.done():
                     waiter.ready.set_result(None)
-        deadlines = [each.deadline for each in self._usable] + [each.deadline for each in self._waiting]
+        deadlines = [each.deadline for each in self._usable] + [each.deadline for each in self.waiting]
         earliest = min(deadlines, default=math.inf)
-        if earliest < self.next_look:
-            self.look_by(max(earliest, now + TICK))
+        if earliest < self.next_check:
+            self.check_deadlines_by(max(earliest, now + MIN_CHECK_INTERVAL))
 
     async def aclose(self) -> None:
         """Close every connection; what is under way fails, and nothing can be sent any more."""
@@ -291,42 +288,34 @@ class Connections:
         if self.loop is not asyncio.get_running_loop():
             self._forget_all()
             return
-        while self._waiting:
-            waiter, _ = self._waiting.popitem(last=False)
+        while self.waiting:
+            waiter, _ = self.waiting.popitem(last=False)
             if not waiter.ready.done():
                 waiter.ready.set_result(None)
         for connection in tuple(self._not_yet_lost):
-            if connection.complete:
+            if connection.reply.complete:
                 connection.close()
             else:
                 connection.fail(httpx.CloseError("The transport was closed"))
         if self._not_yet_lost:
-            self._nobody_left = self._nobody_left or asyncio.Event()
-            with anyio.move_on_after(CLOSE_PATIENCE, shield=True):
-                await self._nobody_left.wait()
+            self._all_lost = self._all_lost or asyncio.Event()
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self._all_lost.wait()
             for connection in tuple(self._not_yet_lost):
                 connection.abort()
 
     def _forget_all(self) -> None:
         """Forget what belonged to an event loop that is closed, and is closed with it."""
         for connection, origin in self._usable.items():
-            connection.forsake()
+            connection.abandon()
             origin.idle.clear()
         self._usable.clear()
         self._not_yet_lost.clear()
-        self._waiting.clear()
+        self.waiting.clear()
         self._connecting = self.idle = 0
-        self._timer, self.next_look = None, math.inf
+        self._timer, self.next_check = None, math.inf
 
 
-def bound(value: float | None) -> float:
-    """Return a limit of httpx's as a number: none is infinity."""
-    return math.inf if value is None else value
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def none_as_infinity(limit: float | None) -> float:
+    """Return a limit of httpx's as a number."""
+    return math.inf if limit is None else limit

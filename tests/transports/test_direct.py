@@ -19,15 +19,15 @@ import trustme
 
 from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, TransportError
 from genesys_media_async.simulator.server import reset
-from genesys_media_async.transports import DirectTransport, connection, racing, wire
-from tests.scripted_server import OK, dripping, resetting, saying, saying_and_closing, server_tls, serving, silent
+from genesys_media_async.transports import DirectTransport, connection, connector
+from tests.support.scripted_server import OK, dripping, resetting, saying, saying_and_closing, server_tls, serving, silent
 from tests.support.retrievers import other_tasks
-from tests.test_transport_conformance import anyio_backend, ask, authority, echo, failure, trusting, turns
+from tests.transports.test_conformance import anyio_backend, ask, authority, echo, failure, trusting, turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-    from tests.scripted_server import Server
+    from tests.support.scripted_server import Server
 
     NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
@@ -66,8 +66,8 @@ def new_loop(anyio_backend: tuple[str, dict[str, Any]]) -> NewLoop:
 
 
 async def until_whole(transport: DirectTransport) -> None:
-    (used,) = transport._connections._usable
-    await until(lambda: used.complete)
+    (used,) = transport._pool._usable
+    await until(lambda: used.reply.complete)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -168,7 +168,7 @@ class TestConnections:
         [
             lambda: capped(max_keepalive_connections=0),
             lambda: capped(keepalive_expiry=0),
-            lambda: DirectTransport(longest_life=0),
+            lambda: DirectTransport(max_lifetime=0),
         ],
     )
     async def test_are_not_kept_where_they_must_not_be(self, transport: Any) -> None:
@@ -189,8 +189,7 @@ class TestConnections:
             await asyncio.wait_for(server.ended.wait(), 2)
             assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
 
-    async def test_whose_end_the_loop_had_no_time_to_see_are_replaced(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection, "TRUSTED_IDLE", 0.0)
+    async def test_whose_end_the_loop_had_no_time_to_see_are_replaced(self) -> None:
         listening = socket.create_server(("127.0.0.1", 0))
 
         def serve() -> None:
@@ -202,7 +201,7 @@ class TestConnections:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        async with capped() as transport:
+        async with DirectTransport(trusted_idle=0.0) as transport:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
             assert (await ask(transport, url)).status == 200
             # The loop stands still meanwhile, as it may in a program with a lot to do.
@@ -255,7 +254,7 @@ class TestConnections:
         thread.start()
         async with capped(tls=trusting) as transport:
             url = f"https://127.0.0.1:{listening.getsockname()[1]}/"
-            call = asyncio.create_task(ask(transport, url, longest_reply=len(body)))
+            call = asyncio.create_task(ask(transport, url, max_reply_size=len(body)))
             await until(asked.is_set)
             # The loop stands still until all is there, unless this machine holds less than that.
             go.set()
@@ -274,12 +273,11 @@ class TestConnections:
         async with serving(talk, early=True) as (_, url), capped() as transport:
             seen = asyncio.Event()
             assert type(await failure(transport, url, body=b"x" * 20_000_000)) is TransportError
-            await until(lambda: not transport._connections._not_yet_lost)
+            await until(lambda: not transport._pool._not_yet_lost)
             seen.set()
 
-    async def test_to_more_origins_than_are_remembered_are_found_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(wire, "MOST_REMEMBERED", 2)
-        async with AsyncExitStack() as stack, capped() as transport:
+    async def test_to_more_origins_than_are_remembered_are_found_again(self) -> None:
+        async with AsyncExitStack() as stack, DirectTransport(max_remembered=2) as transport:
             urls = [(await stack.enter_async_context(serving(which)))[1] for _ in range(5)]
             for _ in range(3):
                 await asyncio.gather(*(ask(transport, url) for url in urls))
@@ -309,20 +307,19 @@ class TestConnections:
             # A socket that nobody closed would say so now.
             gc.collect()
 
-    async def test_go_to_the_first_address_that_answers(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(racing, "DELAY", 0.02)
+    async def test_go_to_the_first_address_that_answers(self) -> None:
         before = other_tasks()
         async with serving(echo) as (server, url):
             port = int(url.rpartition(":")[2].removesuffix("/x"))
             for addresses, answers in (([1, port], True), ([0, port], True), ([0, 1, port], True), ([1, 1], False)):
                 loop: Any = Names(addresses)
                 if answers:
-                    connected = await racing.race(loop, "name", port)
+                    connected = await connector.connected_socket(loop, "name", port, 0.02)
                     assert connected.getpeername()[1] == port
                     connected.close()
                 else:
                     with pytest.raises(ConnectionRefusedError):
-                        await racing.race(loop, "name", port)
+                        await connector.connected_socket(loop, "name", port, 0.02)
             await turns(5)
             assert server.open == 0
         assert other_tasks() == before
@@ -467,8 +464,8 @@ class TestClosing:
         async def begin() -> httpx.Response:
             async with answering(OK[:-2], rest) as url:
                 response = await send(transport, url)
-                (used,) = transport._connections._usable
-                await until(lambda: used.complete is bool(rest))
+                (used,) = transport._pool._usable
+                await until(lambda: used.reply.complete is bool(rest))
                 return response
 
         async def go_on(response: httpx.Response) -> None:
@@ -568,7 +565,7 @@ class TestWhatIsSent:
             encoder = transport._encoder
             assert len(connection._NAMES) < 500
             assert len(encoder._origins) == 1
-            assert max(len(encoder._prefixes), len(encoder._lines)) <= 64
+            assert max(len(encoder._prefixes), len(encoder.heads)) <= 64
 
 
 async def send(transport: DirectTransport, url: str, method: str = "POST", **options: Any) -> httpx.Response:
@@ -750,9 +747,8 @@ class TestUnderHttpx:
 
     @pytest.mark.parametrize("at_once", [False, True])
     async def test_a_reply_that_nobody_reads_leaves_its_connection_fit_for_the_next(
-        self, tls: Tls, at_once: bool, monkeypatch: pytest.MonkeyPatch
+        self, tls: Tls, at_once: bool
     ) -> None:
-        monkeypatch.setattr(connection, "READ_AHEAD", 1)
 
         async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
             if at_once:
@@ -803,8 +799,7 @@ class TestUnderHttpx:
                 bodies.append(body)
             assert server.connections == 1
 
-    async def test_a_reply_in_many_chunks_may_last_for_ever(self, tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(connection, "LONGEST_HEAD", 200)
+    async def test_a_reply_in_many_chunks_may_last_for_ever(self, tls: Tls) -> None:
 
         async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n")
