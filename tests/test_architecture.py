@@ -133,6 +133,7 @@ def test_a_rule_is_pure_and_so_is_all_it_imports(part: str) -> None:
         ("aiolimiter", {"governor"}),
         ("httpx", {"transports", "retriever", "simulator", "cli"}),
         ("httptools", {"simulator", "transports"}),
+        ("aiohappyeyeballs", {"transports"}),
         ("rich", {"cli"}),
         ("cyclopts", {"cli"}),
     ],
@@ -144,6 +145,7 @@ def test_a_library_is_known_only_where_its_seam_is(library: str, places: set[str
 
 def test_the_core_imports_nothing_but_the_standard_library_and_what_it_depends_on() -> None:
     needed = {"httpx", "httptools", "anyio", "pydantic", "pydantic_core", "typing_extensions", "aiolimiter", "backoff"}
+    needed |= {"aiohappyeyeballs"}
     outer = {each.partition(".")[0] for module in FILES if part_of(module) not in EDGES for each in imports_of(module)}
     assert outer - set(sys.stdlib_module_names) <= needed | {PACKAGE, "__future__"}
 

@@ -288,7 +288,9 @@ class OddReplies:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         reply = await self._transport.exchange(request, timeout=timeout, max_reply_size=max_reply_size)
         if "/oauth/" in request.url:
             return reply

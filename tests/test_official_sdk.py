@@ -286,7 +286,9 @@ class Recorder:
         self.exchanges: list[tuple[HttpRequest, HttpReply]] = []
         self._transport = HttpxTransport(httpx.AsyncClient(transport=simulator.transport()))
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         reply = await self._transport.exchange(request, timeout=timeout, max_reply_size=max_reply_size)
         if urlsplit(request.url).path.startswith("/api/"):
             self.exchanges.append((request, reply))

@@ -96,7 +96,9 @@ class LoginHost:
         self.timeouts: list[float] = []
         self.in_flight = 0
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         assert self.in_flight == 0, "two token requests at once"
         self.requests.append(request)
         self.asked_at.append(self.clock.monotonic())
@@ -790,7 +792,9 @@ class ModelledLoginHost:
         self.silent_until = 0.0
         self.requests = 0
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         sent = self.clock.monotonic()
         assert self.in_flight == 0, "two token requests at once"
         assert sent >= self.silent_until, f"asked at {sent}, within a pause that lasts until {self.silent_until}"

@@ -73,7 +73,9 @@ class Receiver:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def exchange(self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE) -> HttpReply:
+    async def exchange(
+        self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
+    ) -> HttpReply:
         self.requests.append(request)
         self.times.append(self.clock.monotonic())
         answer = self.script.pop(0) if self.script else self.always

@@ -59,7 +59,7 @@ async def connected_socket(loop: asyncio.AbstractEventLoop, host: str, port: int
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     if not addresses:
         raise OSError(f"The name has no address: {host}")
-    task = asyncio.current_task(loop)
+    task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine that waits is run by a task
     cancellations = task.cancelling()
     connected = await start_connection(addresses, happy_eyeballs_delay=delay, loop=loop)
