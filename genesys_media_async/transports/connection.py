@@ -338,7 +338,8 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline = deadline
         self._written = len(data)
         # The event loop's `create_future` makes the same in three times the time.
-        self._waiter = waiter = asyncio.Future()
+        waiter: asyncio.Future[None] = asyncio.Future()
+        self._waiter = waiter
         self.transport.write(data)
         return waiter
 
@@ -360,7 +361,8 @@ class Connection(asyncio.BufferedProtocol):
         A change is a complete reply or a failure; for a streamed reply, everything that arrives; and while a request
         is sent, that the peer has caught up.
         """
-        self._waiter = waiter = asyncio.Future()
+        waiter: asyncio.Future[None] = asyncio.Future()
+        self._waiter = waiter
         return waiter
 
     def resume_reading(self) -> None:

@@ -15,6 +15,8 @@ from .connection import MAX_HEAD_SIZE, TRUSTED_IDLE, Connection
 from .connector import CLOSE_TIMEOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .connector import Connector
 
 MIN_CHECK_INTERVAL = 0.02
@@ -47,6 +49,48 @@ class _Waiter:
     ready: asyncio.Future[None]
     connection: Connection | None = None
     granted: bool = False
+
+
+class DeadlineTimer:
+    """
+    One timer for the deadlines of many, so that an exchange sets none of its own.
+
+    `check` ends what is overdue at a time of the loop, and returns the earliest deadline that is left. `next_check` is
+    when it is called next: whoever sets an earlier deadline has to call `check_by`.
+    """
+
+    def __init__(self, check: Callable[[float], float]) -> None:
+        self._check = check
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self.next_check = math.inf
+
+    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use another event loop, since the last one is closed."""
+        self._loop = loop
+        self._handle, self.next_check = None, math.inf
+
+    def check_by(self, when: float) -> None:
+        """Schedule a check, in place of the one that was scheduled."""
+        if self._handle is not None:
+            self._handle.cancel()
+        assert self._loop is not None  # noqa: S101 - something is under way in it
+        self._handle = self._loop.call_at(when, self._run)
+        self.next_check = when
+
+    def stop(self) -> None:
+        """Check no more, until the next `check_by`."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle, self.next_check = None, math.inf
+
+    def _run(self) -> None:
+        assert self._loop is not None  # noqa: S101 - it called this
+        now = self._loop.time()
+        self._handle, self.next_check = None, math.inf
+        earliest = self._check(now)
+        if earliest < self.next_check:
+            self.check_by(max(earliest, now + MIN_CHECK_INTERVAL))
 
 
 class ConnectionPool:
@@ -86,8 +130,7 @@ class ConnectionPool:
         self._connecting = 0
         self.waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._serving = False
-        self._timer: asyncio.TimerHandle | None = None
-        self.next_check = math.inf
+        self.deadlines = DeadlineTimer(self._end_overdue)
         self.idle = 0
         self.opened = 0
 
@@ -106,6 +149,7 @@ class ConnectionPool:
             raise RuntimeError("A DirectTransport belongs to one event loop; make one for each.")
         self._forget_all()
         self.loop = loop
+        self.deadlines.enter(loop)
 
     def take(self, origin: Origin, now: float) -> Connection | None:
         """Return the connection to an origin that was used last, if any can be used."""
@@ -134,8 +178,8 @@ class ConnectionPool:
     async def _queue(self, waiter: _Waiter) -> Connection | None:
         """Return a connection, or None as the permission to open one."""
         self.waiting[waiter] = None
-        if waiter.deadline < self.next_check:
-            self.check_deadlines_by(waiter.deadline)
+        if waiter.deadline < self.deadlines.next_check:
+            self.deadlines.check_by(waiter.deadline)
         try:
             await waiter.ready
         except BaseException:
@@ -197,8 +241,8 @@ class ConnectionPool:
     async def wait(self, connection: Connection, timeout: float) -> None:
         """Wait until a connection changes, or the timeout has closed it."""
         connection.deadline = deadline = connection.now() + timeout
-        if deadline < self.next_check:
-            self.check_deadlines_by(deadline)
+        if deadline < self.deadlines.next_check:
+            self.deadlines.check_by(deadline)
         await connection.wait()
         connection.deadline = math.inf
 
@@ -212,8 +256,8 @@ class ConnectionPool:
         until = connection.deadline
         if self.waiting:
             self._serve()
-        if until < self.next_check:
-            self.check_deadlines_by(until)
+        if until < self.deadlines.next_check:
+            self.deadlines.check_by(until)
 
     def _serve(self) -> None:
         """
@@ -247,28 +291,16 @@ class ConnectionPool:
             self.idle -= 1
         if self.waiting:
             self._serve()
-        if not self._usable and not self.waiting and self._timer is not None:
-            self._timer.cancel()
-            self._timer, self.next_check = None, math.inf
+        if not self._usable and not self.waiting:
+            self.deadlines.stop()
 
     def _lost(self, connection: Connection) -> None:
         self._not_yet_lost.discard(connection)
         if not self._not_yet_lost and self._all_lost is not None:
             self._all_lost.set()
 
-    def check_deadlines_by(self, when: float) -> None:
-        """Schedule a check of all deadlines; needed only for a deadline before `next_check`."""
-        if self._timer is not None:
-            self._timer.cancel()
-        assert self.loop is not None  # noqa: S101 - something is under way in it
-        self._timer = self.loop.call_at(when, self._check_deadlines)
-        self.next_check = when
-
-    def _check_deadlines(self) -> None:
-        """End what is overdue, and schedule the next check."""
-        assert self.loop is not None  # noqa: S101 - it called this
-        now = self.loop.time()
-        self._timer, self.next_check = None, math.inf
+    def _end_overdue(self, now: float) -> float:
+        """End every exchange, rest and wait that is overdue, and return the earliest deadline that is left."""
         for connection in tuple(self._usable):
             if connection.deadline <= now:
                 connection.expire()
@@ -278,9 +310,7 @@ class ConnectionPool:
                 if not waiter.ready.done():
                     waiter.ready.set_result(None)
         deadlines = [each.deadline for each in self._usable] + [each.deadline for each in self.waiting]
-        earliest = min(deadlines, default=math.inf)
-        if earliest < self.next_check:
-            self.check_deadlines_by(max(earliest, now + MIN_CHECK_INTERVAL))
+        return min(deadlines, default=math.inf)
 
     async def aclose(self) -> None:
         """Close every connection; what is under way fails, and nothing can be sent any more."""
@@ -313,7 +343,6 @@ class ConnectionPool:
         self._not_yet_lost.clear()
         self.waiting.clear()
         self._connecting = self.idle = 0
-        self._timer, self.next_check = None, math.inf
 
 
 def none_as_infinity(limit: float | None) -> float:

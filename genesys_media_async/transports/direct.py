@@ -110,8 +110,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
             try:
                 reply = None if request.method != "HEAD" else Reply(self._max_head_size, head_only=True)
                 waiter = connection.begin(data, deadline, max_reply_size, reply)
-                if deadline < pool.next_check:
-                    pool.check_deadlines_by(deadline)
+                if deadline < pool.deadlines.next_check:
+                    pool.deadlines.check_by(deadline)
                 await waiter
             except BaseException:
                 connection.abort()
@@ -151,8 +151,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
             return
         origin.idle.append(connection)
         pool.idle += 1
-        if connection.deadline < pool.next_check:
-            pool.check_deadlines_by(connection.deadline)
+        if connection.deadline < pool.deadlines.next_check:
+            pool.deadlines.check_by(connection.deadline)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request of httpx's and return its response; its body is streamed unless it is here already."""
