@@ -101,8 +101,8 @@ class ConnectionPool:
     connection is closed when it was idle for `keepalive_expiry` seconds, after `max_lifetime` seconds, and when an
     exchange over it did not end well. The options are those of `DirectTransport`.
 
-    `DirectTransport.exchange` does by itself what `take` and `release` do in the plain case, with `idle` (how many
-    connections are idle), `waiting` (who queues), and the idle list of the origin.
+    `DirectTransport` does the plain case of `take` and `release` itself, with `idle` (how many connections are idle),
+    `waiting` (the queue), and the idle list of the origin.
     """
 
     def __init__(
@@ -312,10 +312,10 @@ class ConnectionPool:
         deadlines = [each.deadline for each in self._usable] + [each.deadline for each in self.waiting]
         return min(deadlines, default=math.inf)
 
-    async def aclose(self) -> None:
+    async def aclose(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close every connection; what is under way fails, and nothing can be sent any more."""
         self.closed = True
-        if self.loop is not asyncio.get_running_loop():
+        if loop is not self.loop:
             self._forget_all()
             return
         while self.waiting:

@@ -62,7 +62,11 @@ async def connected_socket(loop: asyncio.AbstractEventLoop, host: str, port: int
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine that waits is run by a task
     cancellations = task.cancelling()
-    connected = await start_connection(addresses, happy_eyeballs_delay=delay, loop=loop)
+    try:
+        connected = await start_connection(addresses, happy_eyeballs_delay=delay, loop=loop)
+    except RuntimeError as error:
+        # uvloop raises it for some failures of a socket.
+        raise OSError(str(error)) from error
     if task.cancelling() > cancellations:
         # aiohappyeyeballs drops a cancellation that comes while it ends the attempts that lost.
         connected.close()

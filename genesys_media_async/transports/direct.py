@@ -36,7 +36,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
     before anything is sent. It belongs to the event loop it was first used in, and raises `RuntimeError` in another.
 
     Over TLS, uvloop drops what it holds while reading is paused when the server closes the connection. So a long reply
-    that is streamed, read slowly, and the last of its connection may be cut off; one that says its length is then an
+    that is streamed, read slowly, and the last of its connection may be cut off; one with a Content-Length is then an
     error. `exchange` never pauses.
 
     `limits` bound the connections of all origins together; callers queue when none is free. A connection is not used
@@ -137,7 +137,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             head is None
             or head.headers is not request.headers
             or not url.startswith(head.prefix)
-            # Encoded so, what is not ASCII is not plain either.
+            # In this encoding, every character beyond ASCII has bytes that are not plain.
             or (target := url[head.target_at :].encode(errors="surrogatepass")).translate(None, PLAIN_TARGET_BYTES)
         ):
             head, target = self._encoder.prepare(request)
@@ -165,7 +165,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close every connection; what is under way fails, and nothing can be sent any more."""
-        await self._pool.aclose()
+        await self._pool.aclose(_running_loop())
 
     async def _respond(self, request: httpx.Request) -> httpx.Response:
         pool, timeouts = self._pool, request.extensions.get("timeout", {})

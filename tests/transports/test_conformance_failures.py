@@ -19,9 +19,9 @@ from tests.support.retrievers import other_tasks
 from tests.support.scripted_server import (
     OK,
     dripping,
+    replying,
+    replying_and_closing,
     resetting,
-    saying,
-    saying_and_closing,
     server_tls,
     serving,
     silent,
@@ -38,13 +38,13 @@ pytestmark = pytest.mark.anyio
 
 class TestAFailure:
     async def test_to_connect_says_that_nothing_was_sent(self, carrying: Carrying) -> None:
-        async with serving(saying(OK)) as (_, url):
+        async with serving(replying(OK)) as (_, url):
             pass
         async with carrying() as transport:
             assert type(await failure(transport, url)) is ConnectFailed
             assert type(await failure(transport, "http://name.invalid/")) is ConnectFailed
 
-    @pytest.mark.parametrize("talk", [resetting, saying_and_closing(b""), saying_and_closing(OK[:-1])])
+    @pytest.mark.parametrize("talk", [resetting, replying_and_closing(b""), replying_and_closing(OK[:-1])])
     async def test_after_sending_does_not_send_again(self, carrying: Carrying, talk: Talk) -> None:
         async with serving(talk) as (server, url), carrying() as transport:
             error = await failure(transport, url)

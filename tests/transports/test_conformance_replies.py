@@ -11,7 +11,7 @@ import pytest
 
 from genesys_media_async.errors import InvalidReply, TransportError
 from tests.support.exchanges import HTTPX, WHOLE, ask, echo, failure
-from tests.support.scripted_server import saying, saying_and_closing, serving
+from tests.support.scripted_server import replying, replying_and_closing, serving
 
 if TYPE_CHECKING:
     from tests.support.exchanges import Carrying
@@ -42,14 +42,14 @@ class TestTheReply:
 
     async def test_has_its_header_names_in_lower_case_and_the_last_of_repeated_ones(self, carrying: Carrying) -> None:
         raw = b"HTTP/1.1 200 OK\r\nX-Y: 1\r\nx-Y: 2\r\nEmpty:\r\nLatin: \xe9\r\nContent-Length: 2\r\n\r\n{}"
-        async with serving(saying(raw)) as (_, url), carrying() as transport:
+        async with serving(replying(raw)) as (_, url), carrying() as transport:
             for _ in range(2):
                 reply = await ask(transport, url)
                 assert dict(reply.headers) == {"x-y": "2", "empty": "", "latin": "é", "content-length": "2"}
 
     async def test_to_head_has_no_body_whatever_its_length_says(self, carrying: Carrying) -> None:
         raw = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
-        async with serving(saying(raw)) as (server, url), carrying() as transport:
+        async with serving(replying(raw)) as (server, url), carrying() as transport:
             for _ in range(3):
                 reply = await ask(transport, url, method="HEAD", body=b"")
                 assert (reply.status, reply.body, reply.headers["content-length"]) == (200, b"", "5000")
@@ -59,7 +59,7 @@ class TestTheReply:
         "raw", [b"HTTP/1.1 200 OK\r\n\r\nhello", b"HTTP/1.0 200 OK\r\n\r\nhello", b"HTTP/1.0 200 OK\r\n\r\n"]
     )
     async def test_may_last_until_the_connection_is_closed(self, carrying: Carrying, raw: bytes) -> None:
-        async with serving(saying_and_closing(raw)) as (server, url), carrying() as transport:
+        async with serving(replying_and_closing(raw)) as (server, url), carrying() as transport:
             for _ in range(2):
                 assert (await ask(transport, url)).body == raw.partition(b"\r\n\r\n")[2]
             assert server.connections == 2
@@ -72,7 +72,7 @@ class TestTheReply:
         ],
     )
     async def test_that_says_so_is_the_last_of_its_connection(self, carrying: Carrying, raw: bytes) -> None:
-        async with serving(saying(raw)) as (server, url), carrying() as transport:
+        async with serving(replying(raw)) as (server, url), carrying() as transport:
             for _ in range(3):
                 assert (await ask(transport, url)).body == b"{}"
             assert server.connections == 3
@@ -134,7 +134,7 @@ class TestTheReply:
         lengths = iter(range(len(raw)))
 
         async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
-            await saying_and_closing(raw[: next(lengths)])(server, writer)
+            await replying_and_closing(raw[: next(lengths)])(server, writer)
 
         async with serving(talk) as (_, url), carrying() as transport:
             for _ in raw:
@@ -161,12 +161,12 @@ class TestTheReply:
         ],
     )
     async def test_that_is_not_http_is_an_error(self, carrying: Carrying, kind: str, raw: bytes) -> None:
-        async with serving(saying_and_closing(raw)) as (_, url), carrying() as transport:
+        async with serving(replying_and_closing(raw)) as (_, url), carrying() as transport:
             assert type(await failure(transport, url)) is TransportError
 
     async def test_that_changes_the_protocol_is_refused(self, carrying: Carrying) -> None:
         raw = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello"
-        async with serving(saying(raw)) as (_, url), carrying() as transport:
+        async with serving(replying(raw)) as (_, url), carrying() as transport:
             assert type(await failure(transport, url)) is TransportError
 
     async def test_is_taken_up_to_the_limit_and_not_beyond(self, carrying: Carrying) -> None:
@@ -174,7 +174,7 @@ class TestTheReply:
             b"content-length: 10\r\n\r\n0123456789",
             b"transfer-encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
         ):
-            async with serving(saying(b"HTTP/1.1 200 OK\r\n" + framing)) as (_, url), carrying() as transport:
+            async with serving(replying(b"HTTP/1.1 200 OK\r\n" + framing)) as (_, url), carrying() as transport:
                 assert (await ask(transport, url, max_reply_size=10)).body == b"0123456789"
                 error = await failure(transport, url, max_reply_size=9)
                 assert isinstance(error, InvalidReply)
@@ -196,7 +196,7 @@ class TestTheReply:
     async def test_that_is_compressed_is_refused(self, carrying: Carrying, size: int) -> None:
         body = gzip.compress(random.Random(1).randbytes(size))
         raw = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-        async with serving(saying(raw)) as (_, url), carrying() as transport:
+        async with serving(replying(raw)) as (_, url), carrying() as transport:
             error = await failure(transport, url)
             assert isinstance(error, InvalidReply)
             assert (error.code, error.status) == ("reply_compressed", 200)

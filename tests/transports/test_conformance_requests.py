@@ -10,7 +10,7 @@ import pytest
 
 from genesys_media_async.errors import ConnectFailed, TransportError
 from tests.support.exchanges import HTTPX, ask, failure
-from tests.support.scripted_server import OK, saying, serving
+from tests.support.scripted_server import OK, replying, serving
 
 if TYPE_CHECKING:
     from tests.support.exchanges import Carrying
@@ -24,7 +24,7 @@ QUOTABLE = ["https://user:canary/x@a.test/", "https://a.test:canary/", "https://
 
 class TestTheRequest:
     async def test_arrives_as_it_was_meant(self, carrying: Carrying) -> None:
-        async with serving(saying(OK)) as (server, url), carrying() as transport:
+        async with serving(replying(OK)) as (server, url), carrying() as transport:
             await ask(transport, url + "/%2e%2e/b%2Fc?y=1&z=%20#part")
             await ask(transport, url, method="GET", body=b"")
         head, _, body = server.requests[0].partition(b"\r\n\r\n")
@@ -47,7 +47,7 @@ class TestTheRequest:
         assert b"content-length" not in server.requests[1].lower()
 
     async def test_without_a_path_asks_for_the_root(self, carrying: Carrying) -> None:
-        async with serving(saying(OK)) as (server, url), carrying() as transport:
+        async with serving(replying(OK)) as (server, url), carrying() as transport:
             for end in ("", "?a=b/c"):
                 await ask(transport, url.removesuffix("/x") + end, body=b"")
         assert [request.split(b" ")[1] for request in server.requests] == [b"/", b"/?a=b/c"]
@@ -56,7 +56,7 @@ class TestTheRequest:
     async def test_goes_to_an_ipv6_address(self, carrying: Carrying) -> None:
         if not socket.has_dualstack_ipv6():
             pytest.skip("this machine has no IPv6")
-        async with serving(saying(OK), host="::1") as (server, url), carrying() as transport:
+        async with serving(replying(OK), host="::1") as (server, url), carrying() as transport:
             await ask(transport, url)
         assert url.removeprefix("http://").removesuffix("/x").encode() in server.requests[0]
 
@@ -73,7 +73,7 @@ class TestTheRequest:
         ],
     )
     async def test_with_an_illegal_header_is_not_sent_and_not_quoted(self, carrying: Carrying, headers) -> None:
-        async with serving(saying(OK)) as (server, url), carrying() as transport:
+        async with serving(replying(OK)) as (server, url), carrying() as transport:
             error = await failure(transport, url, headers=headers)
             assert isinstance(error, TransportError)
         assert server.requests == []
@@ -97,7 +97,7 @@ class TestTheRequest:
     async def test_with_what_has_no_bytes_is_not_sent_and_not_quoted(
         self, carrying: Carrying, end: str, changes: dict[str, Any]
     ) -> None:
-        async with serving(saying(OK)) as (server, url), carrying() as transport:
+        async with serving(replying(OK)) as (server, url), carrying() as transport:
             error = await failure(transport, url + end, **changes)
             assert type(error) is ConnectFailed
             assert not error.retryable
@@ -105,7 +105,7 @@ class TestTheRequest:
 
     @pytest.mark.parametrize("value", ["close", "te, Close"])
     async def test_that_asks_for_it_is_the_last_of_its_connection(self, carrying: Carrying, value: str) -> None:
-        async with serving(saying(OK)) as (server, url), carrying() as transport:
+        async with serving(replying(OK)) as (server, url), carrying() as transport:
             for _ in range(2):
                 await ask(transport, url, headers={"Connection": value})
             await ask(transport, url)
@@ -114,7 +114,7 @@ class TestTheRequest:
 
     async def test_of_any_size_is_sent_whole(self, carrying: Carrying) -> None:
         body = bytes(range(256)) * 8_000
-        async with serving(saying(OK)) as (server, url), carrying() as transport:
+        async with serving(replying(OK)) as (server, url), carrying() as transport:
             await ask(transport, url, body=body)
         assert server.requests[0].endswith(b"\r\n\r\n" + body)
 

@@ -13,7 +13,7 @@ import trustme
 from genesys_media_async.errors import ConnectFailed, ExchangeTimeout
 from genesys_media_async.transports.tls import tls_context
 from tests.support.exchanges import HTTPX, WHOLE, ask, failure
-from tests.support.scripted_server import OK, only, saying, server_tls, serving
+from tests.support.scripted_server import OK, only, replying, server_tls, serving
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,19 +47,19 @@ class TestTls:
     async def test_carries_a_long_reply(self, carrying: Carrying, authority: trustme.CA) -> None:
         body = random.Random(3).randbytes(3_000_000)
         raw = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
-        async with serving(saying(raw), server_tls(authority)) as (_, url), carrying() as transport:
+        async with serving(replying(raw), server_tls(authority)) as (_, url), carrying() as transport:
             assert (await ask(transport, url, max_reply_size=len(body))).body == body
 
     async def test_names_the_host_and_asks_for_http_1_1(self, carrying: Carrying, authority: trustme.CA) -> None:
         context, names = server_tls(authority, "localhost"), []
         context.sni_callback = lambda _, name, __: names.append(name)
         context.set_alpn_protocols(["h2", "http/1.1"])
-        async with serving(saying(OK), context) as (_, url), carrying() as transport:
+        async with serving(replying(OK), context) as (_, url), carrying() as transport:
             assert (await ask(transport, url.replace("127.0.0.1", "localhost"))).status == 200
         assert names == ["localhost"]
 
     async def test_refuses_an_authority_that_nobody_knows(self, carrying: Carrying) -> None:
-        async with serving(saying(OK), server_tls(trustme.CA())) as (server, url), carrying() as transport:
+        async with serving(replying(OK), server_tls(trustme.CA())) as (server, url), carrying() as transport:
             error = await failure(transport, url)
             assert isinstance(error, ConnectFailed)
             assert "certificate" in str(error).lower()
@@ -67,14 +67,14 @@ class TestTls:
 
     async def test_refuses_a_certificate_for_another_name(self, carrying: Carrying, authority: trustme.CA) -> None:
         context = server_tls(authority, "other.example.com")
-        async with serving(saying(OK), context) as (server, url), carrying() as transport:
+        async with serving(replying(OK), context) as (server, url), carrying() as transport:
             assert isinstance(await failure(transport, url), ConnectFailed)
         assert server.requests == []
 
     async def test_refuses_a_certificate_whose_time_is_over(self, carrying: Carrying, authority: trustme.CA) -> None:
         past = dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
         context = server_tls(authority, not_before=past, not_after=past + dt.timedelta(days=1))
-        async with serving(saying(OK), context) as (server, url), carrying() as transport:
+        async with serving(replying(OK), context) as (server, url), carrying() as transport:
             assert isinstance(await failure(transport, url), ConnectFailed)
         assert server.requests == []
 
@@ -89,7 +89,7 @@ class TestTls:
         # Only the version may stand between the two: the same authority, and no policy about ciphers.
         ours.set_ciphers("ALL:@SECLEVEL=0")
         authority.configure_trust(ours)
-        async with serving(saying(OK), old) as (server, url):
+        async with serving(replying(OK), old) as (server, url):
             async with carrying(permissive) as transport:
                 try:
                     assert (await ask(transport, url)).status == 200
@@ -104,7 +104,7 @@ class TestTls:
     ) -> None:
         if kind == HTTPX:
             pytest.skip("httpx leaves the socket open when a handshake takes too long")
-        async with serving(saying(OK)) as (_, url), carrying() as transport:
+        async with serving(replying(OK)) as (_, url), carrying() as transport:
             server_url = url.replace("http://", "https://")
             # It waits for the end of a line that never comes, so the handshake ends with the time allowed.
             error = await failure(transport, server_url, timeout=0.1)

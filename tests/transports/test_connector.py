@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from genesys_media_async.transports import connector
 from tests.support.exchanges import OPEN_FILES, ask, capped, echo, open_files, turns, until
 from tests.support.retrievers import other_tasks
-from tests.support.scripted_server import serving
+from tests.support.scripted_server import server_tls, serving
+
+if TYPE_CHECKING:
+    import ssl
+
+    import trustme
 
 pytestmark = pytest.mark.anyio
 
@@ -41,17 +46,22 @@ class TestConnections:
         async with serving(echo) as (_, url), capped() as transport:
             assert (await ask(transport, url.replace("127.0.0.1", "localhost"))).body == b"/x"
 
-    async def test_to_a_name_are_closed_whenever_their_opening_is_cancelled(self) -> None:
-        async with serving(echo) as (_, url), capped(1) as transport:
+    @pytest.mark.parametrize("secured", [False, True])
+    async def test_to_a_name_are_closed_whenever_their_opening_is_cancelled(
+        self, authority: trustme.CA, trusting: ssl.SSLContext, secured: bool
+    ) -> None:
+        context = server_tls(authority, "localhost") if secured else None
+        async with serving(echo, context) as (server, url), capped(1, trusting) as transport:
             url = url.replace("127.0.0.1", "localhost")
             for number in range(30):
                 call = asyncio.create_task(ask(transport, url, headers={"connection": "close"}))
                 # The name is looked up in a thread, so turns of the loop cannot be counted.
-                await asyncio.sleep(number * 0.000_1)
+                await asyncio.sleep(number * 0.000_2)
                 call.cancel()
                 await asyncio.wait([call])
             assert (await ask(transport, url)).body == b"/x"
-            # A socket that nobody closed would say so now.
+            await until(lambda: server.open == 1)
+            # A socket that nobody closed would warn now.
             gc.collect()
 
     async def test_go_to_the_first_address_that_answers(self) -> None:
@@ -94,3 +104,12 @@ class TestConnections:
         assert other_tasks() == tasks
         listening.close()
         await listening.wait_closed()
+
+    async def test_that_fail_by_an_error_of_uvloops_are_failed_connections(self) -> None:
+        class Failing(Names):
+            async def sock_connect(self, connecting: socket.socket, address: tuple[str, int]) -> None:
+                raise RuntimeError("a failure of libuv")
+
+        loop: Any = Failing([1, 2])
+        with pytest.raises(OSError, match="a failure of libuv"):
+            await connector.connected_socket(loop, "name", 1, 0.002)

@@ -14,7 +14,7 @@ import pytest
 from genesys_media_async.transports import HttpRequest, connection
 from tests.support.exchanges import OPEN_FILES, ask, capped, failure, open_files, turns
 from tests.support.retrievers import other_tasks
-from tests.support.scripted_server import OK, resetting, saying, serving
+from tests.support.scripted_server import OK, replying, resetting, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -65,7 +65,7 @@ class TestExchange:
             if event == "call" and "genesys_media_async" in frame.f_code.co_filename:
                 entered.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_code.co_name}")
 
-        async with serving(saying(OK)) as (_, url), capped() as transport:
+        async with serving(replying(OK)) as (_, url), capped() as transport:
             for _ in range(3):
                 await ask(transport, url)
             sys.setprofile(note)

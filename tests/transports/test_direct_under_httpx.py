@@ -16,7 +16,7 @@ from genesys_media_async.transports import (
 )
 from tests.support.exchanges import Tls, capped, echo, pieces, send, turns, until
 from tests.support.retrievers import other_tasks
-from tests.support.scripted_server import OK, dripping, saying, saying_and_closing, serving, silent
+from tests.support.scripted_server import OK, dripping, replying, replying_and_closing, serving, silent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,8 +41,8 @@ class TestUnderHttpx:
         [
             (silent, {"read": 0.03}, httpx.ReadTimeout),
             (resetting_hard, {}, httpx.ReadError),
-            (saying_and_closing(b""), {}, httpx.RemoteProtocolError),
-            (saying(b"nonsense\r\n\r\n"), {}, httpx.RemoteProtocolError),
+            (replying_and_closing(b""), {}, httpx.RemoteProtocolError),
+            (replying(b"nonsense\r\n\r\n"), {}, httpx.RemoteProtocolError),
         ],
     )
     async def test_errors_are_httpxs_own_with_their_request(self, talk: Any, timeouts: Any, kind: Any) -> None:
@@ -75,7 +75,7 @@ class TestUnderHttpx:
                 await send(transport, url)
 
     async def test_a_small_reply_is_whole_at_once(self) -> None:
-        async with serving(saying(b"HTTP/1.1 201 Fine\r\nA: 1\r\na: 2\r\ncontent-length: 2\r\n\r\n{}")) as (
+        async with serving(replying(b"HTTP/1.1 201 Fine\r\nA: 1\r\na: 2\r\ncontent-length: 2\r\n\r\n{}")) as (
             server,
             url,
         ):
@@ -92,7 +92,7 @@ class TestUnderHttpx:
 
     @pytest.mark.parametrize("headers", [{"content-length": "6"}, {}])
     async def test_a_streamed_request_arrives_whole(self, headers: dict[str, str]) -> None:
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             for _ in range(2):
                 response = await send(transport, url, content=pieces(b"abc", b"", b"def"), headers=headers)
                 assert await response.aread() == b"{}"
@@ -101,7 +101,7 @@ class TestUnderHttpx:
 
     @pytest.mark.parametrize("length", ["2", "7"])
     async def test_a_streamed_request_of_another_length_than_it_says_is_not_finished(self, length: str) -> None:
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             with pytest.raises(httpx.LocalProtocolError):
                 await send(transport, url, content=pieces(b"abc"), headers={"content-length": length})
             await asyncio.wait_for(server.ended.wait(), 2)
@@ -128,14 +128,14 @@ class TestUnderHttpx:
 
     async def test_a_long_request_at_hand_arrives_whole(self, tls: Tls) -> None:
         body = bytes(range(256)) * 4_000
-        async with serving(saying(OK), tls.server) as (server, url), capped(tls=tls.client) as transport:
+        async with serving(replying(OK), tls.server) as (server, url), capped(tls=tls.client) as transport:
             for _ in range(2):
                 assert (await send(transport, url, content=body)).status_code == 200
             assert server.connections == 1
         assert [request.partition(b"\r\n\r\n")[2] == body for request in server.requests] == [True] * 2
 
     async def test_a_request_that_asks_for_it_is_the_last_of_its_connection(self) -> None:
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             for _ in range(2):
                 await send(transport, url, headers=[("connection", "te"), ("connection", "Close")])
             assert server.connections == 2
@@ -152,7 +152,7 @@ class TestUnderHttpx:
             finally:
                 closed = True
 
-        async with serving(saying(OK), early=True) as (server, url), capped() as transport:
+        async with serving(replying(OK), early=True) as (server, url), capped() as transport:
             response = await send(transport, url, content=endless())
             assert (response.status_code, await response.aread()) == (200, b"{}")
             # httpx puts a generator of its own around it, so it is ended by the loop, a little later.
@@ -167,7 +167,7 @@ class TestUnderHttpx:
             yield b"x"
             raise ZeroDivisionError
 
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             with pytest.raises(ZeroDivisionError):
                 await send(transport, url, content=breaking())
             await asyncio.wait_for(server.ended.wait(), 2)
@@ -279,7 +279,7 @@ class TestUnderHttpx:
             assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
 
     async def test_a_reply_that_stops_is_not_waited_for_longer_than_allowed(self) -> None:
-        async with serving(saying(OK[:-1])) as (_, url), capped() as transport:
+        async with serving(replying(OK[:-1])) as (_, url), capped() as transport:
             response = await send(transport, url, timeouts={"read": 0.03})
             with pytest.raises(httpx.ReadTimeout) as caught:
                 await response.aread()

@@ -14,7 +14,7 @@ from genesys_media_async.settings import Settings
 from genesys_media_async.transports import HttpReply, HttpRequest, HttpxTransport
 from genesys_media_async.transports.tls import tls_context
 from tests.support.exchanges import HEADERS
-from tests.support.scripted_server import OK, saying, server_tls, serving
+from tests.support.scripted_server import OK, replying, server_tls, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +39,9 @@ async def over(transport: HttpxTransport, url: str, timeout: float = 2.0) -> Htt
 
 class TestOverASocket:
     async def test_a_redirect_is_a_reply_and_nobody_goes_there(self) -> None:
-        async with serving(saying(OK)) as (elsewhere, there):
+        async with serving(replying(OK)) as (elsewhere, there):
             raw = f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {there}\r\ncontent-length: 0\r\n\r\n".encode()
-            async with serving(saying(raw)) as (_, url):
+            async with serving(replying(raw)) as (_, url):
                 async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
                     theirs = await over(HttpxTransport(client), url)
                 ours = await over(own(), url)
@@ -55,7 +55,7 @@ class TestOverASocket:
         netrc.write_text("machine 127.0.0.1 login user password canary\n")
         netrc.chmod(0o600)
         monkeypatch.setenv("NETRC", str(netrc))
-        async with serving(saying(OK)) as (server, url):
+        async with serving(replying(OK)) as (server, url):
             transport = own()
             await transport.exchange(HttpRequest("POST", url, {}), timeout=2)
             await transport.aclose()
@@ -65,11 +65,11 @@ class TestOverASocket:
         assert not [request for request in server.requests if b"authorization" in request.lower()]
 
     async def test_an_httpx_transport_goes_without_a_client(self) -> None:
-        async with serving(saying(OK)) as (_, url), httpx.AsyncHTTPTransport() as transport:
+        async with serving(replying(OK)) as (_, url), httpx.AsyncHTTPTransport() as transport:
             assert (await over(HttpxTransport(transport), url)).body == b"{}"
 
     async def test_the_proxy_of_the_settings_is_asked_and_not_the_host(self) -> None:
-        async with serving(saying(OK)) as (proxy, url):
+        async with serving(replying(OK)) as (proxy, url):
             reply = await over(own(proxy=url.removesuffix("/x")), "http://api.invalid/api/v2")
         assert reply.status == 200
         assert proxy.requests[0].startswith(b"POST http://api.invalid/api/v2 HTTP/1.1\r\n")
@@ -82,7 +82,7 @@ async def status_by(context: ssl.SSLContext, url: str) -> int:
 
 class TestTls:
     async def test_a_certificate_of_an_authority_nobody_knows_is_refused(self, authority: trustme.CA) -> None:
-        async with serving(saying(OK), server_tls(authority)) as (server, url):
+        async with serving(replying(OK), server_tls(authority)) as (server, url):
             with pytest.raises(ConnectFailed, match=r"(?i)certificate"):
                 await over(own(), url)
         assert server.requests == []
@@ -90,7 +90,7 @@ class TestTls:
     async def test_an_authority_that_the_users_own_client_trusts_is_enough(self, authority: trustme.CA) -> None:
         context = ssl.create_default_context()
         authority.configure_trust(context)
-        async with serving(saying(OK), server_tls(authority)) as (_, url):
+        async with serving(replying(OK), server_tls(authority)) as (_, url):
             assert await status_by(context, url) == 200
 
     async def test_an_authority_named_in_the_environment_is_enough(
@@ -99,7 +99,7 @@ class TestTls:
         bundle = tmp_path / "ca.pem"
         authority.cert_pem.write_to_path(str(bundle))
         monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-        async with serving(saying(OK), server_tls(authority)) as (_, url):
+        async with serving(replying(OK), server_tls(authority)) as (_, url):
             assert (await over(own(), url)).status == 200
 
 

@@ -13,7 +13,7 @@ import pytest
 from genesys_media_async.errors import ConnectFailed
 from genesys_media_async.transports import DirectTransport, connection
 from tests.support.exchanges import ask, capped, failure, which
-from tests.support.scripted_server import OK, saying, serving
+from tests.support.scripted_server import OK, replying, serving
 
 if TYPE_CHECKING:
     from tests.support.scripted_server import Server
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 class TestWhatIsSent:
     async def test_has_the_headers_of_its_own_mapping(self) -> None:
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             for number in range(300):
                 await ask(transport, url, headers={"x-number": str(number)})
             assert [f"x-number: {number}\r\n".encode() in raw for number, raw in enumerate(server.requests)] == [
@@ -31,14 +31,14 @@ class TestWhatIsSent:
             ] * 300
 
     async def test_has_no_credentials_of_the_url(self) -> None:
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             await ask(transport, url.replace("http://", "http://user:canary@"))
             assert b"canary@" not in server.requests[0]
             assert b"Host: " + url.removeprefix("http://").removesuffix("/x").encode() in server.requests[0]
 
     @pytest.mark.parametrize("target", ["/a b", "/a\r\nx: y", "/a\0", "/é", "/a\x7f", "/\ud800", "?\ud800"])
     async def test_has_no_target_that_could_end_early(self, target: str) -> None:
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             await ask(transport, url)
             error = await failure(transport, url.removesuffix("/x") + target)
             assert isinstance(error, ConnectFailed)
@@ -58,7 +58,7 @@ class TestWhatIsSent:
         ],
     )
     async def test_is_nothing_it_cannot_do(self, method: str, headers: dict[str, str]) -> None:
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             error = await failure(transport, url, method=method, headers=headers)
             assert isinstance(error, ConnectFailed)
             assert not error.retryable
@@ -66,7 +66,7 @@ class TestWhatIsSent:
 
     async def test_has_the_callers_own_host_and_the_true_length(self) -> None:
         headers = {"Host": "other.example.com", "Content-Length": "999", "Connection": "keep-alive"}
-        async with serving(saying(OK)) as (server, url), capped() as transport:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
             await ask(transport, url, headers=headers)
         head = server.requests[0].lower()
         assert head.count(b"host: ") == head.count(b"content-length: ") == 1
