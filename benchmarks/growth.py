@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 IDS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 IN_FLIGHT = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_000)
 USUAL_IDS, USUAL_IN_FLIGHT = 30_000, 64
-PATIENCE = 1_800.0
+TIMEOUT = 1_800.0
 DRAW = Path(__file__).resolve().parent / "growth_picture.py"
 DRAWS = "matplotlib"
 
@@ -97,7 +97,7 @@ class Benchmark:
             items=ids,
             in_flight=in_flight,
             seconds=0.0,
-            patience=PATIENCE,
+            patience=TIMEOUT,
         )
 
 

@@ -47,10 +47,10 @@ from aiolimiter import AsyncLimiter
 from command_line import at_least_one
 
 from genesys_media_async import MediaRetriever, QuotaLimit, Settings, ValidationRule
+from genesys_media_async.api.retry import pause_after_429
 from genesys_media_async.clock import SystemClock, VirtualClock
-from genesys_media_async.governor import Governor
+from genesys_media_async.governor import LocalLimiter
 from genesys_media_async.quota import Reading
-from genesys_media_async.retry import pause_after_429
 from genesys_media_async.simulator import Quota, Simulator, SimulatorSettings
 from genesys_media_async.simulator.quota import AlignedWindow, FixedWindow, QuotaWindow, SlidingWindow, retry_after
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from genesys_media_async.clock import Clock
-    from genesys_media_async.retriever import Carrier
+    from genesys_media_async.retrieval.retriever import TransportChoice
 
 LIMIT, SECONDS = 300, 60.0
 FOREIGN_RATE = 1.5
@@ -92,7 +92,7 @@ class Ours:
     """The package's governor."""
 
     def __init__(self, clock: Clock) -> None:
-        self._governor = Governor(QuotaLimit(limit=LIMIT, seconds=SECONDS), clock)
+        self._governor = LocalLimiter(QuotaLimit(limit=LIMIT, seconds=SECONDS), clock)
 
     async def send(self, exchange: Exchange) -> None:
         """Send when there is a permit; a refusal pauses everybody."""
@@ -421,7 +421,7 @@ async def retrieve(workers: int, clock: Clock, *, sockets: bool) -> Outcome:
                 "rule": ValidationRule(loopback_http=True),
             }
         )
-        transport: Carrier = "auto" if sockets else simulator.transport()
+        transport: TransportChoice = "auto" if sockets else simulator.transport()
         retriever = await stack.enter_async_context(MediaRetriever(settings, transport=transport, clock=clock))
         started = clock.monotonic()
         for result in await retriever.retrieve_all(f"recording-{number}" for number in range(REAL_REQUESTS)):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from environment import Environment
 
 PEERS = Path(__file__).resolve().parent / "peers"
-PATIENCE = 600.0
+TIMEOUT = 600.0
 FEWEST_ITEMS = 100
 
 
@@ -81,7 +81,7 @@ def run_peer(
     items: int | None,
     in_flight: int,
     seconds: float,
-    patience: float = PATIENCE,
+    patience: float = TIMEOUT,
 ) -> Measured:
     """
     Run a peer once.

@@ -2,62 +2,67 @@
 Thousands of Genesys Cloud media ids in, validated pre-signed download URLs out.
 
     async with MediaRetriever.from_env() as retriever:
-        async with retriever.retrieve_many(ids) as results:
-            async for result in results:
-                print(result.file_id, result.url or result.error)
+        async for result in retriever.retrieve_many(ids):
+            print(result.file_id, result.url if result.ok else result.error)
 """
 
 import logging
 
 from . import endpoints, events, sinks, transports
 from .clock import Clock, SystemClock, VirtualClock
-from .discovery import DiscoveryOptions, Interval
+from .counters import Statistics
+from .discovery.filters import DiscoveryOptions, Interval
 from .errors import (
-    ApiError,
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuditWriteError,
     AuthenticationError,
-    ConnectFailed,
-    CredentialsRejected,
-    DeadlineExceeded,
-    EvidenceLost,
-    ExchangeTimeout,
+    ConnectError,
+    CredentialsRejectedError,
+    DeadlineExceededError,
     GenesysMediaError,
-    InvalidReply,
-    InvalidRequest,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
-    ServerError,
+    InternalServerError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
     SettingsError,
-    TokenUnavailable,
-    TransportError,
-    Unauthorized,
-    UrlRefused,
+    TokenRejectedError,
+    TokenUnavailableError,
+    UrlRejectedError,
 )
-from .models import DownloadUrl, MediaRequest, MediaResult
+from .models import DownloadUrl, Failed, MediaRequest, MediaResult, ResultDict, Retrieved
 from .quota import QuotaState
-from .retrieval import Retrieval
-from .retriever import MediaRetriever, RunOptions
-from .settings import VERSION, QuotaLimit, RetryPolicy, Settings, ValidationRule, WebhookTarget
+from .retrieval.options import RunOptions
+from .retrieval.retriever import MediaRetriever
+from .retrieval.run import Run
+from .settings.policies import QuotaLimit, RetryPolicy, ValidationRule, WebhookTarget
+from .settings.settings import Settings, SettingsOptions
+from .settings.version import VERSION
 from .sinks import JsonLinesSink, LoggingSink, MemorySink, MetricsSink, MetricsSnapshot, Sink
-from .tally import Statistics
 
 __version__ = VERSION
 
 __all__ = [
-    "ApiError",
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuditWriteError",
     "AuthenticationError",
     "Clock",
-    "ConnectFailed",
-    "CredentialsRejected",
-    "DeadlineExceeded",
+    "ConnectError",
+    "CredentialsRejectedError",
+    "DeadlineExceededError",
     "DiscoveryOptions",
     "DownloadUrl",
-    "EvidenceLost",
-    "ExchangeTimeout",
+    "Failed",
     "GenesysMediaError",
+    "InternalServerError",
     "Interval",
-    "InvalidReply",
-    "InvalidRequest",
+    "InvalidRequestError",
+    "InvalidResponseError",
     "JsonLinesSink",
     "LoggingSink",
     "MediaRequest",
@@ -66,24 +71,25 @@ __all__ = [
     "MemorySink",
     "MetricsSink",
     "MetricsSnapshot",
-    "NotFound",
-    "PermissionDenied",
+    "NotFoundError",
+    "PermissionDeniedError",
     "QuotaLimit",
     "QuotaState",
-    "RateLimited",
-    "Retrieval",
+    "RateLimitError",
+    "ResultDict",
+    "Retrieved",
     "RetryPolicy",
+    "Run",
     "RunOptions",
-    "ServerError",
     "Settings",
     "SettingsError",
+    "SettingsOptions",
     "Sink",
     "Statistics",
     "SystemClock",
-    "TokenUnavailable",
-    "TransportError",
-    "Unauthorized",
-    "UrlRefused",
+    "TokenRejectedError",
+    "TokenUnavailableError",
+    "UrlRejectedError",
     "ValidationRule",
     "VirtualClock",
     "WebhookTarget",

@@ -1,35 +1,39 @@
 """
-Everything that can go wrong, as one tree, grouped by who can put it right.
+The exceptions of this package, as one tree, grouped by who can repair the fault.
 
     GenesysMediaError
-    ├── SettingsError               you: what was configured cannot work
-    ├── InvalidRequest              you: this id or option cannot be sent, and was not
-    ├── AuthenticationError         your administrator: no token is to be had
-    │   ├── CredentialsRejected     … because the OAuth client or its secret is wrong
-    │   └── TokenUnavailable        … for now: the login host is down, slow or throttling
-    ├── ApiError                    Genesys answered, and refused
-    │   ├── Unauthorized            401, after a new token was tried
-    │   ├── PermissionDenied        403
-    │   ├── NotFound                404
-    │   ├── RateLimited             429, or a pause longer than the deadline allows
-    │   └── ServerError             5xx
-    ├── TransportError              the network: there is no complete reply
-    │   ├── ConnectFailed           … and nothing was sent
-    │   └── ExchangeTimeout         … within the time allowed for one exchange
-    ├── InvalidReply                Genesys answered with something else than was agreed
-    ├── UrlRefused                  the URL came, and breaks the rule it has to meet
-    ├── DeadlineExceeded            the id's time ran out between attempts
-    └── EvidenceLost                an audit record could not be written, so the run stops
+    ├── SettingsError                 you: the configuration cannot work
+    ├── InvalidRequestError           you: this id or option cannot be sent, and was not
+    ├── AuthenticationError           your administrator: no valid token
+    │   ├── CredentialsRejectedError  … the OAuth client or its secret is wrong
+    │   ├── TokenRejectedError        … 401 from the API, also after a new token (an APIStatusError, too)
+    │   └── TokenUnavailableError     … for now: the login host is down, slow or throttling
+    ├── APIStatusError                Genesys answered with an error status
+    │   ├── PermissionDeniedError     403
+    │   ├── NotFoundError             404
+    │   ├── RateLimitError            429, or a pause longer than the deadline
+    │   └── InternalServerError       5xx
+    ├── APIConnectionError            the network: no complete reply
+    │   ├── ConnectError              … and nothing was sent
+    │   └── APITimeoutError           … within the timeout of one exchange
+    ├── InvalidResponseError          the reply does not follow the API's contract
+    ├── UrlRejectedError              the URL arrived and breaks the validation rule
+    ├── DeadlineExceededError         the deadline of an id passed
+    └── AuditWriteError               an audit record could not be written, so the run stops
 
-Every message ends with what to do. No message contains a token, a client secret or a pre-signed URL.
+Every message ends with the repair. No message contains a token, a client secret or a pre-signed URL.
 """
 
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-LONGEST_QUOTED_TEXT = 300
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+MAX_QUOTED_TEXT = 300
 
 # Quotes and brackets do not end it: a URL may have them, and a signature may follow.
 _URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S*", re.IGNORECASE)
@@ -37,26 +41,28 @@ _BEARER = re.compile(r"(bearer|basic)\s+[\w.~+/=-]+", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-def quotable(text: str, longest: int = LONGEST_QUOTED_TEXT) -> str:
+def sanitized(text: str, max_length: int = MAX_QUOTED_TEXT) -> str:
     """
-    Return foreign text as it may be quoted in a message.
+    Return foreign text in a form that is safe to quote in a message.
 
-    Control characters become spaces, the query of a URL and anything after `Bearer` or `Basic` is masked, and what
-    is longer than `longest` characters is cut.
+    Control characters become spaces, the query of a URL and anything after `Bearer` or `Basic` is masked, and text
+    longer than `max_length` characters is cut.
     """
-    text = _UNPRINTABLE.sub(" ", text[: 4 * longest]).strip()
+    text = _UNPRINTABLE.sub(" ", text[: 4 * max_length]).strip()
     text = _URL_QUERY.sub(r"\1?…", text)
     text = _BEARER.sub(r"\1 …", text)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 class GenesysMediaError(Exception):
     """
-    The root of all errors this package raises or puts into a result.
+    The base of all exceptions that this package raises or returns in a result.
 
-    `code` is a stable word for programs: Genesys's own where Genesys named the error, ours otherwise. `retryable`
-    says whether asking again later, unchanged, can succeed. `status` is the HTTP status of the reply, if there was
-    one; `correlation_id` is what Genesys's support asks for.
+    `code` is a stable word in snake_case for programs: Genesys's own code where its reply has one, in that spelling
+    (`not.found` becomes `not_found`), otherwise one of this package. `retryable` is True if the same request can
+    succeed later. `status_code` is the HTTP status of the reply, or None without a reply; `correlation_id` identifies
+    the request to Genesys's support. `retry_after` is the number of seconds, from when the error arose, before which a
+    repetition is useless; None if the server named none.
     """
 
     default_code: ClassVar[str] = "error"
@@ -70,7 +76,7 @@ class GenesysMediaError(Exception):
         code: str | None = None,
         retryable: bool | None = None,
         advice: str | None = None,
-        status: int | None = None,
+        status_code: int | None = None,
         correlation_id: str | None = None,
         context_id: str | None = None,
         retry_after: float | None = None,
@@ -80,11 +86,10 @@ class GenesysMediaError(Exception):
         self.code = self.default_code if code is None else code
         self.retryable = self.default_retryable if retryable is None else retryable
         self.advice = self.default_advice if advice is None else advice
-        self.status = status
+        self.status_code = status_code
         self.correlation_id = correlation_id
         self.context_id = context_id
         self.retry_after = retry_after
-        """Seconds before which asking again is useless, counted from when the error arose; None if nobody said."""
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -97,27 +102,40 @@ class GenesysMediaError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r}, code={self.code!r}, retryable={self.retryable})"
 
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[str], dict[str, object]]:
+        return type(self), (self.message,), dict(vars(self))
+
+    def without_frames(self) -> Self:
+        """
+        Drop the traceback and the chained exceptions, and return the error.
+
+        An error in a result outlives its call: frames would keep the token and the reply in memory, and show them to
+        every traceback printer that prints locals.
+        """
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+        return self
+
 
 class SettingsError(GenesysMediaError):
-    """What was configured cannot work; the message names the setting, the rule and the repair."""
+    """The configuration cannot work; the message names the setting, the rule and the repair."""
 
     default_code = "settings"
 
 
-class InvalidRequest(GenesysMediaError):
-    """This id or option breaks the rule for it; nothing was sent."""
+class InvalidRequestError(GenesysMediaError):
+    """This id or option breaks its rule; nothing was sent."""
 
     default_code = "invalid_request"
 
 
 class AuthenticationError(GenesysMediaError):
-    """No token is to be had."""
+    """There is no valid token."""
 
     default_code = "authentication"
 
 
-class CredentialsRejected(AuthenticationError):
-    """The login host knows no such OAuth client, or its secret is another one."""
+class CredentialsRejectedError(AuthenticationError):
+    """The login host does not know the OAuth client, or its secret is wrong."""
 
     default_code = "credentials_rejected"
     default_advice = (
@@ -126,47 +144,47 @@ class CredentialsRejected(AuthenticationError):
     )
 
 
-class TokenUnavailable(AuthenticationError):
-    """The login host gave no token this time; `retry_after` says when it will be asked again."""
+class TokenUnavailableError(AuthenticationError):
+    """The login host granted no token this time; `retry_after` is the time until the next request for one."""
 
     default_code = "token_unavailable"
     default_retryable = True
 
 
-class ApiError(GenesysMediaError):
+class APIStatusError(GenesysMediaError):
     """Genesys answered with an error status; `code`, `message` and `context_id` are its own words."""
 
     default_code = "http_error"
 
 
-class Unauthorized(ApiError):
-    """401 although a new token was tried."""
+class TokenRejectedError(AuthenticationError, APIStatusError):
+    """401, although a new token was tried."""
 
-    default_code = "unauthorized"
+    default_code = "token_rejected"
     default_advice = (
-        "The token is not accepted even after it was renewed: check that base URL and login URL belong to the same "
-        "region and that the OAuth client was not disabled or restricted to other IP addresses."
+        "Genesys rejects the token even after a refresh: check that base URL and login URL belong to the same "
+        "region and that the OAuth client is neither disabled nor restricted to other IP addresses."
     )
 
 
-class PermissionDenied(ApiError):
-    """403: the OAuth client's roles do not allow this."""
+class PermissionDeniedError(APIStatusError):
+    """403: the roles of the OAuth client do not allow this."""
 
     default_code = "permission_denied"
     default_advice = (
-        "Give the OAuth client a role with the permission that the message names, in the division the media belongs "
-        "to; a new token is not needed."
+        "Give the OAuth client a role with the permission named in the message, in the division of the media; "
+        "a new token is not needed."
     )
 
 
-class NotFound(ApiError):
-    """404: Genesys has no such medium, or this OAuth client may not know of it."""
+class NotFoundError(APIStatusError):
+    """404: Genesys has no such medium, or hides it from this OAuth client."""
 
     default_code = "not_found"
     default_advice = "Check the id, and that it belongs to this organisation and region."
 
 
-class RateLimited(ApiError):
+class RateLimitError(APIStatusError):
     """429: the quota was used up, by this program or by others with the same token."""
 
     default_code = "rate_limited"
@@ -176,66 +194,66 @@ class RateLimited(ApiError):
     )
 
 
-class ServerError(ApiError):
+class InternalServerError(APIStatusError):
     """5xx: the fault is on Genesys's side."""
 
-    default_code = "server_error"
+    default_code = "internal_server_error"
     default_retryable = True
-    default_advice = "Try again later; if it stays, give Genesys's support the correlation id."
+    default_advice = "Try again later; if it persists, give Genesys's support the correlation id."
 
 
-class TransportError(GenesysMediaError):
-    """There is no complete reply; Genesys may or may not have seen the request."""
+class APIConnectionError(GenesysMediaError):
+    """There is no complete reply; Genesys may or may not have received the request."""
 
-    default_code = "connection_failed"
+    default_code = "connection_error"
     default_retryable = True
     default_advice = "Check the network between here and Genesys, then try again."
 
 
-class ConnectFailed(TransportError):
+class ConnectError(APIConnectionError):
     """No connection could be made, so nothing was sent."""
 
-    default_code = "connect_failed"
+    default_code = "connect_error"
     default_advice = "Check the host name, the network, any proxy and the certificates, then try again."
 
 
-class ExchangeTimeout(TransportError):
-    """The reply was not complete within the time allowed for one exchange."""
+class APITimeoutError(APIConnectionError):
+    """The reply was not complete within the timeout of one exchange."""
 
     default_code = "timeout"
     default_advice = "Try again later, or allow a longer timeout."
 
 
-class InvalidReply(GenesysMediaError):
+class InvalidResponseError(GenesysMediaError):
     """
-    Genesys, or something between here and there, answered with something else than was agreed.
+    The reply of Genesys, or of something between here and there, does not follow the API's contract.
 
-    Retryable: a gateway's error page or a cut body is gone the next time.
+    Retryable: a gateway's error page or a truncated body is gone the next time.
     """
 
-    default_code = "invalid_reply"
+    default_code = "invalid_response"
     default_retryable = True
-    default_advice = "If it stays, something between here and Genesys changes the replies."
+    default_advice = "If it persists, something between here and Genesys changes the replies."
 
 
-class UrlRefused(GenesysMediaError):
-    """The URL came and breaks the validation rule; `code` is the reason."""
+class UrlRejectedError(GenesysMediaError):
+    """The URL arrived and breaks the validation rule; `code` is the reason."""
 
-    default_code = "url_refused"
+    default_code = "url_rejected"
     default_advice = "The URL was discarded; relax the rule if it should pass."
 
 
-class DeadlineExceeded(GenesysMediaError):
-    """The time allowed for this id ran out."""
+class DeadlineExceededError(GenesysMediaError):
+    """The deadline of this id passed."""
 
     default_code = "deadline_exceeded"
     default_retryable = True
     default_advice = "Allow a longer deadline, or try again when Genesys answers faster."
 
 
-class EvidenceLost(GenesysMediaError):
-    """An audit record could not be written; nothing more is retrieved that could not be accounted for."""
+class AuditWriteError(GenesysMediaError):
+    """An audit record could not be written; the run stops, since nothing must be retrieved without a record."""
 
-    default_code = "evidence_lost"
+    default_code = "audit_write_failed"
     default_retryable = True
     default_advice = "Make room or repair the audit sink, then run again for what is not yet done."

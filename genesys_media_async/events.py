@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import ClassVar
 
-from .values import value as value  # noqa: PLC0414 - exported: an event class of a user's own needs it
+from .records import record as record  # noqa: PLC0414 - exported: a user's own event class needs it
 
 JsonScalar = str | int | float | bool | None
 
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
     VALIDATION_FAILED = "validation_failed"
 
 
-@value
+@record
 class Event:
     """
     Something that happened `at` that many seconds since 1970 UTC.
@@ -60,7 +60,7 @@ def _to_the_millisecond(milliseconds: int) -> str:
 _1970 = datetime.fromtimestamp(0, UTC)
 
 
-@value
+@record
 class AttemptAudited(Event):
     """
     The audit record: one for every attempt, and one for a request that was refused before it was sent.
@@ -82,7 +82,7 @@ class AttemptAudited(Event):
     correlation_id: str | None = None
 
 
-@value
+@record
 class RetrievalFinished(Event):
     """
     One medium is done: the event that metrics are made of. `latency` and `expires_in` are in seconds.
@@ -103,7 +103,7 @@ class RetrievalFinished(Event):
     code: str | None = None
 
 
-@value
+@record
 class RetryScheduled(Event):
     """An attempt failed and will be repeated in `delay` seconds; sent when the wait begins."""
 
@@ -116,7 +116,7 @@ class RetryScheduled(Event):
     status: int | None = None
 
 
-@value
+@record
 class BatchSubmitted(Event):
     """Genesys has made a batch job for so many `requests`; whoever knows `job_id` can ask for its results."""
 
@@ -126,7 +126,7 @@ class BatchSubmitted(Event):
     requests: int
 
 
-@value
+@record
 class BatchCompleted(Event):
     """
     A batch job is completed. It had so many `results` for its requests, of which `errors` brought no URL to hand out.
@@ -142,17 +142,17 @@ class BatchCompleted(Event):
     seconds: float
 
 
-@value
-class BatchResultsUnasked(Event):
+@record
+class UnrequestedBatchResults(Event):
     """A batch job had so many `results` for recordings that nobody had asked it for; they were told to nobody."""
 
-    name: ClassVar[str] = "batch_results_unasked"
+    name: ClassVar[str] = "unrequested_batch_results"
 
     job_id: str
     results: int
 
 
-@value
+@record
 class TokenRefreshed(Event):
     """A token was granted for `life` seconds; asking took `latency` seconds."""
 
@@ -162,7 +162,7 @@ class TokenRefreshed(Event):
     latency: float
 
 
-@value
+@record
 class TokenRefreshFailed(Event):
     """No token was granted; nobody asks again for `pause` seconds."""
 
@@ -172,7 +172,7 @@ class TokenRefreshFailed(Event):
     pause: float
 
 
-@value
+@record
 class QuotaPaused(Event):
     """A 429 arrived: nobody sends with this token for `seconds`."""
 
@@ -181,7 +181,7 @@ class QuotaPaused(Event):
     seconds: float
 
 
-@value
+@record
 class QuotaResumed(Event):
     """The pause is over, after `seconds`: the first request goes out again."""
 
@@ -190,20 +190,20 @@ class QuotaResumed(Event):
     seconds: float
 
 
-@value
-class QuotaLearnt(Event):
+@record
+class QuotaLimitChanged(Event):
     """
     Another limit than before is in force: `allowed` requests in a window from now on.
 
     Headers or a 429 taught it, or some windows have passed without a 429, after which a little more is tried.
     """
 
-    name: ClassVar[str] = "quota_learnt"
+    name: ClassVar[str] = "quota_limit_changed"
 
     allowed: int
 
 
-@value
+@record
 class WebhookDelivered(Event):
     """The receiver accepted the event about `file_id`."""
 
@@ -214,11 +214,11 @@ class WebhookDelivered(Event):
     attempts: int
 
 
-@value
-class WebhookUndelivered(Event):
+@record
+class WebhookFailed(Event):
     """The event about `file_id` was given up, for `reason`."""
 
-    name: ClassVar[str] = "webhook_undelivered"
+    name: ClassVar[str] = "webhook_failed"
 
     file_id: str
     webhook_id: str

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from aiolimiter import AsyncLimiter
 
-from .errors import RateLimited
-from .events import QuotaLearnt, QuotaPaused, QuotaResumed
+from .errors import RateLimitError
+from .events import QuotaLimitChanged, QuotaPaused, QuotaResumed
 from .quota import PauseOnly, Permit, QuotaAccount, QuotaState, Reading
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .clock import Clock
     from .events import Event
-    from .settings import QuotaLimit
+    from .settings.policies import Pace, QuotaLimit
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class _Waiter:
     deadline: float
 
 
-class Governor:
+class LocalLimiter:
     """
     Hands out the permits of one token in the order in which they were asked for.
 
@@ -35,7 +35,14 @@ class Governor:
     leaves nothing behind. With no limit there is still the pause after a 429, which holds for everyone.
     """
 
-    def __init__(self, limit: QuotaLimit | None, clock: Clock, emit: Callable[[Event], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        limit: QuotaLimit | None,
+        clock: Clock,
+        emit: Callable[[Event], None] = lambda _: None,
+        *,
+        pace: Pace = "burst",
+    ) -> None:
         self._clock = clock
         self._emit = emit
         self._account = QuotaAccount(limit.limit, limit.seconds) if limit else PauseOnly()
@@ -45,11 +52,11 @@ class Governor:
         self._timer_due = 0.0
         self._paused_since: float | None = None
         # One request each 1/rate seconds has no burst to double, which AsyncLimiter(limit, seconds) would have.
-        self._spacing = AsyncLimiter(1, limit.seconds / limit.limit) if limit and limit.pace == "even" else None
+        self._spacing = AsyncLimiter(1, limit.seconds / limit.limit) if limit and pace == "even" else None
         self._turn = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<Governor of {self._account!r}, {self.waiting} waiting>"
+        return f"<LocalLimiter of {self._account!r}, {self.waiting} waiting>"
 
     @property
     def waiting(self) -> int:
@@ -70,7 +77,7 @@ class Governor:
         """
         Wait for a permit, after everyone who came before.
 
-        Each permit must go back by `spend`, `refuse` or `give_back`. Raises `RateLimited` as soon as it is known that a
+        Each permit must go back by `spend`, `refuse` or `give_back`. Raises `RateLimitError` as soon as it is known that a
         pause outlasts `deadline` (monotonic seconds).
         """
         if self._account.paused_until > deadline:
@@ -137,7 +144,7 @@ class Governor:
     def _tell_learnt(self) -> None:
         self._allowed = allowed = self._account.allowed
         if allowed is not None:
-            self._emit(QuotaLearnt(at=self._clock.wall(), allowed=allowed))
+            self._emit(QuotaLimitChanged(at=self._clock.wall(), allowed=allowed))
 
     async def _wait(self, deadline: float) -> Permit:
         waiter = _Waiter(asyncio.get_running_loop().create_future(), deadline)
@@ -185,11 +192,11 @@ class Governor:
         self._timer = None
         self._wake()
 
-    def _paused_too_long(self) -> RateLimited:
+    def _paused_too_long(self) -> RateLimitError:
         wait = self._account.paused_until - self._clock.monotonic()
-        return RateLimited(
+        return RateLimitError(
             f"Genesys asked this token to wait {wait:.0f} s more, which is longer than the deadline allows.",
             code="paused_too_long",
-            status=429,
+            status_code=429,
             retry_after=wait,
         )

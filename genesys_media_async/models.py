@@ -1,5 +1,5 @@
 """
-The values one id turns into: `MediaRequest` → `DownloadUrl` → `MediaResult`.
+The values of one id: `MediaRequest` → `DownloadUrl` → `MediaResult`, which is `Retrieved` or `Failed`.
 
 JSON is checked where it enters and leaves, with pydantic; inside, everything is a frozen value.
 """
@@ -9,182 +9,111 @@ from __future__ import annotations
 import re
 from dataclasses import field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal, NotRequired, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from pydantic import TypeAdapter
+from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
-from .errors import GenesysMediaError, InvalidRequest, quotable
-from .values import value
+from .errors import InvalidRequestError, sanitized
+from .ids import check_file_id
+from .records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Self
+    from typing import Never, Self
 
-ExpiryKnownFrom = Literal["reply", "url", "settings", "default"]
-"""Who said when a URL ends: Genesys's reply, the signed URL itself, the organisation's settings, or only its rule."""
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
 
-LONGEST_LIFE = 86_400
-DEFAULT_LIFE = 3_600
-LONGEST_FILE_ID = 128
-LONGEST_ACCESS_LEVEL = 64
+    from .errors import GenesysMediaError
 
-# Seconds of life; `datetime` ends with the year 9999, some 250 thousand million seconds from now.
-_BEYOND_ANY_DATE = 200_000_000_000
+ExpirySource = Literal["reply", "url", "settings", "default"]
+"""Where the end of a URL is known from: the reply, the signed URL itself, the organisation's settings, or a default."""
 
-# An allow-list, not an escape: ".." survives percent-encoding, and HTTP clients resolve it onto another endpoint.
-# Here `$` is the end of the text and nothing before it, a line break least of all: pydantic's patterns are Rust's.
-_FILE_ID = Annotated[str, Field(strict=True, max_length=LONGEST_FILE_ID, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
-_is_plain: Callable[[object], bool] = TypeAdapter(_FILE_ID).validator.isinstance_python
+MAX_LIFETIME = 86_400
+DEFAULT_LIFETIME = 3_600
+MAX_ACCESS_LEVEL = 64
+
+SCHEMA_VERSION = 1
+"""Version of `ResultDict`; a new key, or another meaning of an old one, makes a new version."""
+
 _ACCESS_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 
 
-@with_config(ConfigDict(strict=True, hide_input_in_errors=True))
-class DownloadUrlReply(TypedDict):
-    """
-    The JSON body that answers it; unknown members are ignored, wrong types are not.
-
-    `expiresIn` is in seconds. A dict, since a model takes half as long again to make and read.
-    """
-
-    url: Annotated[str, Field(min_length=1)]
-    expiresIn: Annotated[int, Field(gt=0, lt=_BEYOND_ANY_DATE)]
-    fileName: NotRequired[str | None]
-    contentType: NotRequired[str | None]
-    accessLevel: NotRequired[str | None]
-
-
-_read_reply: Callable[[bytes], DownloadUrlReply] = TypeAdapter(DownloadUrlReply).validator.validate_json
-
-
-class ErrorBody(BaseModel):
-    """
-    Genesys's error body, as far as it is used; every member may be missing.
-
-    Follows `ErrorBody` of the platform API: https://developer.genesys.cloud/platform/api/
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    code: str | None = None
-    message: str | None = None
-    contextId: str | None = None  # noqa: N815
-
-
-@value
+@record
 class MediaRequest:
     """
-    One id and what is asked for it: a URL that lives `expires_in` seconds, with an access level if one is needed.
+    One id and the URL wanted for it: a lifetime of `expires_in` seconds, and an access level if one is needed.
 
-    `form` names the parts of the id with slashes between, as in `conversationId/recordingId`. Raises `InvalidRequest`
-    for what must not be sent: an id has 1 to 128 characters, each of its parts some of `A-Z a-z 0-9 . _ -` and no dot
-    first; `expires_in` is a whole number from 1 to 86,400.
+    `id_format` names the parts of the id with slashes between, as in `conversationId/recordingId`. A run checks the
+    members before it makes a request; `checked` does so for one made by hand.
     """
 
     file_id: str
-    expires_in: int = DEFAULT_LIFE
+    expires_in: int = DEFAULT_LIFETIME
     access_level: str | None = None
-    form: str = "fileId"
+    id_format: str = "fileId"
 
-    def __post_init__(self) -> None:
-        if type(self.file_id) is not str:
-            object.__setattr__(self, "file_id", plain(self.file_id))
-        if "/" in self.form or not _is_plain(self.file_id):
-            _check_file_id(self.file_id, self.form)
-        check_life(self.expires_in)
-        if self.access_level is not None:
-            object.__setattr__(self, "access_level", check_access_level(self.access_level))
+    @classmethod
+    def checked(
+        cls,
+        file_id: object,
+        expires_in: int = DEFAULT_LIFETIME,
+        access_level: str | None = None,
+        id_format: str = "fileId",
+    ) -> Self:
+        """
+        Make a request, or raise `InvalidRequestError` for one that must not be sent.
+
+        An id has 1 to 128 characters, each of its parts some of `A-Z a-z 0-9 . _ -` and no dot first; `expires_in` is
+        a whole number from 1 to 86,400.
+        """
+        level = None if access_level is None else check_access_level(access_level)
+        return cls(check_file_id(file_id, id_format), check_lifetime(expires_in), level, id_format)
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The parts of the id, as many as its form has."""
+        """The parts of the id, as many as its format has."""
         return tuple(self.file_id.split("/"))
 
-    def payload(self) -> bytes:
-        """Return the JSON body that asks media storage for it."""
-        # None of the characters that an id or a level may have needs escaping.
-        level = "" if self.access_level is None else f',"accessLevel":"{self.access_level}"'
-        return f'{{"fileId":"{self.file_id}","expiresIn":{self.expires_in}{level}}}'.encode()
 
-
-def plain(given: object) -> str:
-    """
-    Return an id as plain text, and what is no text as it is, to be refused.
-
-    A subclass of `str`, an enum's member for one, may be formatted as something else than the characters it has.
-    """
-    return str.__str__(given) if isinstance(given, str) else cast("str", given)
-
-
-def text_of(given: object) -> str:
-    """Return as text what was given for an id; never raises."""
-    try:
-        return str(plain(given))
-    except Exception:  # noqa: BLE001 - whatever it is, it is refused, and the refusal has to name it
-        return f"<{type(given).__name__}>"
-
-
-def _check_file_id(file_id: object, form: str) -> None:
-    if not isinstance(file_id, str):
-        raise InvalidRequest(
-            f"A file id is text, not {type(file_id).__name__}.",
-            code="invalid_file_id",
-            advice="Pass the id as a string.",
-        )
-    if not file_id:
-        raise InvalidRequest("The file id is empty.", code="invalid_file_id", advice="Remove it from the input.")
-    if len(file_id) > LONGEST_FILE_ID:
-        raise InvalidRequest(
-            f"The file id has {len(file_id)} characters; {LONGEST_FILE_ID} are allowed.",
-            code="invalid_file_id",
-            advice="Check that the input holds one id a line.",
-        )
-    parts = file_id.split("/")
-    if len(parts) != form.count("/") + 1 or not all(map(_is_plain, parts)):
-        raise InvalidRequest(
-            f"The file id {quotable(ascii(file_id), 80)} has a character that no id has.",
-            code="invalid_file_id",
-            advice="Only A-Z a-z 0-9 . _ - are allowed, and no dot first.",
-        )
-
-
-def check_life(expires_in: object) -> int:
-    """Return `expires_in`, or raise `InvalidRequest` unless it is a whole number of seconds from 1 to 86,400."""
-    if type(expires_in) is not int or not 1 <= expires_in <= LONGEST_LIFE:
+def check_lifetime(expires_in: object) -> int:
+    """Return `expires_in`, or raise `InvalidRequestError` unless it is a whole number of seconds from 1 to 86,400."""
+    if type(expires_in) is not int or not 1 <= expires_in <= MAX_LIFETIME:
         # Python refuses to print an integer of thousands of digits.
-        too_long = isinstance(expires_in, int) and abs(expires_in) > 10**18
-        raise InvalidRequest(
-            f"expires_in is {'far out of range' if too_long else quotable(repr(expires_in), 40)}.",
+        is_huge = isinstance(expires_in, int) and abs(expires_in) > 10**18
+        raise InvalidRequestError(
+            f"expires_in is {'far out of range' if is_huge else sanitized(repr(expires_in), 40)}.",
             code="invalid_expires_in",
-            advice=f"It has to be a whole number of seconds from 1 to {LONGEST_LIFE} (one day).",
+            advice=f"It must be a whole number of seconds from 1 to {MAX_LIFETIME} (one day).",
         )
     return expires_in
 
 
 def check_access_level(access_level: object) -> str:
-    """Return `access_level`, or raise `InvalidRequest` unless it is a plain word of at most 64 characters."""
+    """Return `access_level`, or raise `InvalidRequestError` unless it is one word of at most 64 characters."""
     if (
         not isinstance(access_level, str)
-        or len(access_level) > LONGEST_ACCESS_LEVEL
+        or len(access_level) > MAX_ACCESS_LEVEL
         or not _ACCESS_LEVEL.fullmatch(access_level)
     ):
-        raise InvalidRequest(
-            f"access_level is {quotable(repr(access_level), 80)}.",
+        raise InvalidRequestError(
+            f"access_level is {sanitized(repr(access_level), 80)}.",
             code="invalid_access_level",
-            advice=f"It has to be a word of at most {LONGEST_ACCESS_LEVEL} of A-Z a-z 0-9 . _ : -.",
+            advice=f"It must be a word of at most {MAX_ACCESS_LEVEL} of A-Z a-z 0-9 . _ : -.",
         )
     return str.__str__(access_level)
 
 
-@value
+@record
 class DownloadUrl:
     """
-    A pre-signed URL and what is known of it.
+    A pre-signed URL as an endpoint received it.
 
-    Whoever has `url` can download the medium: it is a secret, and no `repr` shows it. `ends_at` (seconds since
-    1970, UTC) is counted from when the request was sent, so that it is never later than the truth. `expires_in` is the
-    life in seconds that Genesys granted, as known from `expiry_known_from`.
+    Anybody with `url` can download the medium: it is a secret, and no `repr` shows it. `ends_at` (seconds since 1970,
+    UTC) is counted from when the request was sent, so that it is never later than the truth. `expires_in` is the
+    lifetime in seconds that Genesys granted, known from `expiry_source`.
     """
 
     url: str = field(repr=False)
@@ -193,78 +122,206 @@ class DownloadUrl:
     file_name: str | None = None
     content_type: str | None = None
     access_level: str | None = None
-    expiry_known_from: ExpiryKnownFrom = "reply"
-
-    @classmethod
-    def from_reply(cls, body: bytes, *, sent_at: float) -> Self:
-        """
-        Read the JSON body of a reply to a request sent at `sent_at` (seconds since 1970, UTC).
-
-        Raises pydantic's `ValidationError` if the shape is not `DownloadUrlReply`'s.
-        """
-        reply = _read_reply(body)
-        life = reply["expiresIn"]
-        return cls(
-            reply["url"],
-            sent_at + life,
-            life,
-            reply.get("fileName"),
-            reply.get("contentType"),
-            reply.get("accessLevel"),
-        )
+    expiry_source: ExpirySource = "reply"
 
     @property
     def expires_at(self) -> datetime:
-        """When it ends, in UTC."""
+        """When the URL expires, in UTC."""
         return datetime.fromtimestamp(self.ends_at, UTC)
 
     @property
     def host(self) -> str | None:
-        """The host name the URL points to, which is no secret; None if there is none."""
+        """The host name in the URL, which is no secret; None if there is none."""
         try:
             return urlsplit(self.url).hostname
         except ValueError:
             return None
 
-    def remaining(self, wall: float) -> float:
-        """Return the seconds of life left at `wall` (seconds since 1970); negative once it is dead."""
-        return self.ends_at - wall
+
+class ErrorDict(TypedDict):
+    """An error as one JSON object; see `GenesysMediaError` for the members."""
+
+    code: str
+    message: str
+    retryable: bool
+    status_code: int | None
 
 
-@value
-class MediaResult:
+class ResultDict(TypedDict):
     """
-    What became of one id: exactly one of `url` and `error` is set.
+    A result as one flat JSON object: the line of the command's JSONL output, and `MediaResult.as_dict()`.
 
-    `file_id` is the input as given; `media_id` says which medium this is, where an id can stand for several. `latency`
-    is the seconds from sending the deciding request to the end of its reply, without any waiting before it; 0 if
-    nothing was sent. `attempts` counts the requests sent.
+    Every key is always there. `expires_at` is an ISO 8601 date in UTC, to the second; `expires_in` and `latency` are
+    seconds.
     """
+
+    schema_version: int
+    file_id: str
+    media_id: str | None
+    status: Literal["ok", "failed"]
+    url: str | None
+    expires_at: str | None
+    expires_in: int | None
+    expiry_source: ExpirySource | None
+    file_name: str | None
+    content_type: str | None
+    access_level: str | None
+    attempts: int
+    latency: float
+    correlation_id: str | None
+    error: ErrorDict | None
+
+
+class _Serializable:
+    """Lets pydantic, and so FastAPI, take a result as a field, and serialize it by `as_dict`."""
+
+    __slots__ = ()
+
+    def as_dict(self) -> ResultDict:
+        """Return the result as a flat JSON object; see `ResultDict`."""
+        raise NotImplementedError
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.is_instance_schema(
+            cls,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                cls.as_dict, return_schema=TypeAdapter(ResultDict).core_schema
+            ),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(TypeAdapter(ResultDict).core_schema)
+
+
+@record
+class Retrieved(_Serializable):
+    """
+    A validated download URL for one id, or for one of its media.
+
+    `file_id` is the input as given; `media_id` identifies the medium where an id can have several. `url` is the
+    pre-signed URL, a secret that no `repr` shows. `expires_at` and `expires_in` (the granted lifetime in seconds) are
+    known from `expiry_source`. `attempts` counts the requests sent. `latency` is the time in seconds from sending the
+    deciding request to the end of its reply, without any waiting before it.
+    """
+
+    ok: ClassVar[Literal[True]] = True
 
     file_id: str
-    url: DownloadUrl | None = None
-    error: GenesysMediaError | None = None
+    url: str = field(repr=False)
+    ends_at: float
+    expires_in: int
+    file_name: str | None = None
+    content_type: str | None = None
+    access_level: str | None = None
+    expiry_source: ExpirySource = "reply"
     attempts: int = 0
     latency: float = 0.0
     correlation_id: str | None = None
     media_id: str | None = None
 
+    if TYPE_CHECKING:
+        error: ClassVar[Never]
+    else:
+        error: ClassVar[None] = None
+
     @property
-    def ok(self) -> bool:
-        """Whether there is a URL."""
-        return self.url is not None
+    def expires_at(self) -> datetime:
+        """When the URL expires, in UTC."""
+        return datetime.fromtimestamp(self.ends_at, UTC)
 
-    def unwrap(self) -> DownloadUrl:
-        """Return the URL, or raise the error."""
-        if self.url is not None:
-            return self.url
-        raise self.error or RuntimeError(f"{self!r} has neither URL nor error")
+    def unwrap(self) -> Self:
+        """Return the result itself; `Failed` raises."""
+        return self
+
+    def as_dict(self) -> ResultDict:
+        """Return the result as a flat JSON object; see `ResultDict`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "file_id": self.file_id,
+            "media_id": self.media_id,
+            "status": "ok",
+            "url": self.url,
+            "expires_at": self.expires_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "expires_in": self.expires_in,
+            "expiry_source": self.expiry_source,
+            "file_name": self.file_name,
+            "content_type": self.content_type,
+            "access_level": self.access_level,
+            "attempts": self.attempts,
+            "latency": round(self.latency, 6),
+            "correlation_id": self.correlation_id,
+            "error": None,
+        }
 
 
-def correlation_id(headers: Mapping[str, str]) -> str | None:
-    """Return what Genesys's support identifies a request by, from reply headers with lower-case names."""
-    value = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id")
-    if not value:
-        return None
-    # A UUID, as good as always; quoting costs more than the rest of reading a reply.
-    return value if len(value) <= 64 and _is_plain(value) else quotable(value, 64)
+@record
+class Failed(_Serializable):
+    """
+    The error that remained for one id, or for one of its media; the other members are those of `Retrieved`.
+
+    `latency` is 0 if nothing was sent. The error holds no frames.
+    """
+
+    ok: ClassVar[Literal[False]] = False
+
+    file_id: str
+    error: GenesysMediaError
+    attempts: int = 0
+    latency: float = 0.0
+    correlation_id: str | None = None
+    media_id: str | None = None
+
+    if TYPE_CHECKING:
+        url: ClassVar[Never]
+        ends_at: ClassVar[Never]
+        expires_at: ClassVar[Never]
+        expires_in: ClassVar[Never]
+        file_name: ClassVar[Never]
+        content_type: ClassVar[Never]
+        access_level: ClassVar[Never]
+        expiry_source: ClassVar[Never]
+    else:
+        url = ends_at = expires_at = expires_in = file_name = content_type = access_level = expiry_source = None
+
+    def unwrap(self) -> Never:
+        """Raise the error."""
+        raise self.error
+
+    def as_dict(self) -> ResultDict:
+        """Return the result as a flat JSON object; see `ResultDict`."""
+        error = self.error
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "file_id": self.file_id,
+            "media_id": self.media_id,
+            "status": "failed",
+            "url": None,
+            "expires_at": None,
+            "expires_in": None,
+            "expiry_source": None,
+            "file_name": None,
+            "content_type": None,
+            "access_level": None,
+            "attempts": self.attempts,
+            "latency": round(self.latency, 6),
+            "correlation_id": self.correlation_id,
+            "error": {
+                "code": error.code,
+                "message": str(error),
+                "retryable": error.retryable,
+                "status_code": error.status_code,
+            },
+        }
+
+
+MediaResult: TypeAlias = Retrieved | Failed
+"""
+What became of one id: `if result.ok`, `match` or `isinstance` says which of the two it is.
+
+The members of the other one are None at run time. For type checkers they are `Never`: so `result.url` is a `str` after
+`if result.ok` also in pyright, which by design narrows a union by `result.ok is True` but not by `result.ok` alone.
+"""

@@ -27,18 +27,18 @@ from enum import Enum, auto
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from .values import value
+from .records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PROBE_PATIENCE = 2.0
+PROBE_TIMEOUT = 2.0
 """Seconds after which a probe whose reply is late no longer holds the others back."""
 
 CAREFUL_WINDOWS = 10
 """For so many windows after a 429, or a sign of others, permits are given out carefully."""
 
-LEAST_IN_FLIGHT = 4
+MIN_IN_FLIGHT = 4
 SPENDING_SHARE = 0.1
 """As many requests are kept in flight as spend the limit within this share of the window; more would gain nothing,
 and each of them can be a 429."""
@@ -78,7 +78,7 @@ STEPS = 4_096
 """The permits of a larger limit come back in so many steps a window, since to remember each needs too much memory."""
 
 POLL_INTERVAL = 1.0
-RAISE_WAIT, LONGEST_RAISE_WAIT = 2, 32
+RAISE_WAIT, MAX_RAISE_WAIT = 2, 32
 SURE_STEP, UNSURE_STEP = 0.01, 0.02
 LATENCY_WEIGHT = 0.1
 
@@ -99,7 +99,7 @@ class _Numbers(dict[str, int]):
 _NUMBERS = _Numbers()
 
 
-@value
+@record
 class Reading:
     """
     What the headers of one reply say of the token's quota.
@@ -128,7 +128,7 @@ class Reading:
             return None
 
 
-@value
+@record
 class Permit:
     """
     One request's permit, and what was known when it was taken.
@@ -260,7 +260,7 @@ class _Ceiling:
         if sure:
             self._step = max(1, int(self._limit * SURE_STEP))
             self.next_raise = now + self._window * (self._raise_wait + 0.5)
-            self._raise_wait = min(LONGEST_RAISE_WAIT, 2 * self._raise_wait)
+            self._raise_wait = min(MAX_RAISE_WAIT, 2 * self._raise_wait)
         else:
             self._step = max(1, int(self._limit * UNSURE_STEP))
             self._raise_wait = RAISE_WAIT
@@ -394,7 +394,7 @@ class QuotaAccount:
         if (
             now >= self._calm_until
             or taken + 2 * in_flight >= self._calm_up_to
-            or (in_flight >= self._needed and in_flight >= LEAST_IN_FLIGHT)
+            or (in_flight >= self._needed and in_flight >= MIN_IN_FLIGHT)
         ):
             verdict = self._consider(now)
             if verdict is None:
@@ -472,7 +472,7 @@ class QuotaAccount:
             return self._paused_until
         room, window_over = self._room(now), self._is_window_over(now)
         if self._probe is not None and self._is_probing(now) and (self._is_careful(now) or (window_over and room <= 0)):
-            return self._probe.taken_at + PROBE_PATIENCE
+            return self._probe.taken_at + PROBE_TIMEOUT
         if room > 0 or window_over:
             if self._in_flight < self._most_in_flight(now, room):
                 return now
@@ -636,13 +636,13 @@ class QuotaAccount:
         return safe
 
     def _most_in_flight(self, now: float, room: int) -> int:
-        most = max(LEAST_IN_FLIGHT, math.ceil(self._needed))
+        most = max(MIN_IN_FLIGHT, math.ceil(self._needed))
         if now >= self._careful_until or self._counts_leak():
             return most
         if self._follows_windows() and not self._ends_by_refusal:
             # The last permits of a window go out a few at a time, since others may have taken some of them.
             return min(most, max(1, room // 2))
-        most = max(LEAST_IN_FLIGHT, most // 2)
+        most = max(MIN_IN_FLIGHT, most // 2)
         released = self._answered - self._answered_at_refusal
         if self._follows_windows() and self._windows_kept < WINDOWS_KEPT:
             released = min(released, self._own)
@@ -665,7 +665,7 @@ class QuotaAccount:
         return not self._was_misled or self.used(now) < self.allowed
 
     def _is_probing(self, now: float) -> bool:
-        return self._probe is not None and now < self._probe.taken_at + PROBE_PATIENCE
+        return self._probe is not None and now < self._probe.taken_at + PROBE_TIMEOUT
 
     def _is_first_of_next_window(self, permit: Permit) -> bool:
         return permit.taken_at >= self._ends_at and permit.window == self._number and self._follows_windows()

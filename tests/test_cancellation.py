@@ -114,7 +114,7 @@ def run_and_cancel(at: int) -> tuple[int, str]:
     clock = VirtualClock()
     simulator = eventful(clock)
     audit = MemorySink()
-    target = WebhookTarget(url=simulator.webhook_url, drain=5.0)
+    target = WebhookTarget(url=simulator.webhook_url, drain_timeout=5.0)
     settings = settings_for(simulator, webhook=target, quota=QuotaLimit(limit=3, seconds=1.0))
     stop = Stop(at)
 

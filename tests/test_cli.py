@@ -21,7 +21,7 @@ import anyio
 import httpx
 import pytest
 
-from genesys_media_async.settings import AUTO_WORKERS
+from genesys_media_async.settings.settings import AUTO_WORKERS
 from genesys_media_async.simulator import Fault, Quota, Simulator, SimulatorSettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", rea
 
 COMMAND = (sys.executable, "-m", "genesys_media_async")
 ROOT = Path(__file__).parent.parent
-PATIENCE = 30.0
+TIMEOUT = 30.0
 SECRET = "demo-secret"
 
 
@@ -82,7 +82,7 @@ async def run(
     cwd: Path | None = None,
     variables: dict[str, str] | None = None,
 ) -> Finished:
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(TIMEOUT):
         done = await anyio.run_process(
             [*COMMAND, *map(str, arguments)],
             input=stdin,
@@ -94,7 +94,7 @@ async def run(
 
 
 async def run_in_shell(script: str, simulator: Simulator) -> Finished:
-    with anyio.fail_after(PATIENCE):
+    with anyio.fail_after(TIMEOUT):
         done = await anyio.run_process(script, check=False, env=environment(simulator))
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -110,7 +110,7 @@ async def started(
         [*COMMAND, *map(str, arguments)], stdin=stdin, stdout=stdout, env=environment(simulator), cwd=ROOT
     )
     try:
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             yield process
     finally:
         if process.returncode is None:
@@ -593,7 +593,7 @@ class TestTheInstallation:
             "from genesys_media_async.cli import main\n"
             "sys.exit(main(['--version']))"
         )
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             done = await anyio.run_process([sys.executable, "-c", code], check=False, env=environment())
 
         assert done.returncode == 3
@@ -609,7 +609,7 @@ class TestTheInstallation:
             "sys.exit(any(name.startswith(('genesys_media_async.simulator', 'rich.live')) "
             "for name in sys.modules))"
         )
-        with anyio.fail_after(PATIENCE):
+        with anyio.fail_after(TIMEOUT):
             done = await anyio.run_process([sys.executable, "-c", code], check=False, env=environment())
 
         assert done.returncode == 0

@@ -13,8 +13,8 @@ import pytest
 
 from genesys_media_async import MediaRetriever, ValidationRule
 from genesys_media_async.cli import main
+from genesys_media_async.cli.commands.simulate import an_id_of_each_source, greeting
 from genesys_media_async.cli.exit_codes import ExitCode
-from genesys_media_async.cli.simulate import an_id_of_each_source, greeting
 from genesys_media_async.cli.sources import FORMATS, SOURCES, endpoint_for
 from genesys_media_async.simulator import (
     AnalyticsSettings,
@@ -28,7 +28,7 @@ from genesys_media_async.simulator import (
     SimulatorSettings,
 )
 from tests.support.retrievers import settings_for
-from tests.test_cli import PATIENCE, Finished, err_of, lines_of, run, run_in_shell, started
+from tests.test_cli import TIMEOUT, Finished, err_of, lines_of, run, run_in_shell, started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +146,7 @@ class TestDiscover:
                 while "postAnalyticsConversationsDetailsJobs" not in simulator.counts.by_operation:  # noqa: ASYNC110
                     await anyio.sleep(0.01)
                 process.send_signal(signal.SIGINT)
-                with anyio.fail_after(PATIENCE):
+                with anyio.fail_after(TIMEOUT):
                     words = await err_of(process)
                     assert await process.wait() == 130
         assert words.startswith("Interrupted: 0 conversations found")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_media_async.cli.exit_codes import CommandFailed, ExitCode
-from genesys_media_async.cli.ids import LONGEST_LINE, IdDecoder, LineError, open_input, read_ids
+from genesys_media_async.cli.input.id_files import MAX_LINE, IdDecoder, LineError, open_input, read_ids
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +53,8 @@ def test_only_the_first_line_may_begin_with_a_byte_order_mark():
         (b"a\nb\0\n", 2, "NUL"),
         (b"a\n\xe4\n", 2, "not UTF-8"),
         ("a\n".encode("utf-16"), 1, "save the file as UTF-8"),
-        (b"\n\n" + b"x" * (LONGEST_LINE + 1), 3, "more than"),
-        (b"x" * (LONGEST_LINE + 1) + b"\n", 1, "more than"),
+        (b"\n\n" + b"x" * (MAX_LINE + 1), 3, "more than"),
+        (b"x" * (MAX_LINE + 1) + b"\n", 1, "more than"),
     ],
 )
 def test_a_line_that_is_no_text_is_named(text: bytes, line: int, said: str):
@@ -64,7 +64,7 @@ def test_a_line_that_is_no_text_is_named(text: bytes, line: int, said: str):
 
 
 def test_the_longest_line_allowed_passes():
-    assert decoded(b"x" * LONGEST_LINE + b"\n") == ["x" * LONGEST_LINE]
+    assert decoded(b"x" * MAX_LINE + b"\n") == ["x" * MAX_LINE]
 
 
 def test_the_ids_before_a_wrong_line_are_read():

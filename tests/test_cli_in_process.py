@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from genesys_media_async import MediaRetriever, NotFound, QuotaLimit, QuotaState, ServerError, Settings
+from genesys_media_async import InternalServerError, MediaRetriever, NotFoundError, QuotaLimit, QuotaState, Settings
 from genesys_media_async.cli import main
+from genesys_media_async.cli.event_loop import YOUNG_OBJECTS, run_in_event_loop
 from genesys_media_async.cli.exit_codes import MEANINGS, CommandFailed, ExitCode
-from genesys_media_async.cli.ids import read_ids
-from genesys_media_async.cli.lines import csv_line, encoder, json_line, url_line
-from genesys_media_async.cli.loop import YOUNG_OBJECTS, run_in_event_loop
-from genesys_media_async.cli.output import Output, open_target
-from genesys_media_async.cli.progress import Moment, bar, duration, json_object, log_line, progress_for
-from genesys_media_async.cli.report import Ended, Results, json_summary, summary
-from genesys_media_async.cli.run import Names, Run
+from genesys_media_async.cli.input.id_files import read_ids
+from genesys_media_async.cli.output.formats import csv_line, encoder, json_line, url_line
+from genesys_media_async.cli.output.progress import Moment, bar, duration, json_object, log_line, progress_for
+from genesys_media_async.cli.output.summary import Ended, Results, json_summary, summary
+from genesys_media_async.cli.output.writer import Output, open_target
+from genesys_media_async.cli.supervisor import Names, Run
+from genesys_media_async.counters import Statistics
 from genesys_media_async.models import DownloadUrl, MediaResult
 from genesys_media_async.sinks import MetricsSink
-from genesys_media_async.tally import Statistics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +186,7 @@ def test_the_help_explains_every_exit_code_and_where_secrets_go(capsys: pytest.C
 
 @pytest.mark.anyio
 async def test_a_login_host_that_cannot_be_reached_ends_with_3():
-    settings = Settings.from_env({}, client_id="a", client_secret="b", login_url="http://127.0.0.1:1", start_patience=0)
+    settings = Settings.from_env({}, client_id="a", client_secret="b", login_url="http://127.0.0.1:1", start_timeout=0)
     target = open_target(os.devnull)
 
     ended = await Run(
@@ -217,17 +217,17 @@ class TestLines:
     def test_an_argument_that_is_no_text_comes_back_as_it_was(self):
         name = b"\xff".decode(errors="surrogateescape")
 
-        assert json.loads(json_line(MediaResult(name, error=NotFound("no"))))["file_id"] == name
+        assert json.loads(json_line(Failed(name, NotFoundError("no"))))["file_id"] == name
 
     @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
     def test_csv_disarms_what_a_spreadsheet_would_run(self, start: str):
-        line = csv_line(MediaResult(f"{start}1", error=NotFound(f"{start}2")))
+        line = csv_line(Failed(f"{start}1", NotFoundError(f"{start}2")))
 
         assert f"'{start}1".encode() in line
         assert f"'{start}2".encode() in line
 
     def test_a_failure_has_no_url_line(self):
-        assert url_line(MediaResult("a", error=NotFound("no"))) == b""
+        assert url_line(Failed("a", NotFoundError("no"))) == b""
         assert url_line(MediaResult("a", url=URL)) == b"https://media.example.com/a?Signature=canary\n"
 
 
@@ -331,7 +331,7 @@ class TestAMoment:
 def ended(*errors: GenesysMediaError, interrupted: bool = False, trouble: CommandFailed | None = None) -> Ended:
     results = Results()
     for error in errors:
-        results.add(MediaResult("x", error=error))
+        results.add(Failed("x", error))
     return Ended(
         results=results,
         statistics=statistics(),
@@ -350,13 +350,13 @@ def ended(*errors: GenesysMediaError, interrupted: bool = False, trouble: Comman
 
 class TestTheEnd:
     def test_has_at_most_twelve_lines_whatever_happened(self):
-        errors = [ServerError("bad\u2028 " + "x" * 500, code=f"code-{number}") for number in range(9)]
+        errors = [InternalServerError("bad\u2028 " + "x" * 500, code=f"code-{number}") for number in range(9)]
         text = summary(ended(*errors, interrupted=True))
         assert len(text.split("\n")) <= 12
         assert "… and 6 more error codes" in text
 
     def test_shows_a_correlation_id_even_of_a_long_message(self):
-        assert "the-id" in summary(ended(ServerError("x" * 500, correlation_id="the-id")))
+        assert "the-id" in summary(ended(InternalServerError("x" * 500, correlation_id="the-id")))
 
     def test_names_the_transport_to_people_only_if_it_is_not_the_usual_one(self):
         usual, other = ended(), replace(ended(), statistics=replace(statistics(), transport="httpx"))
@@ -367,10 +367,10 @@ class TestTheEnd:
     def test_tells_what_ended_it_first_and_then_the_worst(self):
         lost = CommandFailed(ExitCode.OUTPUT_LOST, "full")
         assert ended().exit_code is ExitCode.ALL_RETRIEVED
-        assert ended(ServerError("x")).exit_code is ExitCode.FAILED_FOR_NOW
-        assert ended(ServerError("x"), NotFound("x")).exit_code is ExitCode.FAILED_FOR_GOOD
-        assert ended(NotFound("x"), interrupted=True).exit_code is ExitCode.INTERRUPTED
-        assert ended(NotFound("x"), interrupted=True, trouble=lost).exit_code is ExitCode.OUTPUT_LOST
+        assert ended(InternalServerError("x")).exit_code is ExitCode.FAILED_FOR_NOW
+        assert ended(InternalServerError("x"), NotFoundError("x")).exit_code is ExitCode.FAILED_FOR_GOOD
+        assert ended(NotFoundError("x"), interrupted=True).exit_code is ExitCode.INTERRUPTED
+        assert ended(NotFoundError("x"), interrupted=True, trouble=lost).exit_code is ExitCode.OUTPUT_LOST
 
 
 async def young_objects() -> int:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesys_media_async.cli.ids import IdDecoder, open_input, read_ids
-from genesys_media_async.cli.tables import Table
+from genesys_media_async.cli.input.csv_ids import Table
+from genesys_media_async.cli.input.id_files import IdDecoder, open_input, read_ids
 
 if TYPE_CHECKING:
     from pathlib import Path

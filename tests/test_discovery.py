@@ -15,22 +15,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async import (
-    CredentialsRejected,
-    DeadlineExceeded,
+    CredentialsRejectedError,
+    DeadlineExceededError,
     GenesysMediaError,
-    InvalidReply,
+    InternalServerError,
+    InvalidResponseError,
     MediaRetriever,
     MemorySink,
-    NotFound,
-    PermissionDenied,
+    NotFoundError,
+    PermissionDeniedError,
     QuotaLimit,
-    ServerError,
     Settings,
     SettingsError,
     ValidationRule,
     VirtualClock,
 )
-from genesys_media_async.discovery import JOB_PATIENCE, MOST_QUERIED, wanted
+from genesys_media_async.discovery.discovery import JOB_TIMEOUT, MAX_QUERIED
+from genesys_media_async.discovery.filters import wanted
 from genesys_media_async.endpoints import Transcript
 from genesys_media_async.events import AttemptAudited
 from genesys_media_async.simulator import (
@@ -122,7 +123,7 @@ class TestConversations:
     def test_that_are_many_are_found_by_a_job_whatever_the_interval(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             found = [each async for each in retriever.discover((NOW - 5 * DAY, NOW))]
-            assert len(found) == len(set(found)) > MOST_QUERIED
+            assert len(found) == len(set(found)) > MAX_QUERIED
             asked = simulator.counts.by_operation
             assert (asked[QUERY], asked[SUBMIT]) == (1, 1)
 
@@ -298,7 +299,7 @@ class TestWhatEndsIt:
     )
     def test_is_a_job_that_fails(self, end: Any, code: str, retryable: bool):
         async def scenario(retriever: MediaRetriever, *_: Any) -> None:
-            with pytest.raises(ServerError) as raised:
+            with pytest.raises(InternalServerError) as raised:
                 [each async for each in retriever.discover((NOW - DAY, NOW), by="job")]
             assert (raised.value.code, raised.value.retryable) == (code, retryable)
             assert end in str(raised.value)
@@ -307,10 +308,10 @@ class TestWhatEndsIt:
 
     def test_is_a_job_that_never_completes(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, clock: VirtualClock) -> None:
-            with pytest.raises(DeadlineExceeded) as raised:
+            with pytest.raises(DeadlineExceededError) as raised:
                 [each async for each in retriever.discover((NOW - DAY, NOW), by="job")]
             assert raised.value.code == "discovery_job_never_completed"
-            assert clock.monotonic() == pytest.approx(JOB_PATIENCE, abs=20)
+            assert clock.monotonic() == pytest.approx(JOB_TIMEOUT, abs=20)
             assert simulator.counts.api_requests < 150
 
         virtual(scenario, analytics=AnalyticsSettings(job_seconds=math.inf))
@@ -322,7 +323,7 @@ class TestWhatEndsIt:
                 simulator._cloud._analytics.forget()
 
             restarting = asyncio.create_task(restart())
-            with pytest.raises(NotFound) as raised:
+            with pytest.raises(NotFoundError) as raised:
                 [each async for each in retriever.discover((NOW - DAY, NOW), by="job")]
             assert raised.value.retryable
             assert "run it again" in str(raised.value)
@@ -332,7 +333,7 @@ class TestWhatEndsIt:
 
     def test_is_a_missing_permission_that_is_named(self):
         async def scenario(retriever: MediaRetriever, *_: Any) -> None:
-            with pytest.raises(PermissionDenied, match="analytics:conversationDetail:view"):
+            with pytest.raises(PermissionDeniedError, match="analytics:conversationDetail:view"):
                 [each async for each in retriever.discover((NOW - DAY, NOW))]
 
         virtual(scenario, clients=(OAuthClient("demo-client", "demo-secret", permissions=frozenset()),))
@@ -344,7 +345,7 @@ class TestWhatEndsIt:
         async def main() -> None:
             configured = settings_for(simulator, client_secret="wrong")
             async with MediaRetriever(configured, transport=simulator.transport(), clock=clock) as retriever:
-                with pytest.raises(CredentialsRejected):
+                with pytest.raises(CredentialsRejectedError):
                     [each async for each in retriever.discover((NOW - DAY, NOW))]
             assert simulator.counts.api_requests == 0
 
@@ -391,7 +392,7 @@ class TestReplies:
         ],
     )
     def test_of_another_shape_are_errors(self, body: object):
-        with pytest.raises(InvalidReply) as raised:
+        with pytest.raises(InvalidResponseError) as raised:
             Scripted(query=body).discover(by="query")
         assert raised.value.code == "reply_shape"
 
@@ -419,7 +420,7 @@ class TestReplies:
             **{"job-1": {"state": "FULFILLED"}},
             results={"conversations": [{"conversationId": "a"}], "cursor": "again"},
         )
-        with pytest.raises(InvalidReply) as raised:
+        with pytest.raises(InvalidResponseError) as raised:
             scripted.discover(by="job")
         assert (raised.value.code, raised.value.retryable) == ("cursor_repeats", False)
 

@@ -14,14 +14,14 @@ import trustme
 
 from genesys_media_async import Settings
 from genesys_media_async.cli import main
-from genesys_media_async.cli.doctor import Examination
+from genesys_media_async.cli.commands.doctor import Examination
+from genesys_media_async.cli.doctor.findings import WIDTH, Finding, Findings
+from genesys_media_async.cli.doctor.network import connect, look_up
+from genesys_media_async.cli.doctor.probes import PROBES
 from genesys_media_async.cli.exit_codes import ExitCode
-from genesys_media_async.cli.findings import WIDTH, Finding, Findings
-from genesys_media_async.cli.network import connect, look_up
-from genesys_media_async.cli.probes import PROBES
 from genesys_media_async.cli.sources import SOURCES
 from genesys_media_async.clock import SystemClock
-from genesys_media_async.settings import ENVIRONMENT
+from genesys_media_async.settings.settings import ENVIRONMENT
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import HttpxTransport
 from tests.support.retrievers import settings_for

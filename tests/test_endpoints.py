@@ -10,20 +10,20 @@ from pydantic import TypeAdapter
 
 from genesys_media_async import (
     DownloadUrl,
-    InvalidReply,
+    InvalidResponseError,
     MediaRequest,
     MediaResult,
     MediaRetriever,
     MemorySink,
-    NotFound,
+    NotFoundError,
     SettingsError,
     ValidationRule,
     VirtualClock,
 )
-from genesys_media_async.api import Answer, Call, error_from
-from genesys_media_async.endpoints import Assignment, MediaStorage, read_json, require_json, share_of
-from genesys_media_async.endpoints.expiry import signed_url
+from genesys_media_async.api.client import Call, CallResult, error_from
+from genesys_media_async.endpoints import EndpointContext, MediaStorage, read_json, require_json
 from genesys_media_async.endpoints.polling import Polling
+from genesys_media_async.endpoints.signed_url import signed_url
 from genesys_media_async.errors import GenesysMediaError
 from genesys_media_async.events import AttemptAudited, BatchSubmitted, Outcome
 from genesys_media_async.simulator import OrganizationSettings, RecordingSettings, Simulator, SimulatorSettings
@@ -48,7 +48,7 @@ def json_reply(body: object, status: int = 200, **headers: str) -> HttpReply:
 
 class ScriptedAssignment:
     """
-    An assignment whose replies are written down, on virtual time.
+    An context whose replies are written down, on virtual time.
 
     `replies` answers a call; it says what Genesys would, before any retry: a reply, or the error that remained.
     """
@@ -62,18 +62,18 @@ class ScriptedAssignment:
         self.results: list[MediaResult] = []
         self._replies = replies
 
-    async def ask(self, call: Call[T], /) -> Answer[T]:
+    async def ask(self, call: Call[T], /) -> CallResult[T]:
         self.calls.append(call)
         said = self._replies(call)
         if isinstance(said, GenesysMediaError):
-            return Answer(None, said, 1, 0.1, "correlated")
+            return CallResult(None, said, 1, 0.1, "correlated")
         try:
             if not 200 <= said.status < 300:
                 raise error_from(said, wall=self.clock.wall())
-            return Answer(call.read(said, self.clock.wall()), None, 1, 0.1, "correlated")
+            return CallResult(call.read(said, self.clock.wall()), None, 1, 0.1, "correlated")
         except GenesysMediaError as error:
-            error.status = said.status
-            return Answer(None, error, 1, 0.1, "correlated")
+            error.status_code = said.status
+            return CallResult(None, error, 1, 0.1, "correlated")
 
     async def wait(self, seconds: float, /) -> None:
         self.waits.append(seconds)
@@ -82,14 +82,16 @@ class ScriptedAssignment:
     def emit(self, event: Event, /) -> None:
         self.events.append(event)
 
-    async def tell(self, request: MediaRequest, answer: Answer[DownloadUrl], /, *, media_id: str | None = None) -> None:
+    async def tell(
+        self, request: MediaRequest, answer: CallResult[DownloadUrl], /, *, media_id: str | None = None
+    ) -> None:
         self.results.append(
             MediaResult(request.file_id, answer.value, answer.error, answer.attempts, answer.latency, media_id=media_id)
         )
 
     def run(self, endpoint: Endpoint, *ids: str) -> list[MediaResult]:
         """Let an endpoint do its work for the ids; return what it told."""
-        by_parts = {form.count("/"): form for form in endpoint.forms}
+        by_parts = {form.count("/"): form for form in endpoint.id_formats}
         requests = tuple(MediaRequest(each, form=by_parts[each.count("/")]) for each in ids)
         self.clock.run(self._retrieve(endpoint, requests))
         return self.results
@@ -109,23 +111,23 @@ class TestTheSharedParts:
 
     @pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}, {"content-type": "application/jsonp"}])
     def test_what_is_no_json_is_an_invalid_reply(self, headers: dict[str, str]) -> None:
-        with pytest.raises(InvalidReply) as raised:
+        with pytest.raises(InvalidResponseError) as raised:
             require_json(HttpReply(200, headers, b"{}"))
         assert raised.value.code == "reply_not_json"
 
     @pytest.mark.parametrize("body", [b"", b"{", b'{"a": "canary"}', b"[]", b"\xff"])
     def test_json_of_another_shape_is_an_invalid_reply_that_quotes_nothing(self, body: bytes) -> None:
-        with pytest.raises(InvalidReply) as raised:
+        with pytest.raises(InvalidResponseError) as raised:
             read_json(TypeAdapter(dict[str, int]), HttpReply(200, {"content-type": "application/json"}, body))
         assert raised.value.code == "reply_shape"
         assert "canary" not in str(raised.value)
 
     def test_a_share_of_an_answer_keeps_what_was_spent_and_the_correlation_id(self) -> None:
-        answer = Answer("a reply about many", None, 3, 0.25, "correlated")
+        answer = CallResult("a reply about many", None, 3, 0.25, "correlated")
         url = DownloadUrl.from_reply(b'{"url": "https://m.example/a", "expiresIn": 60}', sent_at=0.0)
-        assert share_of(answer, url) == Answer(url, None, 3, 0.25, "correlated")
-        error = NotFound("It is not there.")
-        assert share_of(answer, error) == Answer(None, error, 3, 0.25, "correlated")
+        assert answer.with_outcome(url) == CallResult(url, None, 3, 0.25, "correlated")
+        error = NotFoundError("It is not there.")
+        assert answer.with_outcome(error) == CallResult(None, error, 3, 0.25, "correlated")
         assert error.correlation_id == "correlated"
 
     @pytest.mark.parametrize("template", ["files/{file_id}", "/files", "/files/{file_id}/{file_id}", "/{other}"])
@@ -136,18 +138,18 @@ class TestTheSharedParts:
 
 class TestPolling:
     def pauses(self, patience: float, expected: list[float | None], **bounds: float) -> list[float]:
-        assignment = ScriptedAssignment(lambda _: json_reply({}))
+        context = ScriptedAssignment(lambda _: json_reply({}))
         limits = {"shortest": 1.0, "longest": 10.0, **bounds}
 
         async def poll() -> None:
-            polling = Polling(assignment, key="", patience=patience, **limits)
+            polling = Polling(context, key="", patience=patience, **limits)
             turns = iter(expected)
             while await polling.pause(next(turns, None)):
                 pass
             assert polling.elapsed == pytest.approx(patience)
 
-        assignment.clock.run(poll())
-        return assignment.waits
+        context.clock.run(poll())
+        return context.waits
 
     def test_pauses_grow_to_a_bound_and_end_exactly_with_patience(self) -> None:
         assert self.pauses(30.0, []) == pytest.approx([1.0, 1.5, 2.25, 3.375, 5.0625, 7.59375, 9.21875])
@@ -163,22 +165,22 @@ class TestPolling:
             async def wait(self, seconds: float, /) -> None:
                 await super().wait(seconds * (1 - 1e-9))
 
-        assignment = Hasty(lambda _: json_reply({}))
+        context = Hasty(lambda _: json_reply({}))
 
         async def poll() -> int:
-            polling = Polling(assignment, key="", patience=2.0, shortest=1.0, longest=10.0)
+            polling = Polling(context, key="", patience=2.0, shortest=1.0, longest=10.0)
             questions = 0
             while await polling.pause():
                 questions += 1
             return questions
 
-        assert assignment.clock.run(poll()) == 2
+        assert context.clock.run(poll()) == 2
 
     def test_those_that_began_together_ask_apart(self) -> None:
         async def first_pause(key: str) -> float:
-            assignment = ScriptedAssignment(lambda _: json_reply({}))
-            await Polling(assignment, key=key, patience=600.0, shortest=1.0, longest=60.0).pause(10.0)
-            return assignment.waits[0]
+            context = ScriptedAssignment(lambda _: json_reply({}))
+            await Polling(context, key=key, patience=600.0, shortest=1.0, longest=60.0).pause(10.0)
+            return context.waits[0]
 
         pauses = [VirtualClock().run(first_pause(f"job-{number}")) for number in range(20)]
         assert len({round(pause, 2) for pause in pauses}) > 10
@@ -189,19 +191,21 @@ class TwoHalves:
     """An endpoint of a user's own: every id has two media, one of which is missing."""
 
     action = "halves"
-    forms = ("fileId",)
+    id_formats = ("fileId",)
     batch_size = 2
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
-        started = assignment.clock.monotonic()
-        await assignment.wait(0.01)
-        assert assignment.clock.monotonic() > started
-        assignment.emit(BatchSubmitted(at=assignment.clock.wall(), job_id="j-1", requests=len(requests)))
-        answer = Answer("about all of them", None, 1, 0.5, "correlated")
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
+        started = context.clock.monotonic()
+        await context.sleep(0.01)
+        assert context.clock.monotonic() > started
+        context.emit(BatchSubmitted(at=context.clock.wall(), job_id="j-1", requests=len(requests)))
+        answer = CallResult("about all of them", None, 1, 0.5, "correlated")
         for request in requests:
-            url = signed_url("https://media.example.com/a", sent_at=assignment.clock.wall(), otherwise=60.0)
-            await assignment.tell(request, share_of(answer, url), media_id=f"{request.file_id}/left")
-            await assignment.tell(request, share_of(answer, NotFound("No.")), media_id=f"{request.file_id}/right")
+            url = signed_url("https://media.example.com/a", sent_at=context.clock.wall(), otherwise=60.0)
+            await context.report(request, answer.with_outcome(url), media_id=f"{request.file_id}/left")
+            await context.report(
+                request, answer.with_outcome(NotFoundError("No.")), media_id=f"{request.file_id}/right"
+            )
 
 
 @pytest.mark.anyio
@@ -227,24 +231,24 @@ class BigReply:
     """An endpoint that expects more than most replies have."""
 
     action = "big"
-    forms = ("fileId",)
+    id_formats = ("fileId",)
     batch_size = 1
 
-    def __init__(self, longest_reply: int) -> None:
-        self.longest_reply = longest_reply
+    def __init__(self, max_reply_size: int) -> None:
+        self.max_reply_size = max_reply_size
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
         (request,) = requests
 
         def read(reply: HttpReply, sent_at: float) -> DownloadUrl:
             return signed_url(f"https://media.example.com/{len(reply.body)}", sent_at=sent_at, otherwise=60.0)
 
         path = "/api/v2/conversations/" + request.file_id + "/recordings"
-        call = Call("GET", path, b"", request.file_id, self.action, read, longest_reply=self.longest_reply)
-        await assignment.tell(request, await assignment.ask(call))
+        call = Call("GET", path, b"", request.file_id, self.action, read, max_reply_size=self.max_reply_size)
+        await context.report(request, await context.call(call))
 
 
-def ask_for_much(longest_reply: int) -> MediaResult:
+def ask_for_much(max_reply_size: int) -> MediaResult:
     clock = VirtualClock()
     organization = OrganizationSettings(conversations=1, recordings=(200, 200))
     simulated = SimulatorSettings(organization=organization, recording=RecordingSettings(transcode_seconds=0.0))
@@ -253,7 +257,7 @@ def ask_for_much(longest_reply: int) -> MediaResult:
     async def run() -> MediaResult:
         retriever = MediaRetriever(
             settings_for(simulator, retry={"tries": 1}),
-            endpoint=BigReply(longest_reply),
+            endpoint=BigReply(max_reply_size),
             transport=simulator.transport(),
             clock=clock,
         )
@@ -266,5 +270,5 @@ def ask_for_much(longest_reply: int) -> MediaResult:
 
 def test_a_reply_is_as_long_as_its_call_allows() -> None:
     refused, taken = ask_for_much(MAX_REPLY_SIZE), ask_for_much(2**20)
-    assert isinstance(refused.error, InvalidReply)
+    assert isinstance(refused.error, InvalidResponseError)
     assert int(taken.unwrap().url.rpartition("/")[2]) > 2**16

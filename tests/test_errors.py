@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async import errors
-from genesys_media_async.errors import GenesysMediaError, NotFound, RateLimited, quotable
+from genesys_media_async.endpoints.validation import check
+from genesys_media_async.errors import GenesysMediaError, NotFoundError, RateLimitError, sanitized
 from genesys_media_async.models import DownloadUrl, MediaRequest
-from genesys_media_async.settings import ValidationRule
-from genesys_media_async.validation import check
+from genesys_media_async.settings.settings import ValidationRule
 
 ALL = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, GenesysMediaError)]
 URL_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:/?#[]@!$&'()*+,;=%-"
@@ -57,7 +57,7 @@ class TestTheTree:
 
     @pytest.mark.parametrize("kind", [each for each in ALL if each.__subclasses__() == [] and each.default_retryable])
     def test_says_what_to_do_about_what_may_pass(self, kind: type[GenesysMediaError]) -> None:
-        if kind.__name__ != "TokenUnavailable":  # whoever raises it knows better
+        if kind.__name__ != "TokenUnavailableError":  # whoever raises it knows better
             assert kind.default_advice
 
     @pytest.mark.parametrize(
@@ -65,21 +65,21 @@ class TestTheTree:
         [
             ("GenesysMediaError", False),
             ("SettingsError", False),
-            ("InvalidRequest", False),
-            ("CredentialsRejected", False),
-            ("TokenUnavailable", True),
-            ("Unauthorized", False),
-            ("PermissionDenied", False),
-            ("NotFound", False),
-            ("RateLimited", True),
-            ("ServerError", True),
-            ("TransportError", True),
-            ("ConnectFailed", True),
-            ("ExchangeTimeout", True),
-            ("InvalidReply", True),
-            ("UrlRefused", False),
-            ("DeadlineExceeded", True),
-            ("EvidenceLost", True),
+            ("InvalidRequestError", False),
+            ("CredentialsRejectedError", False),
+            ("TokenUnavailableError", True),
+            ("TokenRejectedError", False),
+            ("PermissionDeniedError", False),
+            ("NotFoundError", False),
+            ("RateLimitError", True),
+            ("InternalServerError", True),
+            ("APIConnectionError", True),
+            ("ConnectError", True),
+            ("APITimeoutError", True),
+            ("InvalidResponseError", True),
+            ("UrlRejectedError", False),
+            ("DeadlineExceededError", True),
+            ("AuditWriteError", True),
         ],
     )
     def test_says_whether_asking_again_can_help(self, name: str, retryable: bool) -> None:
@@ -88,21 +88,33 @@ class TestTheTree:
 
 class TestAnError:
     def test_tells_what_happened_what_to_do_and_what_support_will_ask_for(self) -> None:
-        error = NotFound("Genesys answered 404.", correlation_id="corr-1")
-        assert str(error) == f"Genesys answered 404. {NotFound.default_advice} (correlation id corr-1)"
-        assert repr(error) == f"NotFound({str(error)!r}, code='not_found', retryable=False)"
+        error = NotFoundError("Genesys answered 404.", correlation_id="corr-1")
+        assert str(error) == f"Genesys answered 404. {NotFoundError.default_advice} (correlation id corr-1)"
+        assert repr(error) == f"NotFoundError({str(error)!r}, code='not_found', retryable=False)"
 
     def test_takes_what_is_said_over_its_defaults(self) -> None:
-        error = RateLimited(
-            "x", code="c", retryable=False, advice="", status=429, correlation_id="i", context_id="j", retry_after=0.0
+        error = RateLimitError(
+            "x",
+            code="c",
+            retryable=False,
+            advice="",
+            status_code=429,
+            correlation_id="i",
+            context_id="j",
+            retry_after=0.0,
         )
-        assert (error.code, error.retryable, error.advice, error.status) == ("c", False, "", 429)
+        assert (error.code, error.retryable, error.advice, error.status_code) == ("c", False, "", 429)
         assert (error.correlation_id, error.context_id, error.retry_after) == ("i", "j", 0.0)
         assert str(error) == "x (correlation id i)"
 
     def test_knows_nothing_it_was_not_told(self) -> None:
         error = GenesysMediaError("x")
-        assert (error.status, error.correlation_id, error.context_id, error.retry_after) == (None, None, None, None)
+        assert (error.status_code, error.correlation_id, error.context_id, error.retry_after) == (
+            None,
+            None,
+            None,
+            None,
+        )
         assert str(error) == "x"
 
 
@@ -127,13 +139,13 @@ class TestQuotedText:
         ],
     )
     def test_is_made_printable_and_masked(self, text: str, expected: str) -> None:
-        assert quotable(text) == expected
+        assert sanitized(text) == expected
 
     def test_is_cut_to_the_length_asked_for(self) -> None:
-        assert quotable("x" * 300) == "x" * 300
-        assert quotable("x" * 301) == "x" * 299 + "…"
-        assert quotable("x" * 11, 10) == "x" * 9 + "…"
-        assert len(quotable("x" * 10**7)) == 300
+        assert sanitized("x" * 300) == "x" * 300
+        assert sanitized("x" * 301) == "x" * 299 + "…"
+        assert sanitized("x" * 11, 10) == "x" * 9 + "…"
+        assert len(sanitized("x" * 10**7)) == 300
 
     @given(
         before=st.text(max_size=300),
@@ -145,7 +157,7 @@ class TestQuotedText:
     @example(before="", path="a.wav", query="name='x'&", longest=300)
     @settings(deadline=None, max_examples=200)
     def test_never_shows_what_is_in_the_query_of_a_url(self, before: str, path: str, query: str, longest: int) -> None:
-        assert "CANARY" not in quotable(f"{before} https://media.example.com/{path}?{query}CANARY", longest)
+        assert "CANARY" not in sanitized(f"{before} https://media.example.com/{path}?{query}CANARY", longest)
 
     @pytest.mark.parametrize("path", ["it's/a.wav", "a(1).wav", "a,b;c", "a"])
     @pytest.mark.parametrize("query", ["name='x'&sig=", "x=(1)&sig=", "sig=", "a=b?c&sig="])
@@ -153,8 +165,8 @@ class TestQuotedText:
         text = f"https://media.example.com/{path}?{query}canary"
         url = DownloadUrl(text, 1_900_000_000.0, 60, content_type="audio/wav")
         assert check(url, MediaRequest("f-1"), ValidationRule()) is None
-        assert "canary" not in quotable(f"could not fetch {text}")
-        assert "canary" not in quotable(f"could not fetch '{text}', it said")
+        assert "canary" not in sanitized(f"could not fetch {text}")
+        assert "canary" not in sanitized(f"could not fetch '{text}', it said")
 
     @given(
         before=st.text(max_size=300),
@@ -165,12 +177,12 @@ class TestQuotedText:
     )
     @settings(deadline=None, max_examples=200)
     def test_never_shows_a_bearer_token(self, before: str, scheme: str, gap: str, token: str, longest: int) -> None:
-        assert "CANARY" not in quotable(f"{before} {scheme}{gap}{token}", longest)
+        assert "CANARY" not in sanitized(f"{before} {scheme}{gap}{token}", longest)
 
     @given(st.text(), st.integers(1, 400))
     @settings(deadline=None, max_examples=200)
     def test_has_one_line_no_control_characters_and_the_length_asked_for(self, text: str, longest: int) -> None:
-        shown = quotable(text, longest)
+        shown = sanitized(text, longest)
         assert len(shown) <= longest
         assert len(shown.splitlines()) <= 1
         assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)

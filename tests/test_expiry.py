@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesys_media_async import ServerError, VirtualClock
-from genesys_media_async.endpoints.expiry import says_its_end, signed_url
-from genesys_media_async.endpoints.life import UrlLife
+from genesys_media_async import InternalServerError, VirtualClock
+from genesys_media_async.endpoints.recordings.url_lifetime import UrlLife
+from genesys_media_async.endpoints.signed_url import says_its_end, signed_url
 from tests.test_endpoints import ScriptedAssignment, json_reply
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC).timestamp()
@@ -34,7 +34,7 @@ PLAIN = f"{HOST}?Signature=s"
 )
 def test_a_signed_url_tells_its_own_end(query: str, life: int) -> None:
     url = signed_url(f"{HOST}?{query}", sent_at=NOW, otherwise=1.0)
-    assert (url.expires_in, url.expiry_known_from) == (life, "url")
+    assert (url.expires_in, url.expiry_source) == (life, "url")
     assert life == 0 or url.expires_at.timestamp() == NOW + life
     assert says_its_end(url.url)
 
@@ -58,7 +58,7 @@ def test_a_signed_url_tells_its_own_end(query: str, life: int) -> None:
 )
 def test_a_url_that_does_not_tell_lives_as_long_as_is_known_from_elsewhere(query: str) -> None:
     url = signed_url(f"{HOST}?{query}", sent_at=NOW, otherwise=120.0, known_from="settings")
-    assert (url.expires_in, url.expiry_known_from) == (120, "settings")
+    assert (url.expires_in, url.expiry_source) == (120, "settings")
     assert url.expires_at.timestamp() == NOW + 120
     assert not says_its_end(url.url)
 
@@ -70,33 +70,33 @@ def test_any_text_in_place_of_a_url_has_some_end(text: str) -> None:
 
 class TestTheSettings:
     def read(self, said: Any, urls: tuple[str, ...] = (PLAIN, PLAIN, PLAIN)) -> tuple[ScriptedAssignment, list[Any]]:
-        assignment = ScriptedAssignment(lambda _: said)
+        context = ScriptedAssignment(lambda _: said)
         life = UrlLife("recordingPlaybackUrlTtl")
 
         async def main() -> list[Any]:
-            signed = (life.signed_url(url, assignment, sent_at=NOW) for url in urls)
-            return [(url.expires_in, url.expiry_known_from) for url in await asyncio.gather(*signed)]
+            signed = (life.signed_url(url, context, sent_at=NOW) for url in urls)
+            return [(url.expires_in, url.expiry_source) for url in await asyncio.gather(*signed)]
 
-        return assignment, assignment.clock.run(main())
+        return context, context.clock.run(main())
 
     def test_are_read_once_for_all_urls_that_do_not_tell(self) -> None:
         said = json_reply({"recordingPlaybackUrlTtl": 5, "recordingBatchDownloadUrlTtl": 7, "other": "thing"})
-        assignment, known = self.read(said)
+        context, known = self.read(said)
         assert known == [(300, "settings")] * 3
-        (call,) = assignment.calls
+        (call,) = context.calls
         assert (call.method, call.path, call.body) == ("GET", "/api/v2/recording/settings", b"")
         assert (call.subject, call.action) == ("recording-settings", "recording.settings")
 
     def test_are_not_read_for_urls_that_tell(self) -> None:
-        assignment, known = self.read(json_reply({}), (f"{HOST}?Expires={int(NOW) + 9}",))
-        assert (assignment.calls, known) == ([], [(9, "url")])
+        context, known = self.read(json_reply({}), (f"{HOST}?Expires={int(NOW) + 9}",))
+        assert (context.calls, known) == ([], [(9, "url")])
 
     @pytest.mark.parametrize(
         "said",
         [
             json_reply({"code": "missing.permissions"}, status=403),
             json_reply({"code": "not.found"}, status=404),
-            ServerError("It is down."),
+            InternalServerError("It is down."),
             json_reply({"recordingBatchDownloadUrlTtl": 7}),
             json_reply({"recordingPlaybackUrlTtl": None}),
             json_reply({"recordingPlaybackUrlTtl": "5"}),
@@ -106,23 +106,23 @@ class TestTheSettings:
         ],
     )
     def test_that_cannot_be_read_leave_an_hour_and_are_not_asked_for_again(self, said: Any) -> None:
-        assignment, known = self.read(said)
+        context, known = self.read(said)
         assert known == [(3_600, "default")] * 3
-        assert len(assignment.calls) == 1
+        assert len(context.calls) == 1
 
     def test_are_read_anew_in_another_event_loop(self) -> None:
         minutes = iter([5, 6])
-        assignment = ScriptedAssignment(lambda _: json_reply({"recordingPlaybackUrlTtl": next(minutes)}))
+        context = ScriptedAssignment(lambda _: json_reply({"recordingPlaybackUrlTtl": next(minutes)}))
         life = UrlLife("recordingPlaybackUrlTtl")
 
         async def both() -> list[int]:
-            return [(await life.signed_url(PLAIN, assignment, sent_at=NOW)).expires_in for _ in range(2)]
+            return [(await life.signed_url(PLAIN, context, sent_at=NOW)).expires_in for _ in range(2)]
 
         assert [VirtualClock().run(both()) for _ in range(2)] == [[300, 300], [360, 360]]
 
     def test_are_read_by_another_if_the_first_reader_is_cancelled(self) -> None:
         life = UrlLife("recordingPlaybackUrlTtl")
-        assignment = ScriptedAssignment(lambda _: json_reply({"recordingPlaybackUrlTtl": 5}))
+        context = ScriptedAssignment(lambda _: json_reply({"recordingPlaybackUrlTtl": 5}))
 
         class Stuck(ScriptedAssignment):
             async def ask(self, call: Any, /) -> Any:
@@ -131,9 +131,9 @@ class TestTheSettings:
         async def main() -> int:
             stuck = Stuck(lambda _: json_reply({}))
             first = asyncio.create_task(life.signed_url(PLAIN, stuck, sent_at=NOW))
-            second = asyncio.create_task(life.signed_url(PLAIN, assignment, sent_at=NOW))
+            second = asyncio.create_task(life.signed_url(PLAIN, context, sent_at=NOW))
             await asyncio.sleep(1)
             first.cancel()
             return (await second).expires_in
 
-        assert assignment.clock.run(main()) == 300
+        assert context.clock.run(main()) == 300

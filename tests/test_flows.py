@@ -14,51 +14,51 @@ import httpx
 import pytest
 
 from genesys_media_async import (
-    CredentialsRejected,
-    DeadlineExceeded,
+    APIConnectionError,
+    AuditWriteError,
+    CredentialsRejectedError,
+    DeadlineExceededError,
     DownloadUrl,
-    EvidenceLost,
     GenesysMediaError,
-    InvalidRequest,
+    InternalServerError,
+    InvalidRequestError,
     MediaRequest,
     MediaResult,
     MediaRetriever,
     MemorySink,
-    NotFound,
-    PermissionDenied,
+    NotFoundError,
+    PermissionDeniedError,
     QuotaLimit,
-    RateLimited,
+    RateLimitError,
     RetryPolicy,
-    ServerError,
     Settings,
     SettingsError,
-    TokenUnavailable,
-    TransportError,
-    Unauthorized,
-    UrlRefused,
+    TokenRejectedError,
+    TokenUnavailableError,
+    UrlRejectedError,
     ValidationRule,
     VirtualClock,
     WebhookTarget,
 )
-from genesys_media_async.api import Answer
+from genesys_media_async.api.calls import CallResult
 from genesys_media_async.events import (
     AttemptAudited,
     Outcome,
-    QuotaLearnt,
+    QuotaLimitChanged,
     QuotaPaused,
     QuotaResumed,
     RetrievalFinished,
     RetryScheduled,
 )
-from genesys_media_async.pool import MOST_RESTING
+from genesys_media_async.retrieval.pool import MAX_RELEASED
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import MAX_REPLY_SIZE, DirectTransport, HttpReply, HttpxTransport
 from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
 
 if TYPE_CHECKING:
-    from genesys_media_async.endpoints import Assignment
+    from genesys_media_async.endpoints import EndpointContext
     from genesys_media_async.quota import QuotaState
-    from genesys_media_async.retriever import Carrier
+    from genesys_media_async.retrieval.retriever import TransportChoice
     from genesys_media_async.transports import HttpRequest, Transport
 
 
@@ -100,7 +100,7 @@ async def test_an_access_level_is_asked_for_and_granted():
         rule = ValidationRule(required_access="restricted")
         url = await retriever.retrieve("recording-1", access_level="restricted", rule=rule)
         assert url.access_level == "restricted"
-        with pytest.raises(UrlRefused) as refused:
+        with pytest.raises(UrlRejectedError) as refused:
             await retriever.retrieve("recording-1", access_level="public", rule=rule)
         assert refused.value.code == "access_level_mismatch"
 
@@ -152,7 +152,7 @@ def test_an_id_met_again_while_it_is_under_way_is_not_read_over_without_end():
             async with retriever.retrieve_many(the_same(), concurrency=4) as results:
                 taken = [await anext(results) for _ in range(5_000)]
                 assert all(result.ok and result.file_id == "a" for result in taken)
-                assert read <= 5_000 + 2 * MOST_RESTING
+                assert read <= 5_000 + 2 * MAX_RELEASED
                 results.stop()
                 left = [result async for result in results]
         assert len(taken) + len(left) == read
@@ -195,18 +195,18 @@ class Growing:
     """An endpoint that finds one medium more each time it is asked; their URLs live ten seconds."""
 
     action = "growing"
-    forms = ("fileId",)
+    id_formats = ("fileId",)
     batch_size = 1
 
     def __init__(self) -> None:
         self.asked = 0
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
         (request,) = requests
         self.asked += 1
         for number in range(self.asked):
-            url = DownloadUrl("https://media.example.com/a", assignment.clock.wall() + 10, 10, None, "audio/wav")
-            await assignment.tell(request, Answer(url, None, 1, 0.0, None), media_id=f"medium-{number}")
+            url = DownloadUrl("https://media.example.com/a", context.clock.wall() + 10, 10, None, "audio/wav")
+            await context.report(request, CallResult(url, None, 1, 0.0, None), media_id=f"medium-{number}")
 
 
 def test_retrieve_all_leaves_out_no_medium_that_turned_up_later():
@@ -237,13 +237,13 @@ class Telling:
     """An endpoint for two ids at once that asks nobody."""
 
     action = "telling"
-    forms = ("fileId",)
+    id_formats = ("fileId",)
     batch_size = 2
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
-        await assignment.clock.sleep(1)
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
+        await context.clock.sleep(1)
         for request in requests:
-            await assignment.tell(request, Answer(None, NotFound("It is not there."), 1, 0.0, None))
+            await context.report(request, CallResult(None, NotFoundError("It is not there."), 1, 0.0, None))
 
 
 def test_nobody_waits_for_an_id_whose_run_has_failed():
@@ -263,7 +263,7 @@ def test_nobody_waits_for_an_id_whose_run_has_failed():
             async with retriever.retrieve_many(asked, concurrency=3) as results:
                 told.extend([result.file_id async for result in results])
 
-    with pytest.raises(EvidenceLost):
+    with pytest.raises(AuditWriteError):
         clock.run(run())
 
 
@@ -345,7 +345,7 @@ async def test_an_id_that_cannot_be_sent_is_a_failed_result_and_is_not_sent():
         results = await retriever.retrieve_all([*bad, "good-1"])
         assert simulator.counts.api_requests == 1
     assert [result.ok for result in results] == [False] * len(bad) + [True]
-    assert all(isinstance(result.error, InvalidRequest) for result in results[:-1])
+    assert all(isinstance(result.error, InvalidRequestError) for result in results[:-1])
     assert Counter(record.outcome for record in audit.events if isinstance(record, AttemptAudited)) == {
         Outcome.PAYLOAD_INVALID: len(bad),
         Outcome.SUCCESS: 1,
@@ -364,9 +364,9 @@ async def test_what_is_not_even_text_is_a_failed_result_too():
 @pytest.mark.parametrize(
     ("file_id", "error", "code", "advice"),
     [
-        ("missing-1", NotFound, "not.found", "Check the id"),
-        ("forbidden-1", PermissionDenied, "missing.permissions", "Give the OAuth client a role"),
-        ("document-1", UrlRefused, "content_type_refused", "relax the rule"),
+        ("missing-1", NotFoundError, "not.found", "Check the id"),
+        ("forbidden-1", PermissionDeniedError, "missing.permissions", "Give the OAuth client a role"),
+        ("document-1", UrlRejectedError, "content_type_refused", "relax the rule"),
     ],
 )
 async def test_a_permanent_refusal_is_asked_once_and_says_what_to_do(
@@ -439,7 +439,7 @@ async def test_a_plain_http_url_is_refused_though_the_simulator_itself_is_plain_
     async with Simulator() as simulator, MediaRetriever(settings_for(simulator)) as retriever:
         simulator.script(Fault.HTTP_URL)
         (result,) = await collect(retriever, ["recording-1"])
-    assert isinstance(result.error, UrlRefused)
+    assert isinstance(result.error, UrlRejectedError)
     assert result.error.code == "url_not_https"
 
 
@@ -483,7 +483,7 @@ def test_an_outage_ends_in_failures_that_say_so_and_does_not_multiply_the_load()
         SimulatorSettings(quota=None, faults={Fault.SERVER_ERROR_503: 1.0}), 2_000, retry=policy
     )
     assert len(results) == 2_000
-    assert all(isinstance(result.error, ServerError) and result.error.retryable for result in results)
+    assert all(isinstance(result.error, InternalServerError) and result.error.retryable for result in results)
     assert 2_000 < simulator.counts.api_requests <= 2_050
 
 
@@ -492,7 +492,7 @@ def test_a_429_pauses_everybody_and_costs_no_transient_try():
         SimulatorSettings(quota=None),
         100,
         script=(*(Fault.TOO_MANY_REQUESTS,) * 3, None, *(Fault.TOO_MANY_REQUESTS_NO_HEADER,) * 3),
-        retry=RetryPolicy(tries=1),
+        retry=RetryPolicy(max_attempts=1),
         concurrency=8,
     )
     assert all(result.ok for result in results)
@@ -534,7 +534,7 @@ def test_a_lower_limit_that_the_headers_tell_is_learnt_without_a_single_429():
     assert sorted(result.file_id for result in results) == ids(600)
     assert all(result.ok for result in results)
     assert simulator.counts.refused_429 == 0
-    assert [event.allowed for event in events.events if isinstance(event, QuotaLearnt)] == [120]
+    assert [event.allowed for event in events.events if isinstance(event, QuotaLimitChanged)] == [120]
     assert 240 <= clock.monotonic() < 240 + 6 + 2
 
 
@@ -619,7 +619,7 @@ def test_a_pause_that_outlasts_the_deadline_fails_at_once_instead_of_sleeping_fo
     )
     assert sum(result.ok for result in results) == 10
     failed = [result.error for result in results if not result.ok]
-    assert all(isinstance(error, RateLimited) and error.retryable for error in failed)
+    assert all(isinstance(error, RateLimitError) and error.retryable for error in failed)
     assert all(error is not None and (error.retry_after or 0) > 3_000 for error in failed)
     assert simulator.counts.api_requests < 20
     assert clock.monotonic() < 5
@@ -632,7 +632,7 @@ def test_an_id_has_a_deadline_over_all_its_attempts():
         deadline=45.0,
         timeout=30.0,
     )
-    assert isinstance(result.error, DeadlineExceeded)
+    assert isinstance(result.error, DeadlineExceededError)
     assert result.error.retryable
     assert clock.monotonic() == pytest.approx(45.0, abs=1.0)
 
@@ -651,7 +651,7 @@ def test_twenty_thousand_ids_under_every_fault_at_once_have_one_result_each(conc
         SimulatorSettings(quota=None, latency=(0.05, 0.5), faults=EVERY_FAULT, fault_seconds=40.0, drip_gap=0.5),
         count,
         concurrency=concurrency,
-        retry=RetryPolicy(tries=12),
+        retry=RetryPolicy(max_attempts=12),
     )
     assert sorted(result.file_id for result in results) == ids(count)
     assert all(isinstance(result.error, GenesysMediaError) for result in results if not result.ok)
@@ -719,9 +719,9 @@ async def test_wrong_credentials_end_the_run_before_anything_is_read():
 
     async with Simulator() as simulator:
         async with MediaRetriever(settings_for(simulator, client_secret="wrong")) as retriever:
-            with pytest.raises(CredentialsRejected, match="authentication failed"):
+            with pytest.raises(CredentialsRejectedError, match="authentication failed"):
                 await collect(retriever, reading())
-            with pytest.raises(CredentialsRejected):
+            with pytest.raises(CredentialsRejectedError):
                 await retriever.retrieve("recording-1")
         assert simulator.counts.token_requests == 1
         assert simulator.counts.api_requests == 0
@@ -737,7 +737,7 @@ def test_a_login_host_that_is_down_is_tried_for_a_while_and_then_said():
         async with MediaRetriever(settings_for(simulator), transport=simulator.transport(), clock=clock) as retriever:
             await collect(retriever, ["recording-1"])
 
-    with pytest.raises(TokenUnavailable, match="503"):
+    with pytest.raises(TokenUnavailableError, match="503"):
         clock.run(run())
     assert simulator.counts.token_requests == 4
     assert clock.monotonic() < 15
@@ -765,8 +765,8 @@ async def test_a_fixed_access_token_is_used_and_its_end_is_said():
             first, second = await retriever.retrieve_all(["recording-1", "recording-2"], concurrency=1)
         assert simulator.counts.token_requests == 0
         assert simulator.counts.api_requests == 1
-    assert isinstance(first.error, CredentialsRejected)
-    assert isinstance(second.error, CredentialsRejected)
+    assert isinstance(first.error, CredentialsRejectedError)
+    assert isinstance(second.error, CredentialsRejectedError)
     assert "Set a new one" in str(first.error)
 
 
@@ -775,7 +775,7 @@ def test_tokens_that_the_api_never_accepts_do_not_end_in_a_storm_of_token_reques
         SimulatorSettings(quota=None, faults={Fault.UNAUTHORIZED: 1.0}), 500, concurrency=1
     )
     assert len(results) == 500
-    assert all(isinstance(result.error, Unauthorized | CredentialsRejected) for result in results)
+    assert all(isinstance(result.error, TokenRejectedError | CredentialsRejectedError) for result in results)
     assert simulator.counts.token_requests <= 4
 
 
@@ -824,7 +824,7 @@ async def test_without_evidence_nothing_more_is_retrieved_and_what_is_done_is_ha
     async with Simulator() as simulator:
         done = []
         async with MediaRetriever(settings_for(simulator), audit=[FullDisk(20)]) as retriever:
-            with pytest.raises(EvidenceLost, match="No space left"):
+            with pytest.raises(AuditWriteError, match="No space left"):
                 async with retriever.retrieve_many(ids(1_000), concurrency=4) as results:
                     async for result in results:
                         done.append(result)
@@ -842,7 +842,7 @@ async def test_a_webhook_tells_of_every_url_and_carries_it_only_when_asked_to():
                 results = await collect(retriever, [*ids(20), "missing-1"])
             assert len(simulator.deliveries) == 20
             told = {delivery.body["fileId"]: delivery.body.get("url") for delivery in simulator.deliveries}
-            urls = {result.file_id: result.url.url for result in results if result.url is not None}
+            urls = {result.file_id: result.url for result in results if result.url is not None}
             assert told == (urls if include_url else dict.fromkeys(urls))
         assert simulator.counts.webhook_rejected == 0
 
@@ -902,10 +902,10 @@ def test_evidence_lost_over_a_fresh_url_is_raised_after_what_is_done_is_handed_o
             async for result in results:
                 got.append(result)
 
-    with pytest.raises(EvidenceLost):
+    with pytest.raises(AuditWriteError):
         clock.run(run())
     assert sorted(result.file_id for result in got) == ids(4)
-    assert all(isinstance(result.error, EvidenceLost) for result in got)
+    assert all(isinstance(result.error, AuditWriteError) for result in got)
 
 
 def test_evidence_lost_of_what_was_not_even_sent_ends_the_run():
@@ -918,7 +918,7 @@ def test_evidence_lost_of_what_was_not_even_sent_ends_the_run():
         ) as retriever:
             await collect(retriever, ids(5), deadline=5, concurrency=2)
 
-    with pytest.raises(EvidenceLost):
+    with pytest.raises(AuditWriteError):
         clock.run(run())
     assert simulator.counts.api_requests == 1
 
@@ -936,7 +936,7 @@ async def test_a_401_about_the_thing_asked_for_says_nothing_of_the_token():
     settings = Settings(client_id="a", client_secret="b", base_url="https://api.example.com", quota=None)
     async with MediaRetriever(settings, transport=httpx.MockTransport(answer)) as retriever:
         results = await retriever.retrieve_all(ids(5))
-    assert {type(result.error) for result in results} == {PermissionDenied}
+    assert {type(result.error) for result in results} == {PermissionDeniedError}
     assert sum(path.endswith("/oauth/token") for path in asked) == 1
     assert len(asked) == 6
 
@@ -995,7 +995,7 @@ class Courier:
         (Courier(), None, "Courier"),
     ],
 )
-async def test_statistics_name_what_carries_the_requests(transport: Carrier, proxy: str | None, name: str):
+async def test_statistics_name_what_carries_the_requests(transport: TransportChoice, proxy: str | None, name: str):
     settings = Settings(client_id="a", client_secret="b", base_url="https://api.example.com", proxy=proxy)
     async with MediaRetriever(settings, transport=transport) as retriever:
         assert retriever.statistics().transport == name
@@ -1015,7 +1015,7 @@ async def test_metrics_aggregate_by_outcome_validity_and_latency():
     }
     assert metrics.error_codes == {"not.found": 1, "content_type_refused": 1, "invalid_file_id": 1}
     assert metrics.validity_rate == pytest.approx(30 / 31)
-    assert metrics.mean_life == pytest.approx(3_600)
+    assert metrics.mean_lifetime == pytest.approx(3_600)
     assert metrics.latency_p50 is not None
     assert metrics.latency_p99 is not None
     assert 0 < metrics.latency_p50 <= metrics.latency_p99
@@ -1082,9 +1082,9 @@ async def test_a_users_own_client_carries_the_requests_and_stays_open():
 @pytest.mark.anyio
 async def test_an_unreachable_host_is_said_by_name_and_reason():
     async with Simulator() as simulator:
-        settings = settings_for(simulator, login_url="http://127.0.0.1:9", start_patience=0.1)
+        settings = settings_for(simulator, login_url="http://127.0.0.1:9", start_timeout=0.1)
     async with MediaRetriever(settings) as retriever:
-        with pytest.raises(TokenUnavailable, match=r"127\.0\.0\.1:9.*[Cc]onnect"):
+        with pytest.raises(TokenUnavailableError, match=r"127\.0\.0\.1:9.*[Cc]onnect"):
             await retriever.retrieve("recording-1")
 
 
@@ -1092,8 +1092,8 @@ async def test_an_unreachable_host_is_said_by_name_and_reason():
 async def test_a_host_that_does_not_speak_tls_is_a_failure_to_connect():
     async with Simulator() as simulator:
         not_tls = simulator.base_url.replace("http://", "https://")
-        settings = settings_for(simulator, base_url=not_tls, retry=RetryPolicy(tries=1))
+        settings = settings_for(simulator, base_url=not_tls, retry=RetryPolicy(max_attempts=1))
         async with MediaRetriever(settings) as retriever:
             (result,) = await collect(retriever, ["recording-1"])
-    assert isinstance(result.error, TransportError)
-    assert result.error.code == "connect_failed"
+    assert isinstance(result.error, APIConnectionError)
+    assert result.error.code == "connect_error"

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.errors import RateLimited
-from genesys_media_async.events import Event, QuotaLearnt, QuotaPaused, QuotaResumed
-from genesys_media_async.governor import Governor
-from genesys_media_async.settings import QuotaLimit
+from genesys_media_async.errors import RateLimitError
+from genesys_media_async.events import Event, QuotaLimitChanged, QuotaPaused, QuotaResumed
+from genesys_media_async.governor import LocalLimiter
+from genesys_media_async.settings.settings import QuotaLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -28,7 +28,7 @@ FOREVER = float("inf")
 class Caller:
     """Takes permits one after another, and notes when."""
 
-    def __init__(self, governor: Governor, clock: VirtualClock) -> None:
+    def __init__(self, governor: LocalLimiter, clock: VirtualClock) -> None:
         self.governor = governor
         self.clock = clock
         self.sent: list[float] = []
@@ -54,18 +54,18 @@ class Caller:
 
 def run(
     limit: QuotaLimit | None,
-    main: Callable[[Governor, VirtualClock, Caller], Coroutine[Any, Any, None]],
+    main: Callable[[LocalLimiter, VirtualClock, Caller], Coroutine[Any, Any, None]],
     *,
     happened: list[Event] | None = None,
 ) -> Caller:
     clock = VirtualClock()
-    governor = Governor(limit, clock, happened.append if happened is not None else lambda _: None)
+    governor = LocalLimiter(limit, clock, happened.append if happened is not None else lambda _: None)
     caller = Caller(governor, clock)
     clock.run(main(governor, clock, caller))
     return caller
 
 
-async def free_permits(governor: Governor, limit: int) -> int:
+async def free_permits(governor: LocalLimiter, limit: int) -> int:
     """Count the permits there are once a window has passed, by taking them."""
     free = 0
     with anyio.move_on_after(1_000):
@@ -80,7 +80,7 @@ def most_within(times: list[float], window: float) -> int:
 
 
 def test_the_first_minute_is_not_a_double_one() -> None:
-    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+    async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         async with anyio.create_task_group() as task_group:
             for _ in range(900):
                 task_group.start_soon(caller.send)
@@ -91,7 +91,7 @@ def test_the_first_minute_is_not_a_double_one() -> None:
 
 
 def test_permits_go_to_callers_in_the_order_in_which_they_came() -> None:
-    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+    async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         async with anyio.create_task_group() as task_group:
             for name in range(50):
                 task_group.start_soon(caller.send, name)
@@ -101,7 +101,7 @@ def test_permits_go_to_callers_in_the_order_in_which_they_came() -> None:
 
 
 def test_a_newcomer_does_not_overtake_those_who_wait() -> None:
-    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+    async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         async with anyio.create_task_group() as task_group:
             for name in range(4):
                 task_group.start_soon(caller.send, name)
@@ -114,7 +114,7 @@ def test_a_newcomer_does_not_overtake_those_who_wait() -> None:
 
 
 def test_a_permit_comes_back_a_window_after_the_reply() -> None:
-    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+    async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         async with anyio.create_task_group() as task_group:
             task_group.start_soon(lambda: caller.send(lasts=25))
             task_group.start_soon(caller.send)
@@ -123,7 +123,7 @@ def test_a_permit_comes_back_a_window_after_the_reply() -> None:
 
 
 def test_a_permit_of_a_request_that_was_not_sent_is_free_at_once() -> None:
-    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+    async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         permit = await governor.acquire(deadline=FOREVER)
         async with anyio.create_task_group() as task_group:
             task_group.start_soon(caller.send)
@@ -138,7 +138,7 @@ def test_a_permit_of_a_request_that_was_not_sent_is_free_at_once() -> None:
 
 class TestAPause:
     def test_holds_for_everybody_and_then_lets_all_go(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             await caller.send(pause=30)
             async with anyio.create_task_group() as task_group:
                 for _ in range(5):
@@ -147,7 +147,7 @@ class TestAPause:
         assert run(QuotaLimit(limit=10, seconds=60), main).sent == pytest.approx([0] + [30] * 5, abs=0.001)
 
     def test_holds_where_there_is_no_limit_too(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             for _ in range(10_000):
                 await caller.send()
             assert clock.monotonic() < 0.1
@@ -159,7 +159,7 @@ class TestAPause:
     def test_is_never_shortened_and_is_told_of_only_when_it_is_news(self) -> None:
         happened: list[Event] = []
 
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             first, second, third = [await governor.acquire(deadline=FOREVER) for _ in range(3)]
             governor.refuse(first, 30)
             governor.refuse(second, 10)
@@ -178,7 +178,7 @@ class TestAPause:
     ) -> None:
         happened: list[Event] = []
 
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             await caller.send()
             assert governor.state().paused_for is None
             for pause in (30, 5):
@@ -201,13 +201,13 @@ class TestAPause:
         assert [seconds for _, seconds in told] == pytest.approx([30, 30, 5, 5, 7, 20], abs=0.001)
 
     def test_that_outlasts_a_deadline_is_said_at_once_to_those_who_come(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             await caller.send(pause=100)
-            with pytest.raises(RateLimited) as caught:
+            with pytest.raises(RateLimitError) as caught:
                 await governor.acquire(deadline=99)
             assert clock.monotonic() < 0.001
             assert caught.value.code == "paused_too_long"
-            assert caught.value.status == 429
+            assert caught.value.status_code == 429
             assert caught.value.retry_after == pytest.approx(100, abs=0.001)
             await governor.acquire(deadline=101)
             assert clock.monotonic() == pytest.approx(100, abs=0.001)
@@ -215,13 +215,13 @@ class TestAPause:
         run(QuotaLimit(), main)
 
     def test_that_outlasts_a_deadline_is_said_at_once_to_those_who_wait_and_to_no_others(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             told: dict[str, float] = {}
 
             async def wait(name: str, deadline: float) -> None:
                 try:
                     await caller.send(name, deadline=deadline)
-                except RateLimited:
+                except RateLimitError:
                     told[name] = clock.monotonic()
 
             async with anyio.create_task_group() as task_group:
@@ -240,7 +240,7 @@ class TestAPause:
     def test_that_ends_before_a_permit_comes_back_by_itself_lets_one_go_that_was_given_back(self) -> None:
         """The timer is set for the permit, 60 s away; the one given back within the pause is free when that ends."""
 
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             governor.spend(await governor.acquire(deadline=FOREVER))
             to_be_refused = await governor.acquire(deadline=FOREVER)
             to_be_given_back = await governor.acquire(deadline=FOREVER)
@@ -258,7 +258,7 @@ class TestAPause:
 
 class TestCancellation:
     def test_of_one_who_waits_takes_nothing_and_leaves_nothing(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             await caller.send("first")
             async with anyio.create_task_group() as task_group:
                 tasks = [asyncio.create_task(caller.send(name)) for name in range(5)]
@@ -277,7 +277,7 @@ class TestCancellation:
         assert caller.sent == pytest.approx([0, 10, 20, 30], abs=0.001)
 
     def test_in_the_same_turn_in_which_the_permit_comes_gives_it_to_the_next(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             permit = await governor.acquire(deadline=FOREVER)
             first = asyncio.create_task(caller.send("first"))
             second = asyncio.create_task(caller.send("second"))
@@ -294,7 +294,7 @@ class TestCancellation:
     def test_in_the_same_turn_in_which_a_pause_refuses_it_leaves_no_exception_behind(self) -> None:
         said: list[dict[str, Any]] = []
 
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
             permit = await governor.acquire(deadline=FOREVER)
             waiter = asyncio.create_task(caller.send(deadline=50))
@@ -337,7 +337,7 @@ class TestCancellation:
         pace: Any,
     ) -> None:
         clock = VirtualClock()
-        governor = Governor(QuotaLimit(limit=limit, seconds=10, pace=pace), clock)
+        governor = LocalLimiter(QuotaLimit(limit=limit, seconds=10, pace=pace), clock)
         caller = Caller(governor, clock)
         pauses: list[tuple[float, float]] = []
 
@@ -374,7 +374,7 @@ class TestCancellation:
 
 class TestAnEvenPace:
     def test_spreads_the_limit_over_the_window(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             async with anyio.create_task_group() as task_group:
                 for name in range(20):
                     task_group.start_soon(caller.send, name)
@@ -384,7 +384,7 @@ class TestAnEvenPace:
         assert caller.names == list(range(20))
 
     def test_stops_for_a_pause_like_any_other(self) -> None:
-        async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+        async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
             async with anyio.create_task_group() as task_group:
                 task_group.start_soon(lambda: caller.send(0, lasts=7, pause=100))
                 await anyio.lowlevel.checkpoint()
@@ -403,7 +403,7 @@ class TestAnEvenPace:
 
     def test_loses_no_permit_to_one_that_is_cancelled_while_it_is_held_back(self) -> None:
         clock = VirtualClock()
-        governor = Governor(QuotaLimit(limit=2, seconds=60, pace="even"), clock)
+        governor = LocalLimiter(QuotaLimit(limit=2, seconds=60, pace="even"), clock)
 
         async def main() -> None:
             await governor.acquire(deadline=FOREVER)
@@ -420,7 +420,7 @@ class TestAnEvenPace:
 def test_a_limit_that_a_429_lowered_is_told_again_whenever_it_is_raised() -> None:
     happened: list[Event] = []
 
-    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+    async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         for number in range(40):
             await caller.send(pause=10 if number == 20 else None)
         for _ in range(100):
@@ -428,17 +428,17 @@ def test_a_limit_that_a_429_lowered_is_told_again_whenever_it_is_raised() -> Non
             await anyio.sleep(5)
 
     run(QuotaLimit(limit=30, seconds=10), main, happened=happened)
-    told = [event.allowed for event in happened if isinstance(event, QuotaLearnt)]
+    told = [event.allowed for event in happened if isinstance(event, QuotaLimitChanged)]
     assert 0 < told[0] < 30
     assert told == list(range(told[0], 31))
 
 
 def test_the_repr_says_who_waits_and_what_is_used() -> None:
-    async def main(governor: Governor, clock: VirtualClock, caller: Caller) -> None:
+    async def main(governor: LocalLimiter, clock: VirtualClock, caller: Caller) -> None:
         permit = await governor.acquire(deadline=FOREVER)
         waiter = asyncio.create_task(caller.send())
         await anyio.sleep(1)
-        assert repr(governor) == "<Governor of <QuotaAccount 1 in flight, 0 spent, of 1>, 1 waiting>"
+        assert repr(governor) == "<LocalLimiter of <QuotaAccount 1 in flight, 0 spent, of 1>, 1 waiting>"
         governor.give_back(permit)
         await waiter
 

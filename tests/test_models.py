@@ -12,16 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from genesys_media_async.errors import InvalidRequest, NotFound, quotable
-from genesys_media_async.models import (
-    DownloadUrl,
-    ErrorBody,
-    MediaRequest,
-    MediaResult,
-    check_access_level,
-    check_life,
-    correlation_id,
-)
+from genesys_media_async.api.replies import ErrorBody
+from genesys_media_async.errors import InvalidRequestError, NotFoundError, sanitized
+from genesys_media_async.ids import correlation_id
+from genesys_media_async.models import DownloadUrl, MediaRequest, MediaResult, check_access_level, check_lifetime
 
 SIGNED = "https://media.example.com/a.wav?X-Signature=canary-signature"
 
@@ -78,7 +72,7 @@ class TestAnId:
         ],
     )
     def test_that_could_reach_another_endpoint_or_none_is_refused(self, file_id: Any) -> None:
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(InvalidRequestError) as caught:
             MediaRequest(file_id)
         assert caught.value.code == "invalid_file_id"
         assert caught.value.advice
@@ -93,7 +87,7 @@ class TestAnId:
     def test_that_is_taken_is_the_same_once_it_is_quoted(self, file_id: str) -> None:
         try:
             request = MediaRequest(file_id)
-        except InvalidRequest:
+        except InvalidRequestError:
             return
         assert set(request.file_id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
         assert not request.file_id.startswith(".")
@@ -109,7 +103,7 @@ class TestAnId:
         plain = re.fullmatch("/".join([part] * len(form.split("/"))), file_id) and len(file_id) <= 128
         try:
             taken = MediaRequest(file_id, form=form).file_id == file_id
-        except InvalidRequest:
+        except InvalidRequestError:
             taken = False
         assert taken == bool(plain)
 
@@ -118,11 +112,11 @@ class TestALife:
     @pytest.mark.parametrize("seconds", [1, 2, 3_600, 86_400])
     def test_from_a_second_to_a_day_is_taken(self, seconds: int) -> None:
         assert MediaRequest("a", expires_in=seconds).expires_in == seconds
-        assert check_life(seconds) == seconds
+        assert check_lifetime(seconds) == seconds
 
     @pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**30, True, False, 3_600.0, "3600", None, float("nan"), [1]])
     def test_that_is_anything_else_is_refused(self, seconds: Any) -> None:
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(InvalidRequestError) as caught:
             MediaRequest("a", expires_in=seconds)
         assert caught.value.code == "invalid_expires_in"
         assert "86400" in str(caught.value)
@@ -135,10 +129,10 @@ class TestAnAccessLevel:
 
     @pytest.mark.parametrize("level", ["", " ", "a b", "-a", ".a", "a\n", "ä", "x" * 65, 7, b"a", "a/b", 'a"b', False])
     def test_that_is_anything_else_is_refused(self, level: Any) -> None:
-        with pytest.raises(InvalidRequest) as caught:
+        with pytest.raises(InvalidRequestError) as caught:
             MediaRequest("a", access_level=level)
         assert caught.value.code == "invalid_access_level"
-        with pytest.raises(InvalidRequest):
+        with pytest.raises(InvalidRequestError):
             check_access_level(level)
 
 
@@ -257,10 +251,10 @@ class TestAResult:
         assert result.unwrap() is url
 
     def test_is_not_ok_with_an_error_and_raises_it(self) -> None:
-        error = NotFound("Genesys answered 404.", status=404)
-        result = MediaResult("f-1", error=error)
+        error = NotFoundError("Genesys answered 404.", status_code=404)
+        result = Failed("f-1", error)
         assert not result.ok
-        with pytest.raises(NotFound) as caught:
+        with pytest.raises(NotFoundError) as caught:
             result.unwrap()
         assert caught.value is error
 
@@ -300,4 +294,4 @@ def test_a_correlation_id_is_bounded() -> None:
 @given(st.one_of(st.text(min_size=1), st.text("a0-_.: ?\x1b\u0661", min_size=1, max_size=80)))
 @settings(deadline=None, max_examples=300)
 def test_a_correlation_id_is_quoted_as_any_foreign_text_is(text: str) -> None:
-    assert correlation_id({"inin-correlation-id": text}) == quotable(text, 64)
+    assert correlation_id({"inin-correlation-id": text}) == sanitized(text, 64)

@@ -26,12 +26,13 @@ from anyio import to_thread
 from pydantic import BaseModel
 
 from genesys_media_async import MediaRetriever, ValidationRule, VirtualClock, discovery, endpoints
+from genesys_media_async.api.replies import ErrorBody
 from genesys_media_async.endpoints import (
     Document,
-    Download,
     MediaStorage,
     MessageMedia,
     OrphanRecording,
+    PlatformDownload,
     Recording,
     RecordingBatch,
     Transcript,
@@ -45,7 +46,6 @@ from genesys_media_async.endpoints import (
 )
 from genesys_media_async.endpoints import recording as single
 from genesys_media_async.endpoints import recording_batch as batch
-from genesys_media_async.models import ErrorBody
 from genesys_media_async.simulator import (
     AnalyticsSettings,
     OAuthClient,
@@ -153,7 +153,7 @@ FAMILIES = {
         retrieving(Organization.document_ids),
         {document._Reply: "DownloadResponse"},
     ),
-    "download": Family(Download(), retrieving(Organization.download_ids), {download._Reply: "UrlResponse"}),
+    "download": Family(PlatformDownload(), retrieving(Organization.download_ids), {download._Reply: "UrlResponse"}),
     "orphan-recording": Family(
         OrphanRecording(format_id="WAV", media_formats=["MP3"], download=True, file_name="a.mp3"),
         retrieving(Organization.orphan_ids),
@@ -516,7 +516,7 @@ class TestTheSdk:
             mistaken = OAuthClient(CLIENT.client_id, "wrong")
             with pytest.raises(sdk.rest.ApiException) as raised, signed_in(sdk, simulator, mistaken):
                 pass
-            assert raised.value.status == 401
+            assert raised.value.status_code == 401
             conversation = simulator.organization.conversation_at(0)
             with signed_in(sdk, simulator) as client:
                 job = sdk.RecordingApi(client).post_recording_batchrequests(submission_of(sdk, (conversation.id, None)))
@@ -525,7 +525,7 @@ class TestTheSdk:
                 pytest.raises(sdk.rest.ApiException) as raised,
             ):
                 sdk.RecordingApi(client).get_recording_batchrequest(job.id)
-            assert raised.value.status == 403
+            assert raised.value.status_code == 403
             said = json.loads(raised.value.body)
             assert said["code"] == "batch.download.permission.denied"
             assert tables.misfits(said, "ErrorBody") == set()

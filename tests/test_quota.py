@@ -18,7 +18,7 @@ from tests.quota_world import LATENCIES, World, server
 # Whole numbers, so that the sums below are exact: what is tested is the rule and not the rounding.
 NEVER, FOREVER = float("-inf"), float("inf")
 
-MOST_VAIN_CHANCES = 3
+MAX_VAIN_CHANCES = 3
 """A chance may come to nothing, since it is named before what happens until then: so often in a row at most."""
 
 READINGS = st.builds(
@@ -534,7 +534,7 @@ class AnyUseOfAnAccount(RuleBasedStateMachine):
             self.account.spend(self.held.pop(), self.now)
         in_flight, _, _ = repr(self.account).partition(",")
         assert in_flight == "<QuotaAccount 0 in flight"
-        for _ in range(MOST_VAIN_CHANCES + 1):
+        for _ in range(MAX_VAIN_CHANCES + 1):
             self.now = self.account.next_chance(self.now)
             assert self.now < FOREVER
             if self.account.take(self.now) is not None:

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async import (
-    DeadlineExceeded,
+    DeadlineExceededError,
+    InternalServerError,
     MediaResult,
     MediaRetriever,
     MemorySink,
-    NotFound,
-    PermissionDenied,
-    ServerError,
+    NotFoundError,
+    PermissionDeniedError,
     SettingsError,
     ValidationRule,
     VirtualClock,
@@ -42,7 +42,7 @@ from tests.test_endpoints import ScriptedAssignment, codes, json_reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genesys_media_async.api import Call
+    from genesys_media_async.api.calls import Call
     from genesys_media_async.errors import GenesysMediaError
 
 ONE = "conversation-1/recording-1"
@@ -64,7 +64,7 @@ def transcoding(**body: Any) -> HttpReply:
 
 
 def scripted(*replies: HttpReply | GenesysMediaError, rule: ValidationRule | None = None) -> ScriptedAssignment:
-    """An assignment whose recording is asked for with these replies, the last of them for ever."""
+    """An context whose recording is asked for with these replies, the last of them for ever."""
     said = list(replies)
 
     def reply(call: Call[Any]) -> HttpReply | GenesysMediaError:
@@ -76,9 +76,9 @@ def scripted(*replies: HttpReply | GenesysMediaError, rule: ValidationRule | Non
 
 
 def asked(endpoint: Recording, file_id: str) -> tuple[str, dict[str, list[str]]]:
-    assignment = scripted(json_reply(recording(S=signed("a"))))
-    assignment.run(endpoint, file_id)
-    parts = urlsplit(assignment.calls[0].path)
+    context = scripted(json_reply(recording(S=signed("a"))))
+    context.run(endpoint, file_id)
+    parts = urlsplit(context.calls[0].path)
     return parts.path, parse_qs(parts.query)
 
 
@@ -123,35 +123,35 @@ class TestTheOptions:
 
 class TestWaiting:
     def test_follows_the_estimate_and_holds_no_place(self) -> None:
-        assignment = scripted(transcoding(estimatedTranscodeTimeMs=7_000), json_reply(recording(S=signed("a"))))
-        (told,) = assignment.run(Recording(), ONE)
+        context = scripted(transcoding(estimatedTranscodeTimeMs=7_000), json_reply(recording(S=signed("a"))))
+        (told,) = context.run(Recording(), ONE)
         assert told.ok
         assert told.attempts == 2
-        assert len(assignment.waits) == 1
-        assert 7.0 <= assignment.waits[0] <= 7.4
+        assert len(context.waits) == 1
+        assert 7.0 <= context.waits[0] <= 7.4
 
     def test_follows_what_the_reply_asks_for_if_that_is_longer(self) -> None:
         later = json_reply({**recording(), "estimatedTranscodeTimeMs": 2_000}, status=202, retry_after="9")
-        assignment = scripted(later, json_reply(recording(S=signed("a"))))
-        assignment.run(Recording(), ONE)
-        assert 9.0 <= assignment.waits[0] <= 9.5
+        context = scripted(later, json_reply(recording(S=signed("a"))))
+        context.run(Recording(), ONE)
+        assert 9.0 <= context.waits[0] <= 9.5
 
     @pytest.mark.parametrize("estimate", [None, -1, "soon", [], 0, 1e300])
     @pytest.mark.parametrize("file_id", [ONE, ALL])
     def test_without_a_usable_estimate_grows_up_to_its_patience(self, estimate: Any, file_id: str) -> None:
-        assignment = scripted(transcoding(estimatedTranscodeTimeMs=estimate))
-        (told,) = assignment.run(Recording(patience=300.0), file_id)
-        assert isinstance(told.error, DeadlineExceeded)
+        context = scripted(transcoding(estimatedTranscodeTimeMs=estimate))
+        (told,) = context.run(Recording(patience=300.0), file_id)
+        assert isinstance(told.error, DeadlineExceededError)
         assert told.error.code == "never_transcoded"
         assert told.error.retryable
-        assert assignment.clock.monotonic() == pytest.approx(300.0)
-        assert len(assignment.calls) < 20
-        assert assignment.waits[:-1] == sorted(assignment.waits[:-1])
+        assert context.clock.monotonic() == pytest.approx(300.0)
+        assert len(context.calls) < 20
+        assert context.waits[:-1] == sorted(context.waits[:-1])
 
     def test_takes_an_estimate_of_nearly_nothing_no_more_often_than_none(self) -> None:
-        assignment = scripted(transcoding(estimatedTranscodeTimeMs=1))
-        assignment.run(Recording(patience=300.0), ONE)
-        assert len(assignment.calls) < 20
+        context = scripted(transcoding(estimatedTranscodeTimeMs=1))
+        context.run(Recording(patience=300.0), ONE)
+        assert len(context.calls) < 20
 
     def test_an_empty_202_is_not_taken_for_no_recordings(self) -> None:
         listed = json_reply([recording(S=signed("a"))])
@@ -160,8 +160,8 @@ class TestWaiting:
         assert told.attempts == 3
 
     def test_an_error_ends_it(self) -> None:
-        (told,) = scripted(transcoding(), ServerError("It is down.")).run(Recording(), ONE)
-        assert isinstance(told.error, ServerError)
+        (told,) = scripted(transcoding(), InternalServerError("It is down.")).run(Recording(), ONE)
+        assert isinstance(told.error, InternalServerError)
         assert told.attempts == 2
 
 
@@ -195,7 +195,7 @@ class TestTheMedia:
 
     def test_an_empty_list_is_a_failure(self) -> None:
         (told,) = scripted(json_reply([])).run(Recording(), ALL)
-        assert isinstance(told.error, NotFound)
+        assert isinstance(told.error, NotFoundError)
         assert told.error.code == "no_recordings"
         assert "It was not recorded" in str(told.error)
 
@@ -231,7 +231,7 @@ class TestTheMedia:
             ("nonsense", {}, "url_malformed"),
             ("https://media.example.com/a", {"hosts": ("other.example.com",)}, "host_refused"),
             ("https://media.example.com/?Expires=1000", {}, "url_expired"),
-            ("https://media.example.com/a", {"longest_life": 60}, "life_too_long"),
+            ("https://media.example.com/a", {"max_lifetime": 60}, "life_too_long"),
             ("https://media.example.com/a", {"content_types": ("audio/*",)}, "content_type_missing"),
             ("https://media.example.com/a", {"content_types": ("*/*",)}, None),
         ],
@@ -254,9 +254,9 @@ class TestTheMedia:
         assert told.error.code == "reply_shape"
 
     def test_lives_as_long_as_the_organisation_says_if_the_url_does_not(self) -> None:
-        assignment = scripted(json_reply(recording(**{"0": signed("a"), "1": "https://m.example/?Expires=1700000090"})))
-        told = assignment.run(Recording(download=True, file_name="a.wav"), ONE)
-        lives = [(result.unwrap().expires_in, result.unwrap().expiry_known_from) for result in told]
+        context = scripted(json_reply(recording(**{"0": signed("a"), "1": "https://m.example/?Expires=1700000090"})))
+        told = context.run(Recording(download=True, file_name="a.wav"), ONE)
+        lives = [(result.unwrap().expires_in, result.unwrap().expiry_source) for result in told]
         assert lives == [(1_200, "settings"), (90, "url")]
         assert {result.unwrap().file_name for result in told} == {"a.wav"}
         assert {result.unwrap().content_type for result in told} == {None}
@@ -309,7 +309,7 @@ class TestAgainstTheSimulator:
             assert all(result.ok for result in world.results)
             assert len(world.results) == len({result.unwrap().url for result in world.results}) == parts
             assert {result.file_id for result in world.results} == set(world.ids)
-        assert {result.unwrap().expiry_known_from for result in by_recording.results} == {"url"}
+        assert {result.unwrap().expiry_source for result in by_recording.results} == {"url"}
 
     def test_a_transcoding_costs_two_requests_and_the_time_of_all_together(self) -> None:
         organization = OrganizationSettings(conversations=300, recordings=(1, 1))
@@ -363,7 +363,7 @@ class TestAgainstTheSimulator:
         }
         client = OAuthClient("demo-client", "demo-secret", frozenset())
         refused = World(lambda simulator: [recordings(simulator)[0], conversations(simulator)[0]], clients=(client,))
-        assert all(isinstance(result.error, PermissionDenied) for result in refused.results)
+        assert all(isinstance(result.error, PermissionDeniedError) for result in refused.results)
         assert all("recording:recording:view" in str(result.error) for result in refused.results)
 
     def test_a_conversation_without_recordings_is_a_failure(self) -> None:
@@ -389,7 +389,7 @@ class TestAgainstTheSimulator:
             urls = [result.unwrap() for result in world.results]
             records = [event for event in world.audit.events if isinstance(event, AttemptAudited)]
             return sum(record.action == "recording.settings" for record in records), {
-                (url.expires_in, url.expiry_known_from) for url in urls
+                (url.expires_in, url.expiry_source) for url in urls
             }
 
         assert settings_read(url_styles={"recording": "cloudfront-policy"}) == (1, {(540, "settings")})

@@ -17,31 +17,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async import (
-    ConnectFailed,
-    DeadlineExceeded,
-    ExchangeTimeout,
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    DeadlineExceededError,
     GenesysMediaError,
-    InvalidReply,
+    InternalServerError,
+    InvalidResponseError,
     MediaResult,
     MediaRetriever,
     MemorySink,
-    PermissionDenied,
+    PermissionDeniedError,
     QuotaLimit,
-    RateLimited,
+    RateLimitError,
     RetryPolicy,
-    ServerError,
     SettingsError,
-    TokenUnavailable,
-    TransportError,
-    Unauthorized,
+    TokenRejectedError,
+    TokenUnavailableError,
     ValidationRule,
     VirtualClock,
 )
-from genesys_media_async.api import Answer, Call
+from genesys_media_async.api.calls import Call, CallResult
 from genesys_media_async.endpoints import RecordingBatch
-from genesys_media_async.endpoints.batch_job import AIM, BatchStatus, Progress
-from genesys_media_async.endpoints.recording_errors import not_submitted
-from genesys_media_async.events import AttemptAudited, BatchCompleted, BatchResultsUnasked, BatchSubmitted
+from genesys_media_async.endpoints.recordings.batch_job import AIM, BatchStatus, Progress
+from genesys_media_async.endpoints.recordings.failures import not_submitted
+from genesys_media_async.events import AttemptAudited, BatchCompleted, BatchSubmitted, UnrequestedBatchResults
 from genesys_media_async.simulator import (
     BatchSettings,
     Fault,
@@ -85,7 +85,7 @@ def job_reply(*results: object, status: object = "Completed", expected: object =
 
 
 def scripted(*polls: HttpReply | GenesysMediaError, rule: ValidationRule | None = None) -> ScriptedAssignment:
-    """An assignment whose one job is asked for with these replies, the last of them for ever."""
+    """An context whose one job is asked for with these replies, the last of them for ever."""
     said = list(polls)
 
     def reply(call: Call[Any]) -> HttpReply | GenesysMediaError:
@@ -98,8 +98,8 @@ def scripted(*polls: HttpReply | GenesysMediaError, rule: ValidationRule | None 
     return ScriptedAssignment(reply, rule)
 
 
-def polls_of(assignment: ScriptedAssignment) -> list[Call[Any]]:
-    return [call for call in assignment.calls if call.action == "recording_batch.poll"]
+def polls_of(context: ScriptedAssignment) -> list[Call[Any]]:
+    return [call for call in context.calls if call.action == "recording_batch.poll"]
 
 
 def events_of(events: Iterable[Event], *kinds: type) -> list[Any]:
@@ -125,9 +125,9 @@ class TestTheSettings:
 
 class TestTheSubmission:
     def test_names_the_recordings_and_leaves_out_what_a_conversation_stands_for(self) -> None:
-        assignment = scripted(job_reply())
-        assignment.run(RecordingBatch(), "c-1", "c-2/r-2", "c-3")
-        call = assignment.calls[0]
+        context = scripted(job_reply())
+        context.run(RecordingBatch(), "c-1", "c-2/r-2", "c-3")
+        call = context.calls[0]
         assert (call.method, call.path, call.repeatable) == ("POST", "/api/v2/recording/batchrequests", False)
         assert json.loads(call.body) == {
             "batchDownloadRequestList": [
@@ -138,9 +138,9 @@ class TestTheSubmission:
         }
 
     def test_is_audited_by_its_first_id_and_what_follows_by_the_job(self) -> None:
-        assignment = scripted(job_reply())
-        assignment.run(RecordingBatch(), "c-1", "c-2", "c-3")
-        assert [(call.subject, call.action) for call in assignment.calls] == [
+        context = scripted(job_reply())
+        context.run(RecordingBatch(), "c-1", "c-2", "c-3")
+        assert [(call.subject, call.action) for call in context.calls] == [
             ("c-1 +2", "recording_batch.submit"),
             ("job-1", "recording_batch.poll"),
         ]
@@ -151,29 +151,29 @@ class TestTheSubmission:
     @pytest.mark.parametrize(
         ("error", "sent", "unknown"),
         [
-            (ExchangeTimeout("slow"), True, True),
-            (TransportError("reset"), True, True),
-            (ConnectFailed("no route"), True, False),
-            (ServerError("500", status=500), True, True),
-            (ServerError("504", status=504), True, True),
-            (ServerError("503", status=503), True, True),
-            (ServerError("503", status=503, retry_after=3.0), True, False),
+            (APITimeoutError("slow"), True, True),
+            (APIConnectionError("reset"), True, True),
+            (ConnectError("no route"), True, False),
+            (InternalServerError("500", status_code=500), True, True),
+            (InternalServerError("504", status_code=504), True, True),
+            (InternalServerError("503", status_code=503), True, True),
+            (InternalServerError("503", status_code=503, retry_after=3.0), True, False),
             (GenesysMediaError("other"), True, False),
-            (RateLimited("429", status=429), True, False),
-            (PermissionDenied("403", status=403, code="missing.any.permissions"), True, False),
-            (Unauthorized("401", status=401), True, False),
-            (TokenUnavailable("no token"), False, False),
-            (InvalidReply("cut", status=200), True, True),
-            (InvalidReply("garbage"), True, True),
-            (InvalidReply("elsewhere", status=307, code="unexpected_status"), True, False),
-            (DeadlineExceeded("in the middle of it"), True, True),
-            (DeadlineExceeded("before anything was sent"), False, False),
+            (RateLimitError("429", status_code=429), True, False),
+            (PermissionDeniedError("403", status_code=403, code="missing.any.permissions"), True, False),
+            (TokenRejectedError("401", status_code=401), True, False),
+            (TokenUnavailableError("no token"), False, False),
+            (InvalidResponseError("cut", status_code=200), True, True),
+            (InvalidResponseError("garbage"), True, True),
+            (InvalidResponseError("elsewhere", status_code=307, code="unexpected_status"), True, False),
+            (DeadlineExceededError("in the middle of it"), True, True),
+            (DeadlineExceededError("before anything was sent"), False, False),
         ],
     )
     def test_whose_answer_was_lost_is_told_apart_from_one_that_was_refused(
         self, error: GenesysMediaError, sent: bool, unknown: bool
     ) -> None:
-        told = not_submitted(Answer(None, error, 1, 0.5 if sent else 0.0, "correlated"))
+        told = not_submitted(CallResult(None, error, 1, 0.5 if sent else 0.0, "correlated"))
         assert type(told) is type(error)
         assert (told.code == "batch_submission_unknown") is unknown
         if unknown:
@@ -186,18 +186,18 @@ class TestTheSubmission:
 
     @pytest.mark.parametrize("body", [{}, [], {"id": None}, {"id": ""}, {"id": "../x"}, {"id": "a/b"}, {"id": "?"}])
     def test_whose_reply_has_no_usable_job_id_is_unknown_too(self, body: object) -> None:
-        assignment = ScriptedAssignment(lambda _: json_reply(body))
-        results = assignment.run(RecordingBatch(), "c-1", "c-2")
+        context = ScriptedAssignment(lambda _: json_reply(body))
+        results = context.run(RecordingBatch(), "c-1", "c-2")
         assert codes(results) == {"c-1": "batch_submission_unknown", "c-2": "batch_submission_unknown"}
-        assert len(assignment.calls) == 1
+        assert len(context.calls) == 1
 
     def test_that_is_refused_fails_each_of_its_requests_once(self) -> None:
-        assignment = ScriptedAssignment(
+        context = ScriptedAssignment(
             lambda _: json_reply({"code": "missing.any.permissions", "message": "You may not."}, status=403)
         )
-        results = assignment.run(RecordingBatch(), "c-1", "c-2/r-2")
+        results = context.run(RecordingBatch(), "c-1", "c-2/r-2")
         assert codes(results) == {"c-1": "missing.any.permissions", "c-2/r-2": "missing.any.permissions"}
-        assert all(isinstance(result.error, PermissionDenied) for result in results)
+        assert all(isinstance(result.error, PermissionDeniedError) for result in results)
 
     @pytest.mark.parametrize("status", [400, 404])
     def test_that_one_id_spoils_is_split_until_only_that_one_fails(self, status: int) -> None:
@@ -214,12 +214,12 @@ class TestTheSubmission:
             submitted[f"job-{len(submitted)}"] = listed
             return json_reply({"id": f"job-{len(submitted) - 1}"})
 
-        assignment = ScriptedAssignment(reply)
+        context = ScriptedAssignment(reply)
         ids = [f"c-{number}" for number in range(99)]
-        results = assignment.run(RecordingBatch(), "conversationId", *ids)
+        results = context.run(RecordingBatch(), "conversationId", *ids)
         assert Counter(result.file_id for result in results) == Counter(["conversationId", *ids])
         assert [result.file_id for result in results if not result.ok] == ["conversationId"]
-        assert sum(call.method == "POST" for call in assignment.calls) <= 15
+        assert sum(call.method == "POST" for call in context.calls) <= 15
         assert len(submitted) <= 7
 
 
@@ -227,24 +227,24 @@ class TestTheResults:
     def test_are_told_as_they_appear_and_each_once(self) -> None:
         one, two, three = (result_of(f"c/r-{number}") for number in (1, 2, 3))
         in_progress = [job_reply(one, status="InProgress", expected=3), job_reply(one, two, status="InProgress")]
-        assignment = scripted(*in_progress, job_reply(one, two, three))
+        context = scripted(*in_progress, job_reply(one, two, three))
         told: list[int] = []
-        wait = assignment.wait
+        wait = context.wait
 
         async def counting(seconds: float, /) -> None:
-            told.append(len(assignment.results))
+            told.append(len(context.results))
             await wait(seconds)
 
-        assignment.wait = counting  # type: ignore[method-assign]
-        results = assignment.run(RecordingBatch(), "c")
+        context.wait = counting  # type: ignore[method-assign]
+        results = context.run(RecordingBatch(), "c")
         assert told == [0, 1, 2]
         assert codes(results) == {"c/r-1": None, "c/r-2": None, "c/r-3": None}
         assert len(results) == 3
 
     def test_of_one_recording_are_numbered_and_those_of_a_conversation_named(self) -> None:
         parts = [result_of("c-1/r", f"https://m.example/part-{part}?s=1") for part in range(3)]
-        assignment = scripted(job_reply(*parts, result_of("c-2/x"), result_of("c-2/y")))
-        results = assignment.run(RecordingBatch(), "c-1/r", "c-2")
+        context = scripted(job_reply(*parts, result_of("c-2/x"), result_of("c-2/y")))
+        results = context.run(RecordingBatch(), "c-1/r", "c-2")
         assert [(result.file_id, result.media_id) for result in results] == [
             ("c-1/r", "c-1/r"),
             ("c-1/r", "c-1/r/2"),
@@ -257,10 +257,10 @@ class TestTheResults:
         def parts(signature: str, *numbers: int) -> list[dict]:
             return [result_of("c/r", f"https://m.example/{number}?Signature={signature}") for number in numbers]
 
-        assignment = scripted(
+        context = scripted(
             job_reply(*parts("first", 2, 1), status="InProgress", expected=3), job_reply(*parts("second", 1, 3, 2))
         )
-        results = assignment.run(RecordingBatch(), "c/r")
+        results = context.run(RecordingBatch(), "c/r")
         paths = [result.unwrap().url.partition("?")[0][-1] for result in results]
         assert sorted(paths) == ["1", "2", "3"]
 
@@ -316,20 +316,20 @@ class TestTheResults:
 
     def test_that_nobody_asked_for_are_told_to_nobody_and_reported(self, caplog: pytest.LogCaptureFixture) -> None:
         strangers = [result_of("c/x"), result_of("d/r"), result_of(""), result_of("d", None, "What?"), {}]
-        assignment = scripted(job_reply(*strangers[:2], status="InProgress"), job_reply(*strangers, result_of("c/r")))
+        context = scripted(job_reply(*strangers[:2], status="InProgress"), job_reply(*strangers, result_of("c/r")))
         with caplog.at_level(logging.WARNING, "genesys_media_async"):
-            told = assignment.run(RecordingBatch(), "c/r")
+            told = context.run(RecordingBatch(), "c/r")
         assert codes(told) == {"c/r": None}
-        (event,) = events_of(assignment.events, BatchResultsUnasked)
+        (event,) = events_of(context.events, UnrequestedBatchResults)
         assert (event.job_id, event.results) == ("job-1", 5)
         assert caplog.messages == ["The batch job job-1 has 5 results that nobody asked for"]
 
     def test_without_a_url_may_still_get_one_until_the_job_is_completed(self) -> None:
         waiting = [result_of("c/r", None), result_of("c/s", None)]
-        assignment = scripted(
+        context = scripted(
             job_reply(*waiting, status="InProgress"), job_reply(result_of("c/r"), result_of("c/s", None))
         )
-        told = assignment.run(RecordingBatch(), "c/r", "c/s")
+        told = context.run(RecordingBatch(), "c/r", "c/s")
         assert [(result.media_id, result.error and result.error.code) for result in told] == [
             ("c/r", None),
             ("c/s", "no_url"),
@@ -344,7 +344,7 @@ class TestTheResults:
             ("https://[broken/", {}, "url_malformed"),
             ("https://user:canary@media.example.com/a", {}, "url_user_info"),
             ("https://media.example.com/?Expires=1000", {}, "url_expired"),
-            ("https://media.example.com/a", {"longest_life": 60}, "life_too_long"),
+            ("https://media.example.com/a", {"max_lifetime": 60}, "life_too_long"),
             ("https://media.example.com/a", {"content_types": ("video/*",)}, "content_type_refused"),
             ("https://media.example.com/a", {"content_types": ("audio/*",)}, None),
             ("https://media.example.com/a", {"required_access": "private"}, "access_level_mismatch"),
@@ -355,11 +355,11 @@ class TestTheResults:
     )
     def test_whose_url_breaks_the_rule_are_refused_with_the_reason(self, url: Any, rule: Any, code: str) -> None:
         result = {**result_of("c/r"), "resultUrl": url, "contentType": "audio/wav; codecs=1"}
-        assignment = scripted(job_reply(result), rule=ValidationRule(**rule))
-        (told,) = assignment.run(RecordingBatch(), "c/r")
+        context = scripted(job_reply(result), rule=ValidationRule(**rule))
+        (told,) = context.run(RecordingBatch(), "c/r")
         assert (told.error and told.error.code) == code
         assert "canary" not in repr(told)
-        (completed,) = events_of(assignment.events, BatchCompleted)
+        (completed,) = events_of(context.events, BatchCompleted)
         assert (completed.results, completed.errors) == (1, int(code is not None))
 
     def test_are_shown_without_their_url(self) -> None:
@@ -371,19 +371,19 @@ class TestTheResults:
         assert told.unwrap().content_type == (content_type if isinstance(content_type, str) else None)
 
     def test_live_as_long_as_their_url_says_or_else_the_organisation(self) -> None:
-        assignment = scripted(
+        context = scripted(
             job_reply(
                 result_of("c/r"),
                 result_of("c/s", "https://m.example/s?X-Amz-Date=20231114T222000Z&X-Amz-Expires=120"),
                 result_of("c/t"),
             )
         )
-        told = assignment.run(RecordingBatch(), "c")
-        lives = [(url.expires_in, url.expiry_known_from) for url in (result.unwrap() for result in told)]
+        told = context.run(RecordingBatch(), "c")
+        lives = [(url.expires_in, url.expiry_source) for url in (result.unwrap() for result in told)]
         assert [known for _, known in lives] == ["settings", "url", "settings"]
         assert (lives[0][0], lives[2][0]) == (1_800, 1_800)
         assert told[1].unwrap().expires_at == datetime(2023, 11, 14, 22, 22, tzinfo=UTC)
-        assert sum(call.path == "/api/v2/recording/settings" for call in assignment.calls) == 1
+        assert sum(call.path == "/api/v2/recording/settings" for call in context.calls) == 1
 
 
 class TestTheEnd:
@@ -394,14 +394,14 @@ class TestTheEnd:
 
     @pytest.mark.parametrize("status", ["Suspended", "completed?", "", None, 5])
     def test_of_a_job_whose_status_is_unknown_is_patience_and_the_failure_names_it(self, status: object) -> None:
-        assignment = scripted(job_reply(result_of("c/r"), status=status))
-        told = assignment.run(RecordingBatch(patience=600.0), "c/r", "c/s")
+        context = scripted(job_reply(result_of("c/r"), status=status))
+        told = context.run(RecordingBatch(patience=600.0), "c/r", "c/s")
         assert codes(told) == {"c/r": None, "c/s": "batch_never_completed"}
-        assert isinstance(told[1].error, DeadlineExceeded)
+        assert isinstance(told[1].error, DeadlineExceededError)
         assert told[1].error.retryable
         assert (status if isinstance(status, str) and status else "not known") in told[1].error.message
-        assert assignment.clock.monotonic() == pytest.approx(600.0)
-        assert len(polls_of(assignment)) < 20
+        assert context.clock.monotonic() == pytest.approx(600.0)
+        assert len(polls_of(context)) < 20
 
     @pytest.mark.parametrize(
         ("said", "code", "retryable", "advice"),
@@ -425,23 +425,23 @@ class TestTheEnd:
     def test_of_a_job_that_cannot_be_asked_for_any_more_says_why(
         self, said: HttpReply, code: str, retryable: bool, advice: str
     ) -> None:
-        assignment = scripted(job_reply(result_of("c/r"), status="InProgress", expected=2), said)
-        told = assignment.run(RecordingBatch(), "c/r", "c/s")
+        context = scripted(job_reply(result_of("c/r"), status="InProgress", expected=2), said)
+        told = context.run(RecordingBatch(), "c/r", "c/s")
         assert codes(told) == {"c/r": None, "c/s": code}
         assert told[1].error is not None
         assert told[1].error.retryable is retryable
         assert advice in str(told[1].error)
-        assert len(polls_of(assignment)) == 2
-        assert events_of(assignment.events, BatchCompleted) == []
+        assert len(polls_of(context)) == 2
+        assert events_of(context.events, BatchCompleted) == []
 
     @pytest.mark.parametrize(
         "error",
         [
-            ServerError("It is down."),
-            ExchangeTimeout("slow"),
-            RateLimited("a long pause", retry_after=3_600.0),
-            TokenUnavailable("no token"),
-            DeadlineExceeded("out of time"),
+            InternalServerError("It is down."),
+            APITimeoutError("slow"),
+            RateLimitError("a long pause", retry_after=3_600.0),
+            TokenUnavailableError("no token"),
+            DeadlineExceededError("out of time"),
         ],
     )
     def test_is_not_near_because_some_questions_fail_in_a_way_that_passes(self, error: GenesysMediaError) -> None:
@@ -449,27 +449,27 @@ class TestTheEnd:
         assert codes(told) == {"c/r": None}
 
     def test_comes_after_ten_questions_that_failed_in_a_row(self) -> None:
-        assignment = scripted(json_reply({"status": [], "results": 5}))
-        told = assignment.run(RecordingBatch(), "c/r")
+        context = scripted(json_reply({"status": [], "results": 5}))
+        told = context.run(RecordingBatch(), "c/r")
         assert codes(told) == {"c/r": "reply_shape"}
-        assert len(polls_of(assignment)) == 10
-        assert 60 < assignment.clock.monotonic() < 600
+        assert len(polls_of(context)) == 10
+        assert 60 < context.clock.monotonic() < 600
 
     def test_does_not_come_of_ten_failed_questions_that_are_not_in_a_row(self) -> None:
-        down, going_on = ServerError("It is down."), job_reply(status="InProgress", expected=1)
+        down, going_on = InternalServerError("It is down."), job_reply(status="InProgress", expected=1)
         polls: list[HttpReply | GenesysMediaError] = [down, down, going_on] * 7
         told = scripted(*polls, job_reply(result_of("c/r"))).run(RecordingBatch(), "c/r")
         assert codes(told) == {"c/r": None}
 
     def test_is_told_with_its_job(self) -> None:
-        assignment = scripted(job_reply(result_of("c/r"), result_of("c/s", None, "No")))
-        assignment.run(RecordingBatch(), "c", "d")
-        submitted, completed = assignment.events
+        context = scripted(job_reply(result_of("c/r"), result_of("c/s", None, "No")))
+        context.run(RecordingBatch(), "c", "d")
+        submitted, completed = context.events
         assert isinstance(submitted, BatchSubmitted)
         assert isinstance(completed, BatchCompleted)
         assert (submitted.job_id, submitted.requests) == ("job-1", 2)
         assert (completed.job_id, completed.results, completed.errors) == ("job-1", 2, 1)
-        assert completed.seconds == pytest.approx(assignment.clock.monotonic())
+        assert completed.seconds == pytest.approx(context.clock.monotonic())
         assert completed.at > submitted.at
 
 
@@ -510,11 +510,11 @@ class TestTheSchedule:
     def job_lasting(self, seconds: float) -> tuple[Callable[[ScriptedAssignment], None], list[float]]:
         polled: list[float] = []
 
-        def begin(assignment: ScriptedAssignment) -> None:
+        def begin(context: ScriptedAssignment) -> None:
             def reply(call: Call[Any]) -> HttpReply:
                 if call.method == "POST":
                     return json_reply({"id": "job"})
-                elapsed = assignment.clock.monotonic()
+                elapsed = context.clock.monotonic()
                 polled.append(elapsed)
                 done = min(100, int(100 * elapsed / seconds))
                 finished = elapsed >= seconds
@@ -527,16 +527,16 @@ class TestTheSchedule:
                     }
                 )
 
-            assignment._replies = reply
+            context._replies = reply
 
         return begin, polled
 
     @pytest.mark.parametrize(("seconds", "most"), [(1.0, 1), (10.0, 3), (60.0, 3), (600.0, 13)])
     def test_costs_few_questions_whatever_the_job_lasts_and_little_time(self, seconds: float, most: int) -> None:
         begin, polled = self.job_lasting(seconds)
-        assignment = ScriptedAssignment(lambda _: json_reply({}))
-        begin(assignment)
-        assignment.run(RecordingBatch(), *(f"c-{number}" for number in range(100)))
+        context = ScriptedAssignment(lambda _: json_reply({}))
+        begin(context)
+        context.run(RecordingBatch(), *(f"c-{number}" for number in range(100)))
         assert len(polled) <= most
         assert polled[-1] <= max(1.1 * seconds, 6.0)
         assert all(later - earlier <= 63.0 for earlier, later in pairwise([0.0, *polled]))
@@ -547,9 +547,9 @@ class TestTheSchedule:
         questions, overrun = [], []
         for _ in range(12):
             begin, polled = self.job_lasting(30.0)
-            assignment = ScriptedAssignment(lambda _: json_reply({}))
-            begin(assignment)
-            assignment.run(endpoint, *ids)
+            context = ScriptedAssignment(lambda _: json_reply({}))
+            begin(context)
+            context.run(endpoint, *ids)
             questions.append(len(polled))
             overrun.append(polled[-1] / 30.0)
         assert sum(questions[4:]) / 8 <= 1.5
@@ -668,7 +668,7 @@ class TestAgainstTheSimulator:
     def test_every_fault_of_a_job_leaves_one_result_for_each_id_and_the_other_jobs_alone(
         self, fault: JobFault, code: str | None
     ) -> None:
-        rule = ValidationRule(hosts=("127.0.0.1",))
+        rule = ValidationRule(allowed_hosts=("127.0.0.1",))
         overrides = {"rule": rule, "concurrency": 1}
         world = World(recordings(250), faults=(None, fault, None), overrides=overrides)
         assert Counter(result.file_id for result in world.results) == Counter(world.ids)
@@ -763,7 +763,7 @@ class TestAgainstTheSimulator:
     def test_the_organisations_settings_say_how_long_a_url_lives_that_does_not_say_it(self) -> None:
         styles = {"batch": "cloudfront-policy"}
         world = World(recordings(300), batch=BatchSettings(url_minutes=7), url_styles=styles)
-        assert {result.unwrap().expiry_known_from for result in world.results} == {"settings"}
+        assert {result.unwrap().expiry_source for result in world.results} == {"settings"}
         assert {result.unwrap().expires_in for result in world.results} == {420}
         assert len(world.records("recording.settings")) == 1
         refused = World(
@@ -773,13 +773,13 @@ class TestAgainstTheSimulator:
             operation_permissions={"getRecordingSettings": frozenset({"recording:settings:view"})},
             client=OAuthClient("demo-client", "demo-secret", VIEW),
         )
-        assert {result.unwrap().expiry_known_from for result in refused.results} == {"default"}
+        assert {result.unwrap().expiry_source for result in refused.results} == {"default"}
         assert {result.unwrap().expires_in for result in refused.results} == {3_600}
         assert len(refused.records("recording.settings")) == 1
 
     def test_a_life_that_was_wished_for_does_not_refuse_what_cannot_be_wished_for(self) -> None:
         assert set(World(recordings(3), overrides={"expires_in": 60}).codes.values()) == {None}
-        strict = World(recordings(3), overrides={"rule": ValidationRule(longest_life=60)})
+        strict = World(recordings(3), overrides={"rule": ValidationRule(max_lifetime=60)})
         assert set(strict.codes.values()) == {"life_too_long"}
 
     def test_never_more_jobs_are_under_way_than_are_allowed_and_little_is_read_ahead(self) -> None:
@@ -917,7 +917,7 @@ def run_and_cancel(at: int) -> tuple[int, str]:
 
     async def retrieve() -> int:
         retriever = MediaRetriever(
-            settings_for(simulator, retry=RetryPolicy(base=0.1, longest=0.2)),
+            settings_for(simulator, retry=RetryPolicy(base_delay=0.1, max_delay=0.2)),
             endpoint=RecordingBatch(2, jobs=2),
             transport=simulator.transport(),
             audit=[audit],
@@ -972,8 +972,8 @@ REPLIES = st.builds(json_reply, STATUSES | ANYTHING, st.sampled_from([200, 200, 
 def test_whatever_a_job_replies_each_request_has_a_result_and_nothing_raises(
     polls: list[HttpReply], ids: set[str]
 ) -> None:
-    assignment = scripted(*polls)
-    results = assignment.run(RecordingBatch(patience=300.0), *ids)
+    context = scripted(*polls)
+    results = context.run(RecordingBatch(patience=300.0), *ids)
     assert {result.file_id for result in results} == ids
     assert all((result.url is None) is (result.error is not None) for result in results)
     assert len({(result.file_id, result.media_id, result.ok) for result in results}) == len(results)

@@ -11,28 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genesys_media_async.errors import (
-    ApiError,
-    AuthenticationError,
-    ConnectFailed,
-    CredentialsRejected,
-    DeadlineExceeded,
-    EvidenceLost,
-    ExchangeTimeout,
-    GenesysMediaError,
-    InvalidReply,
-    InvalidRequest,
-    NotFound,
-    PermissionDenied,
-    RateLimited,
-    ServerError,
-    SettingsError,
-    TokenUnavailable,
-    TransportError,
-    Unauthorized,
-    UrlRefused,
-)
-from genesys_media_async.retry import (
+from genesys_media_async.api.retry import (
     Again,
     GiveUp,
     Kind,
@@ -44,7 +23,28 @@ from genesys_media_async.retry import (
     parse_retry_after,
     pause_after_429,
 )
-from genesys_media_async.settings import RetryPolicy
+from genesys_media_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuditWriteError,
+    AuthenticationError,
+    ConnectError,
+    CredentialsRejectedError,
+    DeadlineExceededError,
+    GenesysMediaError,
+    InternalServerError,
+    InvalidRequestError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    SettingsError,
+    TokenRejectedError,
+    TokenUnavailableError,
+    UrlRejectedError,
+)
+from genesys_media_async.settings.settings import RetryPolicy
 
 FOREVER = float("inf")
 WALL = 1_700_000_000.0
@@ -63,13 +63,18 @@ def rule_of(policy: RetryPolicy | None = None, *, jitter: float = 0.5) -> RetryR
     return RetryRule(policy or RetryPolicy(), Steady(jitter))
 
 
-def server_error(status: int = 503, retry_after: float | None = None) -> ServerError:
-    return ServerError("x", status=status, retry_after=retry_after)
+def server_error(status: int = 503, retry_after: float | None = None) -> InternalServerError:
+    return InternalServerError("x", status_code=status, retry_after=retry_after)
 
 
 def status_error(status: int) -> GenesysMediaError:
-    kinds: dict[int, type[ApiError]] = {401: Unauthorized, 403: PermissionDenied, 404: NotFound, 429: RateLimited}
-    return kinds.get(status, ServerError if status >= 500 else ApiError)("x", status=status)
+    kinds: dict[int, type[APIStatusError]] = {
+        401: TokenRejectedError,
+        403: PermissionDeniedError,
+        404: NotFoundError,
+        429: RateLimitError,
+    }
+    return kinds.get(status, InternalServerError if status >= 500 else APIStatusError)("x", status=status)
 
 
 class TestTheKindOfAFailure:
@@ -86,21 +91,21 @@ class TestTheKindOfAFailure:
         [
             (status_error(429), Kind.RATE_LIMITED),
             (status_error(401), Kind.TOKEN_REJECTED),
-            (TransportError("x"), Kind.TRANSIENT),
-            (ConnectFailed("x"), Kind.TRANSIENT),
-            (ExchangeTimeout("x"), Kind.TRANSIENT),
-            (TransportError("x", retryable=False), Kind.PERMANENT),
-            (InvalidReply("x"), Kind.TRANSIENT),
-            (InvalidReply("x", retryable=False), Kind.PERMANENT),
-            (TokenUnavailable("x"), Kind.TOKEN_PENDING),
-            (TokenUnavailable("x", retryable=False), Kind.PERMANENT),
-            (CredentialsRejected("x"), Kind.PERMANENT),
+            (APIConnectionError("x"), Kind.TRANSIENT),
+            (ConnectError("x"), Kind.TRANSIENT),
+            (APITimeoutError("x"), Kind.TRANSIENT),
+            (APIConnectionError("x", retryable=False), Kind.PERMANENT),
+            (InvalidResponseError("x"), Kind.TRANSIENT),
+            (InvalidResponseError("x", retryable=False), Kind.PERMANENT),
+            (TokenUnavailableError("x"), Kind.TOKEN_PENDING),
+            (TokenUnavailableError("x", retryable=False), Kind.PERMANENT),
+            (CredentialsRejectedError("x"), Kind.PERMANENT),
             (AuthenticationError("x"), Kind.PERMANENT),
-            (UrlRefused("x"), Kind.PERMANENT),
-            (InvalidRequest("x"), Kind.PERMANENT),
+            (UrlRejectedError("x"), Kind.PERMANENT),
+            (InvalidRequestError("x"), Kind.PERMANENT),
             (SettingsError("x"), Kind.PERMANENT),
-            (DeadlineExceeded("x"), Kind.PERMANENT),
-            (EvidenceLost("x"), Kind.PERMANENT),
+            (DeadlineExceededError("x"), Kind.PERMANENT),
+            (AuditWriteError("x"), Kind.PERMANENT),
             (GenesysMediaError("x"), Kind.PERMANENT),
         ],
     )
@@ -110,17 +115,17 @@ class TestTheKindOfAFailure:
     @pytest.mark.parametrize(
         ("error", "kind"),
         [
-            (ConnectFailed("x"), Kind.TRANSIENT),
-            (ServerError("x", status=503, retry_after=3.0), Kind.TRANSIENT),
-            (ServerError("x", status=503), Kind.PERMANENT),
-            (ServerError("x", status=500, retry_after=3.0), Kind.PERMANENT),
-            (ApiError("x", status=408), Kind.PERMANENT),
-            (TransportError("x"), Kind.PERMANENT),
-            (ExchangeTimeout("x"), Kind.PERMANENT),
-            (InvalidReply("x"), Kind.PERMANENT),
+            (ConnectError("x"), Kind.TRANSIENT),
+            (InternalServerError("x", status_code=503, retry_after=3.0), Kind.TRANSIENT),
+            (InternalServerError("x", status_code=503), Kind.PERMANENT),
+            (InternalServerError("x", status_code=500, retry_after=3.0), Kind.PERMANENT),
+            (APIStatusError("x", status_code=408), Kind.PERMANENT),
+            (APIConnectionError("x"), Kind.PERMANENT),
+            (APITimeoutError("x"), Kind.PERMANENT),
+            (InvalidResponseError("x"), Kind.PERMANENT),
             (status_error(429), Kind.RATE_LIMITED),
             (status_error(401), Kind.TOKEN_REJECTED),
-            (TokenUnavailable("x"), Kind.TOKEN_PENDING),
+            (TokenUnavailableError("x"), Kind.TOKEN_PENDING),
         ],
     )
     def test_of_what_must_not_be_done_twice_is_permanent_unless_it_was_not_done(
@@ -131,7 +136,7 @@ class TestTheKindOfAFailure:
 
 class TestATransientFailure:
     def test_is_tried_again_until_the_tries_are_used_up(self) -> None:
-        rule, tries, budget = rule_of(RetryPolicy(tries=4)), Tries(), RetryBudget(100)
+        rule, tries, budget = rule_of(RetryPolicy(max_attempts=4)), Tries(), RetryBudget(100)
         decisions = [rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) for _ in range(4)]
         assert [type(each) for each in decisions] == [Again, Again, Again, GiveUp]
         assert decisions[-1] == GiveUp(out_of_time=False)
@@ -139,20 +144,22 @@ class TestATransientFailure:
 
     def test_with_one_try_is_never_repeated(self) -> None:
         budget = RetryBudget(100)
-        decision = rule_of(RetryPolicy(tries=1)).decide(server_error(), Tries(), remaining=FOREVER, budget=budget)
+        decision = rule_of(RetryPolicy(max_attempts=1)).decide(
+            server_error(), Tries(), remaining=FOREVER, budget=budget
+        )
         assert decision == GiveUp()
         assert budget.left == 100
 
     @pytest.mark.parametrize(("jitter", "share"), [(0.0, 0.0), (0.5, 0.5), (0.999, 0.999)])
     def test_waits_for_a_random_share_of_a_doubling_curve(self, jitter: float, share: float) -> None:
-        rule = rule_of(RetryPolicy(tries=9, base=0.5, longest=10), jitter=jitter)
+        rule = rule_of(RetryPolicy(max_attempts=9, base_delay=0.5, max_delay=10), jitter=jitter)
         tries, budget = Tries(), RetryBudget(100)
         decisions = [rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) for _ in range(8)]
         delays = [each.delay for each in decisions if isinstance(each, Again)]
         assert delays == pytest.approx([share * top for top in (0.5, 1, 2, 4, 8, 10, 10, 10)])
 
     def test_has_its_jitter_on_top_of_what_the_server_asks_for(self) -> None:
-        rule = rule_of(RetryPolicy(base=4, longest=4), jitter=0.5)
+        rule = rule_of(RetryPolicy(base_delay=4, max_delay=4), jitter=0.5)
         decision = rule.decide(server_error(retry_after=5), Tries(), remaining=FOREVER, budget=RetryBudget(9))
         assert decision == Again(7.0)
 
@@ -161,7 +168,7 @@ class TestATransientFailure:
     def test_waits_between_the_floor_and_the_floor_plus_the_curve(
         self, seed: int, base: float, floor: float | None
     ) -> None:
-        rule = RetryRule(RetryPolicy(tries=6, base=base, longest=30), random.Random(seed))
+        rule = RetryRule(RetryPolicy(max_attempts=6, base_delay=base, max_delay=30), random.Random(seed))
         tries, budget, least = Tries(), RetryBudget(100), max(0.0, floor or 0.0)
         for number in range(5):
             decision = rule.decide(server_error(retry_after=floor), tries, remaining=FOREVER, budget=budget)
@@ -169,7 +176,7 @@ class TestATransientFailure:
             assert least <= decision.delay <= least + min(30, base * 2**number) + 1e-9
 
     def test_spreads_its_waits_over_the_whole_curve(self) -> None:
-        rule = RetryRule(RetryPolicy(base=1, longest=1), random.Random(7))
+        rule = RetryRule(RetryPolicy(base_delay=1, max_delay=1), random.Random(7))
         decisions = [rule.decide(server_error(), Tries(), remaining=FOREVER, budget=RetryBudget(1)) for _ in range(900)]
         delays = sorted(each.delay for each in decisions if isinstance(each, Again))
         assert len(delays) == 900
@@ -178,7 +185,7 @@ class TestATransientFailure:
         assert delays[450] == pytest.approx(0.5, abs=0.06)
 
     def test_is_not_tried_again_if_the_wait_would_outlast_the_deadline(self) -> None:
-        rule = rule_of(RetryPolicy(base=4, longest=4))
+        rule = rule_of(RetryPolicy(base_delay=4, max_delay=4))
         for remaining, expected in ((2.1, Again(2.0)), (2.0, GiveUp(out_of_time=True)), (-1, GiveUp(out_of_time=True))):
             decision = rule.decide(server_error(), Tries(), remaining=remaining, budget=RetryBudget(9))
             assert decision == expected
@@ -193,7 +200,7 @@ class TestATransientFailure:
 
 class TestRateLimiting:
     def test_does_not_consume_a_transient_try_nor_the_budget(self) -> None:
-        rule, tries, budget = rule_of(RetryPolicy(tries=2)), Tries(), RetryBudget(1)
+        rule, tries, budget = rule_of(RetryPolicy(max_attempts=2)), Tries(), RetryBudget(1)
         for _ in range(10):
             assert rule.decide(status_error(429), tries, remaining=FOREVER, budget=budget) == Again(0.0)
         assert tries.transient == 0
@@ -202,12 +209,12 @@ class TestRateLimiting:
         assert rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) == GiveUp()
 
     def test_is_bounded_by_tries_of_its_own(self) -> None:
-        rule, tries = rule_of(RetryPolicy(rate_limited_tries=3)), Tries()
+        rule, tries = rule_of(RetryPolicy(max_rate_limited=3)), Tries()
         decisions = [rule.decide(status_error(429), tries, remaining=9, budget=RetryBudget(0)) for _ in range(3)]
         assert decisions == [Again(0.0), Again(0.0), GiveUp()]
 
     def test_is_given_up_at_once_if_the_pause_outlasts_the_deadline(self) -> None:
-        error = RateLimited("x", status=429, retry_after=60)
+        error = RateLimitError("x", status_code=429, retry_after=60)
         assert rule_of().decide(error, Tries(), remaining=59, budget=RetryBudget(1)) == GiveUp(out_of_time=True)
         assert rule_of().decide(error, Tries(), remaining=61, budget=RetryBudget(1)) == Again(0.0)
 
@@ -240,18 +247,20 @@ class TestARejectedToken:
     def test_that_cannot_be_had_for_now_is_waited_for_and_counts_nothing(self) -> None:
         rule, tries, budget = rule_of(), Tries(), RetryBudget(0)
         for _ in range(100):
-            error = TokenUnavailable("x", retry_after=4)
+            error = TokenUnavailableError("x", retry_after=4)
             assert rule.decide(error, tries, remaining=9, budget=budget) == Again(4.0)
         assert tries == Tries()
-        too_late = rule.decide(TokenUnavailable("x", retry_after=9), tries, remaining=9, budget=budget)
+        too_late = rule.decide(TokenUnavailableError("x", retry_after=9), tries, remaining=9, budget=budget)
         assert too_late == GiveUp(out_of_time=True)
 
     def test_that_will_never_come_is_not_waited_for(self) -> None:
-        error = TokenUnavailable("x", retryable=False)
+        error = TokenUnavailableError("x", retryable=False)
         assert rule_of().decide(error, Tries(), remaining=FOREVER, budget=RetryBudget(9)) == GiveUp()
 
 
-@pytest.mark.parametrize("error", [status_error(403), status_error(404), UrlRefused("x"), CredentialsRejected("x")])
+@pytest.mark.parametrize(
+    "error", [status_error(403), status_error(404), UrlRejectedError("x"), CredentialsRejectedError("x")]
+)
 def test_a_permanent_failure_is_given_up_at_once_even_if_the_server_says_when_to_come_again(
     error: GenesysMediaError,
 ) -> None:
@@ -263,7 +272,7 @@ def test_a_permanent_failure_is_given_up_at_once_even_if_the_server_says_when_to
 
 class TestTheBudget:
     def test_bounds_the_retries_of_an_outage_whatever_the_number_of_ids(self) -> None:
-        rule, budget, sent = rule_of(RetryPolicy(tries=5)), RetryBudget(20), 0
+        rule, budget, sent = rule_of(RetryPolicy(max_attempts=5)), RetryBudget(20), 0
         for _ in range(1_000):
             tries = Tries()
             sent += 1

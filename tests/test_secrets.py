@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from genesys_media_async import (
-    CredentialsRejected,
+    CredentialsRejectedError,
     DownloadUrl,
     GenesysMediaError,
     JsonLinesSink,
@@ -81,12 +81,12 @@ async def test_no_secret_is_in_any_log_repr_exception_event_metric_or_file(tmp_p
         client_id="client",
         client_secret=CLIENT_SECRET,
         quota=None,
-        retry=RetryPolicy(tries=2, base=0.0),
+        retry=RetryPolicy(max_attempts=2, base_delay=0.0),
         rule=ValidationRule(checks=(suspicious_check,)),
         webhook=WebhookTarget(
             url=f"https://hooks.example.com/hook?key={WEBHOOK_KEY}",
             include_url=True,
-            tries=1,
+            max_attempts=1,
             undelivered_file=tmp_path / "undelivered.jsonl",
         ),
     )
@@ -132,7 +132,7 @@ async def test_a_login_host_that_quotes_the_secret_back_is_not_quoted():
     settings = Settings(client_id="client", client_secret=CLIENT_SECRET)
     async with httpx.AsyncClient(transport=httpx.MockTransport(echo)) as client:
         async with MediaRetriever(settings, transport=client) as retriever:
-            with pytest.raises(CredentialsRejected) as raised:
+            with pytest.raises(CredentialsRejectedError) as raised:
                 await retriever.retrieve("recording-1")
     text = "".join(traceback.format_exception(raised.value))
     assert "invalid_client" in text

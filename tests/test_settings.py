@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from genesys_media_async.errors import GenesysMediaError, SettingsError
-from genesys_media_async.settings import (
+from genesys_media_async.settings.checked import secret_text
+from genesys_media_async.settings.settings import (
     ENVIRONMENT,
     REGIONS,
     VERSION,
@@ -21,9 +22,8 @@ from genesys_media_async.settings import (
     Settings,
     ValidationRule,
     WebhookTarget,
-    is_loopback,
-    reveal,
 )
+from genesys_media_async.settings.urls import is_loopback
 from genesys_media_async.transports import HttpxTransport
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -369,8 +369,8 @@ class TestAWrongValue:
             ("deadline", 0),
             ("deadline", -1),
             ("deadline", NAN),
-            ("start_patience", -1),
-            ("start_patience", NAN),
+            ("start_timeout", -1),
+            ("start_timeout", NAN),
             ("user_agent", ""),
             ("user_agent", "a\nb"),
             ("user_agent", " a"),
@@ -401,14 +401,14 @@ class TestAWrongValue:
             (RetryPolicy, "base", -1),
             (RetryPolicy, "base", NAN),
             (RetryPolicy, "longest", INFINITY),
-            (RetryPolicy, "rate_limited_tries", 0),
+            (RetryPolicy, "max_rate_limited", 0),
             (RetryPolicy, "budget", -1),
             (ValidationRule, "content_types", "audio/wav"),
             (ValidationRule, "content_types", ("audio",)),
             (ValidationRule, "content_types", ("audio/wav; codecs=1",)),
             (ValidationRule, "content_types", ("",)),
-            (ValidationRule, "longest_life", 0),
-            (ValidationRule, "longest_url", 0),
+            (ValidationRule, "max_lifetime", 0),
+            (ValidationRule, "max_url_length", 0),
             (ValidationRule, "hosts", ("https://media.example.com",)),
             (ValidationRule, "hosts", ("media.*.com",)),
             (ValidationRule, "hosts", ("",)),
@@ -470,7 +470,7 @@ class TestURLs:
     )
     def test_that_are_right_are_taken(self, url: str) -> None:
         assert configured(base_url=url).api_url == url.rstrip("/")
-        assert reveal(WebhookTarget(url=url + "?key=value").url).endswith("?key=value")
+        assert secret_text(WebhookTarget(url=url + "?key=value").url).endswith("?key=value")
 
     @pytest.mark.parametrize(
         ("host", "expected"),

@@ -1,4 +1,4 @@
-"""Where events go: two lanes, of which one waits and the other never does, and the sinks at their ends."""
+"""Where events go: two dispatcher, of which one waits and the other never does, and the sinks at their ends."""
 
 from __future__ import annotations
 
@@ -22,29 +22,28 @@ from hypothesis import strategies as st
 
 from genesys_media_async import events
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.errors import EvidenceLost
+from genesys_media_async.errors import AuditWriteError
 from genesys_media_async.events import (
     AttemptAudited,
     BatchCompleted,
-    BatchResultsUnasked,
     BatchSubmitted,
     Event,
     Outcome,
-    QuotaLearnt,
+    QuotaLimitChanged,
     QuotaPaused,
     QuotaResumed,
     RetrievalFinished,
     RetryScheduled,
     TokenRefreshed,
     TokenRefreshFailed,
+    UnrequestedBatchResults,
     WebhookDelivered,
-    WebhookUndelivered,
+    WebhookFailed,
     iso,
-    value,
 )
-from genesys_media_async.sinks import JsonLinesSink, Lanes, LoggingSink, MemorySink, MetricsSink, Sink
-from genesys_media_async.sinks.lanes import CLOSE_PATIENCE, MOST_WAITING
-from genesys_media_async.sinks.metrics import MOST_NAMES, MOST_UNCOUNTED, Histogram
+from genesys_media_async.sinks import Dispatcher, JsonLinesSink, LoggingSink, MemorySink, MetricsSink, Sink
+from genesys_media_async.sinks.dispatch import CLOSE_TIMEOUT, MAX_WAITING
+from genesys_media_async.sinks.metrics import MAX_NAMES, MAX_UNCOUNTED, Histogram
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -80,7 +79,7 @@ def paused(seconds: float = 1.0) -> QuotaPaused:
     return QuotaPaused(at=1.0, seconds=seconds)
 
 
-@value
+@record
 class Tenant(Event):
     """An event of a user's own."""
 
@@ -90,7 +89,7 @@ class Tenant(Event):
     share: float = 0.0
 
 
-@value
+@record
 class TenantAudited(AttemptAudited):
     """An audit record of a user's own."""
 
@@ -162,10 +161,10 @@ def run(main: Callable[[VirtualClock], Coroutine[Any, Any, None]]) -> None:
 
 
 @asynccontextmanager
-async def writing(lanes: Lanes) -> AsyncIterator[Lanes]:
-    """The lanes at work; they are not closed."""
+async def writing(dispatcher: Dispatcher) -> AsyncIterator[Dispatcher]:
+    """The dispatcher at work; they are not closed."""
     async with anyio.create_task_group() as task_group:
-        lanes.start(task_group)
+        dispatcher.start(task_group)
         yield lanes
         task_group.cancel_scope.cancel()
 
@@ -183,9 +182,9 @@ def files_no_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def audit(lanes: Lanes, record: AttemptAudited) -> None:
+async def audit(dispatcher: Dispatcher, record: AttemptAudited) -> None:
     """Wait until a record is written, as a call does."""
-    written = lanes.audit(record)
+    written = dispatcher.audit(record)
     assert written is not None
     await written
 
@@ -220,22 +219,22 @@ class TestTheAuditLane:
     def test_says_when_every_sink_has_taken_the_record(self) -> None:
         async def main(clock: VirtualClock) -> None:
             quick, slow = Notebook(), Notebook(takes=3)
-            async with writing(Lanes(audit=[quick, slow])) as lanes:
-                await audit(lanes, audited())
+            async with writing(Dispatcher(audit=[quick, slow])) as dispatcher:
+                await audit(dispatcher, audited())
             assert clock.monotonic() == pytest.approx(3, abs=0.01)
             assert quick.events == slow.events == [audited()]
 
         run(main)
 
     def test_has_nothing_to_wait_for_where_there_is_no_sink(self) -> None:
-        assert Lanes().audit(audited()) is None
+        assert Dispatcher().audit(audited()) is None
 
     def test_writes_what_comes_together_at_once_in_its_order_and_never_overlaps(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=1)
-            async with writing(Lanes(audit=[notebook])) as lanes, anyio.create_task_group() as callers:
+            async with writing(Dispatcher(audit=[notebook])) as dispatcher, anyio.create_task_group() as callers:
                 for number in range(5):
-                    callers.start_soon(audit, lanes, audited(f"f-{number}"))
+                    callers.start_soon(audit, dispatcher, audited(f"f-{number}"))
                     await anyio.sleep(0.1 if number == 1 else 0)
             assert [getattr(event, "file_id", "") for event in notebook.events] == [f"f-{n}" for n in range(5)]
             assert sum(notebook.batches) == 5
@@ -247,24 +246,24 @@ class TestTheAuditLane:
         async def main(clock: VirtualClock) -> None:
             before, after, metrics = Notebook(), Notebook(), Notebook()
             broken = Notebook(fails=OSError("disk full at https://a.test/?sig=canary"))
-            async with writing(Lanes(audit=[before, broken, after], metrics=[metrics])) as lanes:
-                with pytest.raises(EvidenceLost) as caught:
-                    await audit(lanes, audited("f-7"))
+            async with writing(Dispatcher(audit=[before, broken, after], metrics=[metrics])) as dispatcher:
+                with pytest.raises(AuditWriteError) as caught:
+                    await audit(dispatcher, audited("f-7"))
             assert "f-7" in str(caught.value)
             assert "disk full" in str(caught.value)
             assert "<Notebook>" in str(caught.value)
             assert "canary" not in str(caught.value)
             assert isinstance(caught.value.__cause__, OSError)
             assert after.events == []
-            await lanes.aclose()
+            await dispatcher.aclose()
             assert metrics.events == []
 
         run(main)
 
     def test_tells_everyone_whose_record_is_lost_in_words_of_its_own(self) -> None:
         async def main(clock: VirtualClock) -> None:
-            async with writing(Lanes(audit=[Notebook(fails=OSError("full"))])) as lanes:
-                records = [lanes.audit(audited(f"f-{number}")) for number in range(3)]
+            async with writing(Dispatcher(audit=[Notebook(fails=OSError("full"))])) as dispatcher:
+                records = [dispatcher.audit(audited(f"f-{number}")) for number in range(3)]
                 outcomes = await asyncio.gather(*filter(None, records), return_exceptions=True)
             assert [f"f-{number}" in str(outcome) for number, outcome in enumerate(outcomes)] == [True] * 3
 
@@ -272,17 +271,17 @@ class TestTheAuditLane:
 
     def test_names_the_class_of_an_error_without_words(self) -> None:
         async def main(clock: VirtualClock) -> None:
-            async with writing(Lanes(audit=[Notebook(fails=TimeoutError())])) as lanes:
-                with pytest.raises(EvidenceLost, match="TimeoutError"):
-                    await audit(lanes, audited())
+            async with writing(Dispatcher(audit=[Notebook(fails=TimeoutError())])) as dispatcher:
+                with pytest.raises(AuditWriteError, match="TimeoutError"):
+                    await audit(dispatcher, audited())
 
         run(main)
 
     def test_gives_up_a_sink_that_takes_for_ever(self) -> None:
         async def main(clock: VirtualClock) -> None:
-            async with writing(Lanes(audit=[Notebook(takes=1_000)])) as lanes:
-                with pytest.raises(EvidenceLost, match="TimeoutError"):
-                    await audit(lanes, audited())
+            async with writing(Dispatcher(audit=[Notebook(takes=1_000)])) as dispatcher:
+                with pytest.raises(AuditWriteError, match="TimeoutError"):
+                    await audit(dispatcher, audited())
             assert clock.monotonic() < 15
 
         run(main)
@@ -290,10 +289,10 @@ class TestTheAuditLane:
     def test_writes_the_record_of_a_caller_that_was_cancelled_too(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=5)
-            async with writing(Lanes(audit=[notebook])) as lanes:
+            async with writing(Dispatcher(audit=[notebook])) as dispatcher:
                 with anyio.move_on_after(1):
-                    await audit(lanes, audited("cut off"))
-                await audit(lanes, audited("next"))
+                    await audit(dispatcher, audited("cut off"))
+                await audit(dispatcher, audited("next"))
             assert [getattr(event, "file_id", "") for event in notebook.events] == ["cut off", "next"]
 
         run(main)
@@ -301,12 +300,12 @@ class TestTheAuditLane:
     def test_is_not_cut_off_while_it_writes(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=5)
-            lanes = Lanes(audit=[notebook])
+            dispatcher = Dispatcher(audit=[notebook])
             with anyio.move_on_after(1):
-                async with writing(lanes):
-                    lanes.audit(audited("first"))
+                async with writing(dispatcher):
+                    dispatcher.audit(audited("first"))
                     await anyio.sleep(0.5)
-                    lanes.audit(audited("second"))
+                    dispatcher.audit(audited("second"))
                     await anyio.sleep_forever()
             assert [getattr(event, "file_id", "") for event in notebook.events] == ["first", "second"]
 
@@ -316,8 +315,8 @@ class TestTheAuditLane:
         async def main(clock: VirtualClock) -> None:
             first, second = Notebook(takes=5), Notebook(takes=5)
             with anyio.move_on_after(1):
-                async with writing(Lanes(audit=[first, second])) as lanes:
-                    lanes.audit(audited())
+                async with writing(Dispatcher(audit=[first, second])) as dispatcher:
+                    dispatcher.audit(audited())
                     await anyio.sleep_forever()
             assert first.events == second.events == [audited()]
 
@@ -326,13 +325,13 @@ class TestTheAuditLane:
     def test_that_is_closed_and_cut_off_while_it_writes_loses_nothing(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=5)
-            lanes = Lanes(audit=[notebook])
+            dispatcher = Dispatcher(audit=[notebook])
             async with anyio.create_task_group() as closing:
-                async with writing(lanes):
-                    records = [lanes.audit(audited("first"))]
+                async with writing(dispatcher):
+                    records = [dispatcher.audit(audited("first"))]
                     await anyio.sleep(1)
-                    records.append(lanes.audit(audited("second")))
-                    closing.start_soon(lanes.aclose)
+                    records.append(dispatcher.audit(audited("second")))
+                    closing.start_soon(dispatcher.aclose)
                     await anyio.sleep(1)
             assert [getattr(event, "file_id", "") for event in notebook.events] == ["first", "second"]
             assert [record is not None and record.done() for record in records] == [True, True]
@@ -342,22 +341,22 @@ class TestTheAuditLane:
 
     def test_that_lost_a_record_nobody_waits_for_says_so_on_closing(self) -> None:
         async def main(clock: VirtualClock) -> None:
-            lanes = Lanes(audit=[Notebook(fails=OSError("full"))])
-            written = lanes.audit(audited("f-9"))
+            dispatcher = Dispatcher(audit=[Notebook(fails=OSError("full"))])
+            written = dispatcher.audit(audited("f-9"))
             assert written is not None
             written.cancel()
-            with pytest.raises(EvidenceLost, match="f-9"):
-                await lanes.aclose()
+            with pytest.raises(AuditWriteError, match="f-9"):
+                await dispatcher.aclose()
 
         run(main)
 
     def test_passes_each_record_on_to_the_metrics_lane(self) -> None:
         async def main(clock: VirtualClock) -> None:
             metrics = Notebook()
-            async with writing(Lanes(audit=[Notebook()], metrics=[metrics])) as lanes:
-                await audit(lanes, audited())
+            async with writing(Dispatcher(audit=[Notebook()], metrics=[metrics])) as dispatcher:
+                await audit(dispatcher, audited())
                 await anyio.sleep(1)
-            await lanes.aclose()
+            await dispatcher.aclose()
             assert metrics.events == [audited()]
 
         run(main)
@@ -366,8 +365,8 @@ class TestTheAuditLane:
         async def main(clock: VirtualClock) -> None:
             sinks = [Notebook(), Notebook(), Notebook()]
             sinks[1].close_fails = OSError("cannot flush")
-            with pytest.raises(EvidenceLost, match="cannot flush"):
-                await Lanes(audit=sinks).aclose()
+            with pytest.raises(AuditWriteError, match="cannot flush"):
+                await Dispatcher(audit=sinks).aclose()
             assert [sink.closed for sink in sinks] == [1, 1, 1]
 
         run(main)
@@ -375,8 +374,8 @@ class TestTheAuditLane:
     def test_that_does_not_close_in_time_is_evidence_lost_too(self) -> None:
         async def main(clock: VirtualClock) -> None:
             other = Notebook()
-            with pytest.raises(EvidenceLost):
-                await Lanes(audit=[Notebook(close_takes=1_000), other]).aclose()
+            with pytest.raises(AuditWriteError):
+                await Dispatcher(audit=[Notebook(close_takes=1_000), other]).aclose()
             assert clock.monotonic() < 10
             assert other.closed == 1
 
@@ -385,14 +384,14 @@ class TestTheAuditLane:
     def test_that_is_closed_refuses_what_still_comes_instead_of_leaving_it_to_wait(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook, metrics = Notebook(), Notebook()
-            lanes = Lanes(audit=[notebook], metrics=[metrics])
-            async with writing(lanes):
-                await audit(lanes, audited("in time"))
-                await lanes.aclose()
-                written = lanes.audit(audited("f-8"))
+            dispatcher = Dispatcher(audit=[notebook], metrics=[metrics])
+            async with writing(dispatcher):
+                await audit(dispatcher, audited("in time"))
+                await dispatcher.aclose()
+                written = dispatcher.audit(audited("f-8"))
                 assert written is not None
                 assert written.done()
-                with pytest.raises(EvidenceLost, match=r"f-8 .* the audit trail is closed\. Let every run end"):
+                with pytest.raises(AuditWriteError, match=r"f-8 .* the audit trail is closed\. Let every run end"):
                     await written
             assert notebook.events == metrics.events == [audited("in time")]
 
@@ -402,17 +401,17 @@ class TestTheAuditLane:
     def test_that_is_closing_leaves_no_record_behind(self, comes_after: float) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=3, close_takes=3)
-            lanes = Lanes(audit=[notebook])
-            in_time = lanes.audit(audited("in time"))
+            dispatcher = Dispatcher(audit=[notebook])
+            in_time = dispatcher.audit(audited("in time"))
             async with anyio.create_task_group() as closing:
-                closing.start_soon(lanes.aclose)
+                closing.start_soon(dispatcher.aclose)
                 await anyio.sleep(comes_after)
-                late = lanes.audit(audited("late"))
+                late = dispatcher.audit(audited("late"))
             assert in_time is not None
             assert in_time.result() is None
             assert late is not None
             assert late.done()
-            assert isinstance(late.exception(), EvidenceLost)
+            assert isinstance(late.exception(), AuditWriteError)
             assert notebook.events == [audited("in time")]
 
         run(main)
@@ -422,9 +421,9 @@ class TestTheAuditLane:
         self, caplog: pytest.LogCaptureFixture, cancelled: bool, complaints: int
     ) -> None:
         async def main(clock: VirtualClock) -> None:
-            lanes = Lanes(audit=[Notebook()])
-            await lanes.aclose()
-            written = lanes.audit(audited())
+            dispatcher = Dispatcher(audit=[Notebook()])
+            await dispatcher.aclose()
+            written = dispatcher.audit(audited())
             assert written is not None
             if cancelled:
                 written.cancel()
@@ -440,29 +439,29 @@ class TestTheMetricsLane:
     def test_never_makes_anybody_wait(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=3)
-            lanes = Lanes(metrics=[notebook])
+            dispatcher = Dispatcher(metrics=[notebook])
             async with anyio.create_task_group() as task_group:
-                lanes.start(task_group)
+                dispatcher.start(task_group)
                 for number in range(100):
-                    lanes.emit(paused(number))
+                    dispatcher.emit(paused(number))
                 assert clock.monotonic() < 0.001
                 await anyio.sleep(3.1)
                 assert notebook.events == [paused(number) for number in range(100)]
                 task_group.cancel_scope.cancel()
-            assert lanes.dropped == 0
+            assert dispatcher.dropped == 0
 
         run(main)
 
     def test_writes_what_came_meanwhile_in_one_go(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=1)
-            lanes = Lanes(metrics=[notebook])
+            dispatcher = Dispatcher(metrics=[notebook])
             async with anyio.create_task_group() as task_group:
-                lanes.start(task_group)
-                lanes.emit(paused(0))
+                dispatcher.start(task_group)
+                dispatcher.emit(paused(0))
                 await anyio.sleep(0.5)
                 for number in range(1, 8):
-                    lanes.emit(paused(number))
+                    dispatcher.emit(paused(number))
                 await anyio.sleep(3)
                 task_group.cancel_scope.cancel()
             assert notebook.batches == [1, 7]
@@ -472,17 +471,17 @@ class TestTheMetricsLane:
     def test_drops_and_counts_what_finds_the_queue_full(self) -> None:
         async def main(clock: VirtualClock) -> None:
             hung, fine = Notebook(takes=1e6), Notebook()
-            lanes = Lanes(metrics=[hung, fine])
+            dispatcher = Dispatcher(metrics=[hung, fine])
             async with anyio.create_task_group() as task_group:
-                lanes.start(task_group)
-                lanes.emit(paused())
+                dispatcher.start(task_group)
+                dispatcher.emit(paused())
                 await anyio.sleep(1)
-                for _ in range(MOST_WAITING + 7):
-                    lanes.emit(paused())
-                assert lanes.dropped == 14
+                for _ in range(MAX_WAITING + 7):
+                    dispatcher.emit(paused())
+                assert dispatcher.dropped == 14
                 await anyio.sleep(1)
-                assert len(fine.events) == 1 + MOST_WAITING
-                assert repr(lanes) == "<Lanes: 0 audit, 2 metrics, 14 dropped>"
+                assert len(fine.events) == 1 + MAX_WAITING
+                assert repr(dispatcher) == "<Dispatcher: 0 audit, 2 metrics, 14 dropped>"
                 task_group.cancel_scope.cancel()
 
         run(main)
@@ -490,32 +489,32 @@ class TestTheMetricsLane:
     def test_takes_of_records_that_come_together_what_there_is_room_for(self) -> None:
         async def main(clock: VirtualClock) -> None:
             hung = Notebook(takes=1e6)
-            lanes = Lanes(audit=[Notebook()], metrics=[hung])
-            async with writing(lanes):
-                lanes.emit(paused())
+            dispatcher = Dispatcher(audit=[Notebook()], metrics=[hung])
+            async with writing(dispatcher):
+                dispatcher.emit(paused())
                 await anyio.sleep(1)
-                for _ in range(MOST_WAITING - 2):
-                    lanes.emit(paused())
-                records = [lanes.audit(audited(f"f-{number}")) for number in range(5)]
+                for _ in range(MAX_WAITING - 2):
+                    dispatcher.emit(paused())
+                records = [dispatcher.audit(audited(f"f-{number}")) for number in range(5)]
                 await asyncio.gather(*filter(None, records))
-                assert lanes.dropped == 3
-                lanes.emit(paused())
-                assert lanes.dropped == 4
+                assert dispatcher.dropped == 3
+                dispatcher.emit(paused())
+                assert dispatcher.dropped == 4
 
         run(main)
 
     def test_counts_what_a_failing_sink_lost_says_so_and_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
         async def main(clock: VirtualClock) -> None:
             broken, fine = Notebook(fails=OSError("no route")), Notebook()
-            lanes = Lanes(metrics=[broken, fine])
+            dispatcher = Dispatcher(metrics=[broken, fine])
             async with anyio.create_task_group() as task_group:
-                lanes.start(task_group)
+                dispatcher.start(task_group)
                 for _ in range(3):
-                    lanes.emit(paused())
+                    dispatcher.emit(paused())
                 await anyio.sleep(1)
-                assert lanes.dropped == 3
+                assert dispatcher.dropped == 3
                 broken.fails = None
-                lanes.emit(paused())
+                dispatcher.emit(paused())
                 await anyio.sleep(1)
                 assert len(broken.events) == 1
                 assert len(fine.events) == 4
@@ -527,10 +526,10 @@ class TestTheMetricsLane:
     def test_is_written_out_on_closing_and_then_closed_once(self) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook()
-            lanes = Lanes(metrics=[notebook])
+            dispatcher = Dispatcher(metrics=[notebook])
             for number in range(5):
-                lanes.emit(paused(number))
-            await lanes.aclose()
+                dispatcher.emit(paused(number))
+            await dispatcher.aclose()
             assert len(notebook.events) == 5
             assert notebook.closed == 1
 
@@ -540,19 +539,19 @@ class TestTheMetricsLane:
     def test_accounts_for_every_event_whenever_it_is_ended(self, cancelled_after: float) -> None:
         async def main(clock: VirtualClock) -> None:
             notebook = Notebook(takes=1)
-            lanes = Lanes(metrics=[notebook])
+            dispatcher = Dispatcher(metrics=[notebook])
             async with anyio.create_task_group() as task_group:
-                lanes.start(task_group)
+                dispatcher.start(task_group)
                 for number in range(10):
-                    lanes.emit(paused(number))
+                    dispatcher.emit(paused(number))
                 await anyio.lowlevel.checkpoint()
                 await anyio.lowlevel.checkpoint()
                 for number in range(10):
-                    lanes.emit(paused(number))
+                    dispatcher.emit(paused(number))
                 await anyio.sleep(cancelled_after)
                 task_group.cancel_scope.cancel()
-            await lanes.aclose()
-            assert len(notebook.events) + lanes.dropped == 20
+            await dispatcher.aclose()
+            assert len(notebook.events) + dispatcher.dropped == 20
             assert notebook.closed == 1
 
         run(main)
@@ -560,12 +559,12 @@ class TestTheMetricsLane:
     def test_that_hangs_does_not_hold_up_the_exit_and_its_events_are_counted_as_dropped(self) -> None:
         async def main(clock: VirtualClock) -> None:
             hung, fine = Notebook(takes=1e6), Notebook()
-            lanes = Lanes(metrics=[hung, fine])
+            dispatcher = Dispatcher(metrics=[hung, fine])
             for number in range(5):
-                lanes.emit(paused(number))
-            await lanes.aclose()
+                dispatcher.emit(paused(number))
+            await dispatcher.aclose()
             assert clock.monotonic() < 10
-            assert lanes.dropped == 5
+            assert dispatcher.dropped == 5
             assert len(fine.events) == 5
             assert (hung.closed, fine.closed) == (1, 1)
 
@@ -575,11 +574,11 @@ class TestTheMetricsLane:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         async def main(clock: VirtualClock) -> None:
-            lanes = Lanes(metrics=[Notebook(takes=1e6, close_takes=1e6)])
-            lanes.emit(paused())
-            await lanes.aclose()
-            assert clock.monotonic() == pytest.approx(2 * CLOSE_PATIENCE, abs=0.1)
-            assert lanes.dropped == 1
+            dispatcher = Dispatcher(metrics=[Notebook(takes=1e6, close_takes=1e6)])
+            dispatcher.emit(paused())
+            await dispatcher.aclose()
+            assert clock.monotonic() == pytest.approx(2 * CLOSE_TIMEOUT, abs=0.1)
+            assert dispatcher.dropped == 1
 
         run(main)
         assert "<Notebook> could not be closed" in caplog.text
@@ -588,7 +587,7 @@ class TestTheMetricsLane:
         async def main(clock: VirtualClock) -> None:
             broken, fine = Notebook(), Notebook()
             broken.close_fails = OSError("gone")
-            await Lanes(metrics=[broken, fine]).aclose()
+            await Dispatcher(metrics=[broken, fine]).aclose()
             assert fine.closed == 1
 
         run(main)
@@ -777,7 +776,7 @@ class TestLogging:
         [
             (paused(), logging.WARNING),
             (TokenRefreshFailed(at=1, code="x", pause=1), logging.WARNING),
-            (WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"), logging.WARNING),
+            (WebhookFailed(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"), logging.WARNING),
             (finished(outcome=Outcome.GENERATION_FAILED), logging.WARNING),
             (finished(), logging.DEBUG),
             (audited(outcome=Outcome.GENERATION_FAILED), logging.DEBUG),
@@ -836,7 +835,7 @@ class TestMetrics:
         it = self.counted().snapshot()
         assert it.outcomes == {}
         assert it.validity_rate is None
-        assert it.mean_life is None
+        assert it.mean_lifetime is None
         assert (it.latency_p50, it.latency_p95, it.latency_p99, it.latency_mean) == (None, None, None, None)
 
     def test_count_what_happened(self) -> None:
@@ -858,7 +857,7 @@ class TestMetrics:
             paused(),
             TokenRefreshed(at=1, life=1, latency=1),
             WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1),
-            WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
+            WebhookFailed(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
             audited(),
         )
         it = sink.snapshot()
@@ -866,11 +865,11 @@ class TestMetrics:
         assert it.error_codes == {"host": 1, "invalid_file_id": 1}
         assert it.content_types == {"audio/wav": 2}
         assert it.validity_rate == pytest.approx(2 / 3)
-        assert it.mean_life == pytest.approx(2_700)
+        assert it.mean_lifetime == pytest.approx(2_700)
         # What was never sent has no latency.
         assert it.latency_mean == pytest.approx((0.1 + 0.3 + 0.25) / 3)
         assert (it.attempts, it.retries, it.pauses, it.token_refreshes) == (5, 2, 1, 1)
-        assert (it.webhooks_delivered, it.webhooks_undelivered) == (1, 1)
+        assert (it.webhooks_delivered, it.webhooks_failed) == (1, 1)
 
     @pytest.mark.parametrize("latency", [float("inf"), float("-inf"), float("nan")])
     def test_count_a_result_whose_latency_is_no_number_without_it(self, latency: float) -> None:
@@ -891,18 +890,18 @@ class TestMetrics:
     def test_are_bounded_whatever_content_types_a_server_invents(self) -> None:
         sink = self.counted(*(finished(content_type=f"audio/x-{number}") for number in range(1_000)))
         types = sink.snapshot().content_types
-        assert len(types) <= MOST_NAMES + 1
-        assert types["other"] == 1_000 - MOST_NAMES
+        assert len(types) <= MAX_NAMES + 1
+        assert types["other"] == 1_000 - MAX_NAMES
 
     def test_are_bounded_whatever_error_codes_a_server_invents(self) -> None:
         sink = self.counted(
             *(finished(outcome=Outcome.GENERATION_FAILED, code=f"not.found.{number}") for number in range(1_000))
         )
         codes = sink.snapshot().error_codes
-        assert len(codes) == MOST_NAMES + 1
+        assert len(codes) == MAX_NAMES + 1
         assert sum(codes.values()) == 1_000
 
-    @pytest.mark.parametrize("results", [1, MOST_UNCOUNTED - 1, MOST_UNCOUNTED, MOST_UNCOUNTED + 1, 1_234])
+    @pytest.mark.parametrize("results", [1, MAX_UNCOUNTED - 1, MAX_UNCOUNTED, MAX_UNCOUNTED + 1, 1_234])
     def test_are_the_same_however_many_results_come_before_somebody_looks(self, results: int) -> None:
         async def main() -> None:
             watched, unwatched = MetricsSink(), MetricsSink()
@@ -916,7 +915,7 @@ class TestMetrics:
             assert it.outcomes == {Outcome.SUCCESS: results}
             assert it.content_types == {"a/b": results}
             assert it.attempts == sum(number % 3 for number in range(results))
-            assert it.mean_life == pytest.approx(sum(number % 7 for number in range(results)) / results)
+            assert it.mean_lifetime == pytest.approx(sum(number % 7 for number in range(results)) / results)
             assert it.latency_mean == pytest.approx(watched.snapshot().latency_mean)
             assert replace(it, latency_mean=0) == replace(watched.snapshot(), latency_mean=0)
 
@@ -927,9 +926,9 @@ class TestMetrics:
         tracemalloc.start()
         try:
             held: list[int] = []
-            for number in range(1, 20 * MOST_UNCOUNTED):
+            for number in range(1, 20 * MAX_UNCOUNTED):
                 sink.count(finished(latency=1 + 1 / number))
-                if number % MOST_UNCOUNTED == MOST_UNCOUNTED - 1:
+                if number % MAX_UNCOUNTED == MAX_UNCOUNTED - 1:
                     held.append(tracemalloc.get_traced_memory()[0])
         finally:
             tracemalloc.stop()
@@ -996,15 +995,15 @@ def test_every_event_is_one_flat_json_object_without_a_place_for_secrets(tmp_pat
         finished(),
         paused(),
         QuotaResumed(at=1, seconds=1),
-        QuotaLearnt(at=1, allowed=1),
+        QuotaLimitChanged(at=1, allowed=1),
         TokenRefreshed(at=1, life=1, latency=1),
         TokenRefreshFailed(at=1, code="x", pause=1),
         WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1),
-        WebhookUndelivered(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
+        WebhookFailed(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
         RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"),
         BatchSubmitted(at=1, job_id="j", requests=1),
         BatchCompleted(at=1, job_id="j", results=1, errors=1, seconds=1),
-        BatchResultsUnasked(at=1, job_id="j", results=1),
+        UnrequestedBatchResults(at=1, job_id="j", results=1),
     ]
     defined = {each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)}
     assert {type(each) for each in examples} == defined - {Event}

@@ -14,20 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genesys_media_async import (
-    DeadlineExceeded,
+    DeadlineExceededError,
     GenesysMediaError,
     MediaRequest,
     MediaResult,
     MediaRetriever,
     MemorySink,
-    PermissionDenied,
+    PermissionDeniedError,
     Settings,
     SettingsError,
     ValidationRule,
     VirtualClock,
 )
-from genesys_media_async.api import Answer, Call, error_from
-from genesys_media_async.endpoints import Document, Download, MessageMedia, OrphanRecording, Transcript
+from genesys_media_async.api.client import Call, CallResult, error_from
+from genesys_media_async.endpoints import Document, MessageMedia, OrphanRecording, PlatformDownload, Transcript
 from genesys_media_async.simulator import (
     DocumentSettings,
     DownloadSettings,
@@ -53,14 +53,14 @@ ANYTHING = ValidationRule(content_types=("*/*",))
 URL = "https://media.example.com/file?Signature=canary-signature"
 IDS = {
     Document: "document-1",
-    Download: "download-1",
+    PlatformDownload: "download-1",
     OrphanRecording: "orphan-1",
     Transcript: "conversation-1/communication-1",
     MessageMedia: "conversation-1/communication-1/media-1",
 }
 ENDPOINTS: dict[str, Endpoint] = {
     "document": Document(),
-    "download": Download(),
+    "download": PlatformDownload(),
     "orphan-recording": OrphanRecording(),
     "transcript": Transcript(),
     "transcripts": Transcript(all_recordings=True),
@@ -87,15 +87,15 @@ class ScriptedAssignment:
         self.results: list[MediaResult] = []
         self._replies = list(replies)
 
-    async def ask(self, call: Call[T], /) -> Answer[T]:
+    async def ask(self, call: Call[T], /) -> CallResult[T]:
         self.paths.append(call.path)
         reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
         try:
             if reply.status >= 400:
                 raise error_from(reply, wall=1_700_000_000.0)
-            return Answer(call.read(reply, 1_700_000_000.0), None, 1, 0.1, "correlated")
+            return CallResult(call.read(reply, 1_700_000_000.0), None, 1, 0.1, "correlated")
         except GenesysMediaError as error:
-            return Answer(None, error, 1, 0.1, "correlated")
+            return CallResult(None, error, 1, 0.1, "correlated")
 
     async def wait(self, seconds: float, /) -> None:
         self.waits.append(seconds)
@@ -104,7 +104,7 @@ class ScriptedAssignment:
     def emit(self, event: Event, /) -> None:
         pass
 
-    async def tell(self, request: MediaRequest, answer: Answer[Any], /, *, media_id: str | None = None) -> None:
+    async def tell(self, request: MediaRequest, answer: CallResult[Any], /, *, media_id: str | None = None) -> None:
         self.results.append(
             MediaResult(
                 request.file_id,
@@ -120,12 +120,12 @@ class ScriptedAssignment:
 
 def told(endpoint: Endpoint, *replies: HttpReply, rule: ValidationRule = ANYTHING) -> ScriptedAssignment:
     """What an endpoint makes of replies, for one id of its own form."""
-    assignment = ScriptedAssignment(*replies, rule=rule)
-    request = MediaRequest(IDS[type(endpoint)], form=endpoint.forms[0])
-    # An endpoint waits for nothing but its assignment, which never does.
+    context = ScriptedAssignment(*replies, rule=rule)
+    request = MediaRequest(IDS[type(endpoint)], form=endpoint.id_formats[0])
+    # An endpoint waits for nothing but its context, which never does.
     with pytest.raises(StopIteration):
-        endpoint.retrieve((request,), assignment).send(None)
-    return assignment
+        endpoint.retrieve((request,), context).send(None)
+    return context
 
 
 def code_of(endpoint: Endpoint, *replies: HttpReply, rule: ValidationRule = ANYTHING) -> str | None:
@@ -188,7 +188,7 @@ async def test_an_id_becomes_a_url_that_downloads_the_medium(name: str):
             statuses = {(await client.get(result.unwrap().url)).status_code for result in results}
     assert {result.file_id for result in results} == set(ids)
     assert statuses == {200}
-    assert {result.unwrap().expiry_known_from for result in results} == {"url"}
+    assert {result.unwrap().expiry_source for result in results} == {"url"}
 
 
 @pytest.mark.anyio
@@ -244,12 +244,12 @@ def test_a_refusal_says_which_permission_to_grant(name: str, operation: str, per
 
     (result,), _ = in_virtual_time(ENDPOINTS[name], ids_in(simulator, name, 1), simulator, clock)
 
-    assert isinstance(result.error, PermissionDenied)
+    assert isinstance(result.error, PermissionDeniedError)
     assert permission in str(result.error)
 
 
 class TestWhatIsBeingPrepared:
-    @pytest.mark.parametrize("reply", ["accepted", "running"])
+    @pytest.mark.parametrize("reply", ["or_raise", "running"])
     def test_is_asked_for_again_without_holding_a_workers_place(self, reply: Any):
         clock = VirtualClock()
         preparing = DocumentSettings(preparing_seconds=40.0, preparing_reply=reply)
@@ -275,7 +275,7 @@ class TestWhatIsBeingPrepared:
 
         (result,), took = in_virtual_time(endpoint, ids_in(simulator, name, 1), simulator, clock)
 
-        assert isinstance(result.error, DeadlineExceeded)
+        assert isinstance(result.error, DeadlineExceededError)
         assert (result.error.code, result.error.retryable) == ("never_prepared", True)
         assert took == pytest.approx(90.0, abs=0.1)
         assert result.attempts == simulator.counts.api_requests <= 12
@@ -328,7 +328,7 @@ class TestADocument:
         ],
     )
     def test_has_a_reason_where_it_has_no_url(self, body: object, code: str | None):
-        rule = ValidationRule(content_types=("*/*",), hosts=("media.example.com",))
+        rule = ValidationRule(content_types=("*/*",), allowed_hosts=("media.example.com",))
         assert code_of(Document(patience=3.0), json_reply(body), rule=rule) == code
 
     @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ class TestARedirect:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     async def test_is_the_url_and_is_never_followed(self, status: int):
         genesys = Redirecting(URL, status)
-        result = await genesys.result(Download())
+        result = await genesys.result(PlatformDownload())
         assert result.unwrap().url == URL
         assert [request.url.host for request in genesys.requests] == ["login.mypurecloud.com", "api.mypurecloud.com"]
         asked = dict(genesys.requests[-1].url.params)
@@ -396,7 +396,7 @@ class TestARedirect:
     )
     async def test_that_is_no_url_has_a_reason_and_is_not_asked_for_again(self, location: str | None, code: str):
         genesys = Redirecting(location)
-        result = await genesys.result(Download())
+        result = await genesys.result(PlatformDownload())
         assert result.error is not None
         assert (result.error.code, result.error.retryable) == (code, False)
         assert result.attempts == 1
@@ -406,10 +406,16 @@ class TestARedirect:
             "base_url": "https://gateway.example.com/genesys",
             "login_url": "https://gateway.example.com/genesys",
         }
-        there = await Redirecting("https://gateway.example.com/media/1?Signature=x").result(Download(), **gateway)
+        there = await Redirecting("https://gateway.example.com/media/1?Signature=x").result(
+            PlatformDownload(), **gateway
+        )
         assert there.ok
-        back = await Redirecting("https://gateway.example.com/genesys/api/v2/users/me").result(Download(), **gateway)
-        login = await Redirecting("https://gateway.example.com/genesys/oauth/authorize").result(Download(), **gateway)
+        back = await Redirecting("https://gateway.example.com/genesys/api/v2/users/me").result(
+            PlatformDownload(), **gateway
+        )
+        login = await Redirecting("https://gateway.example.com/genesys/oauth/authorize").result(
+            PlatformDownload(), **gateway
+        )
         assert [result.error and result.error.code for result in (back, login)] == [
             "redirect_to_api",
             "redirect_to_login",
@@ -419,13 +425,13 @@ class TestARedirect:
     async def test_is_an_error_wherever_none_is_expected(self, endpoint: Endpoint):
         result = await Redirecting(URL).result(endpoint)
         assert result.error is not None
-        assert (result.error.code, result.error.status) == ("unexpected_status", 307)
+        assert (result.error.code, result.error.status_code) == ("unexpected_status", 307)
 
     async def test_of_the_simulator_is_not_needed(self):
         download = DownloadSettings(redirect_to="itself")
         async with Simulator(SimulatorSettings(quota=None, download=download)) as simulator:
             configured = settings_for(simulator, rule=ANYTHING)
-            async with MediaRetriever(configured, endpoint=Download()) as retriever:
+            async with MediaRetriever(configured, endpoint=PlatformDownload()) as retriever:
                 results = await collect(retriever, simulator.organization.download_ids())
         assert all(result.ok for result in results)
         assert simulator.counts.media_requests == 0
@@ -436,7 +442,7 @@ class TestARedirect:
     [({"url": URL}, None), ({}, "reply_shape"), ({"url": None}, "reply_shape"), ({"url": "x"}, "url_malformed")],
 )
 def test_a_download_that_is_named_is_judged_like_any_url(body: object, code: str | None):
-    assert code_of(Download(), json_reply(body)) == code
+    assert code_of(PlatformDownload(), json_reply(body)) == code
 
 
 class TestAnOrphanRecording:
@@ -640,7 +646,7 @@ async def test_no_url_is_in_any_repr_log_or_event(caplog: pytest.LogCaptureFixtu
     memory, shown = MemorySink(), [repr(endpoint) for endpoint in ENDPOINTS.values()]
     secret = URL.replace("https", "http")
     for location in (URL, secret, "https://login.mypurecloud.com/?canary-signature", "/x?canary-signature"):
-        result = await Redirecting(location).result(Download())
+        result = await Redirecting(location).result(PlatformDownload())
         shown += [repr(result), str(result), repr(result.error), str(result.error)]
     for endpoint in ENDPOINTS.values():
         body = {"url": URL, "urls": secret, "contentLocationUri": secret, "mediaUris": {"0": {"mediaUri": secret}}}

@@ -18,20 +18,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from genesys_media_async.api.tokens import TokenManager, _token_error
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
     AuthenticationError,
-    ConnectFailed,
-    CredentialsRejected,
-    ExchangeTimeout,
+    ConnectError,
+    CredentialsRejectedError,
     GenesysMediaError,
-    InvalidReply,
-    TokenUnavailable,
-    TransportError,
+    InvalidResponseError,
+    TokenUnavailableError,
 )
 from genesys_media_async.events import Event, TokenRefreshed, TokenRefreshFailed
-from genesys_media_async.settings import Settings
-from genesys_media_async.tokens import TokenManager, _token_error
+from genesys_media_async.settings.settings import Settings
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class LoginHost:
         finally:
             self.in_flight -= 1
         if step.after > timeout:
-            raise ExchangeTimeout(f"No complete reply within {timeout:g} s.")
+            raise APITimeoutError(f"No complete reply within {timeout:g} s.")
         if isinstance(step.outcome, GenesysMediaError):
             raise step.outcome
         if step.outcome is not None:
@@ -222,7 +222,7 @@ class TestTheRequest:
         async def main() -> float:
             async with login(clock, grant(after=1_000), timeout=3_600.0) as it:
                 error = await refused(it.tokens)
-                assert isinstance(error, TokenUnavailable)
+                assert isinstance(error, TokenUnavailableError)
                 return clock.monotonic()
 
         assert clock.run(main()) == pytest.approx(20.0, abs=0.01)
@@ -353,7 +353,7 @@ class TestAToken:
             async with login(clock, *[grant(life=4, after=5)] * 50) as it:
                 with anyio.fail_after(12):
                     error = await refused(it.tokens)
-                assert isinstance(error, TokenUnavailable)
+                assert isinstance(error, TokenUnavailableError)
                 assert len(it.host.requests) == 1
 
         clock.run(main())
@@ -440,11 +440,11 @@ class TestManyCallers:
         async def main() -> None:
             async with login(clock, say(500, after=1)) as it:
                 errors = await gather(it.tokens, 1_000)
-                assert {type(error) for error in errors} == {TokenUnavailable}
+                assert {type(error) for error in errors} == {TokenUnavailableError}
                 assert len({id(error) for error in errors}) == 1_000
                 assert len(it.host.requests) == 1
                 later = await gather(it.tokens, 1_000)
-                assert {type(error) for error in later} == {TokenUnavailable}
+                assert {type(error) for error in later} == {TokenUnavailableError}
                 assert len(it.host.requests) == 1
 
         clock.run(main())
@@ -503,7 +503,7 @@ class TestInvalidate:
                 for _ in range(3):
                     it.tokens.invalidate(await it.tokens.bearer())
                 error = await refused(it.tokens)
-                assert isinstance(error, CredentialsRejected)
+                assert isinstance(error, CredentialsRejectedError)
                 assert error.code == "tokens_not_accepted"
                 await anyio.sleep(59)
                 await refused(it.tokens)
@@ -543,9 +543,9 @@ class TestAFailure:
             say(400, THROTTLED),
             say(400, {"error": "invalid_request", "error_description": "Rate limit exceeded the maximum"}),
             say(400, {"error": "invalid_request", "description": "rate limit exceeded", "error_description": None}),
-            break_off(ConnectFailed("No connection.")),
-            break_off(TransportError("The connection broke.")),
-            break_off(InvalidReply("The reply is compressed.")),
+            break_off(ConnectError("No connection.")),
+            break_off(APIConnectionError("The connection broke.")),
+            break_off(InvalidResponseError("The reply is compressed.")),
             grant(after=21),
         ],
     )
@@ -557,7 +557,7 @@ class TestAFailure:
                 gaps: list[float] = []
                 while len(gaps) < 7:
                     error = await refused(it.tokens)
-                    assert isinstance(error, TokenUnavailable)
+                    assert isinstance(error, TokenUnavailableError)
                     assert error.retryable
                     assert error.retry_after is not None
                     answered = clock.monotonic()
@@ -580,11 +580,11 @@ class TestAFailure:
         async def main() -> None:
             async with login(clock, say(status, WRONG_CLIENT, inin_correlation_id="corr-1")) as it:
                 errors = await gather(it.tokens, 1_000)
-                assert {type(error) for error in errors} == {CredentialsRejected}
+                assert {type(error) for error in errors} == {CredentialsRejectedError}
                 await anyio.sleep(59.9)
                 error = await refused(it.tokens)
                 assert len(it.host.requests) == 1
-                assert (error.status, error.correlation_id, error.retryable) == (status, "corr-1", False)
+                assert (error.status_code, error.correlation_id, error.retryable) == (status, "corr-1", False)
                 assert "invalid_client" in str(error)
                 assert "region" in str(error)
                 await anyio.sleep(0.2)
@@ -628,7 +628,7 @@ class TestAFailure:
                 # Asked again by itself, but more and more rarely.
                 assert 8 <= len(it.host.requests) <= 13
                 await anyio.sleep(2)
-                assert isinstance(await refused(it.tokens), TokenUnavailable)
+                assert isinstance(await refused(it.tokens), TokenUnavailableError)
 
         clock.run(main())
 
@@ -664,7 +664,7 @@ class TestAFailure:
                 return await refused(it.tokens)
 
         error = clock.run(main())
-        assert isinstance(error, TokenUnavailable)
+        assert isinstance(error, TokenUnavailableError)
         assert "canary" not in f"{error} {error!r}"
 
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error": 7}', b'{"error": null, "description": null}'])
@@ -676,7 +676,7 @@ class TestAFailure:
                 return await refused(it.tokens)
 
         error = clock.run(main())
-        assert isinstance(error, CredentialsRejected)
+        assert isinstance(error, CredentialsRejectedError)
         assert "401" in str(error)
 
     def test_quotes_no_credential_that_a_login_host_echoes(self) -> None:
@@ -717,7 +717,7 @@ class TestAFixedAccessToken:
                 it.tokens.invalidate("given-token")
                 for _ in range(3):
                     error = await refused(it.tokens)
-                    assert isinstance(error, CredentialsRejected)
+                    assert isinstance(error, CredentialsRejectedError)
                     assert (error.code, error.retryable) == ("access_token_rejected", False)
                     assert "given-token" not in str(error)
                     await anyio.sleep(80_000)
@@ -739,7 +739,7 @@ class TestClosing:
 
         answers = clock.run(main())
         assert len(answers) == 100
-        assert {type(answer) for answer in answers} == {TokenUnavailable}
+        assert {type(answer) for answer in answers} == {TokenUnavailableError}
 
     def test_leaves_an_error_that_does_not_invite_to_ask_again(self) -> None:
         clock = VirtualClock()
@@ -808,7 +808,7 @@ class ModelledLoginHost:
             self.in_flight -= 1
             self.silent_until = self.clock.monotonic() + (59.99 if wrong else 0.99)
         if delay > timeout:
-            raise ExchangeTimeout("too slow")
+            raise APITimeoutError("too slow")
         match mood:
             case "grant":
                 value = f"token-{self.requests}"
@@ -825,7 +825,7 @@ class ModelledLoginHost:
             case "garbage":
                 return HttpReply(200, {}, b'{"access_token": "", "expires_in": "never"}')
             case _:
-                raise TransportError("The connection broke.")
+                raise APIConnectionError("The connection broke.")
 
     async def aclose(self) -> None: ...
 
@@ -945,5 +945,5 @@ TestTokenLife.settings = hypothesis_settings(max_examples=200, stateful_step_cou
 def test_a_host_that_is_no_login_host_is_said_to_be_none() -> None:
     reply = HttpReply(404, {}, b"<html>no such page</html>")
     error = _token_error(reply, wall=0.0)
-    assert isinstance(error, CredentialsRejected)
+    assert isinstance(error, CredentialsRejectedError)
     assert "check the login URL" in str(error)

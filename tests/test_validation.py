@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async import validation
-from genesys_media_async.errors import UrlRefused
+from genesys_media_async.endpoints.validation import check, matches
+from genesys_media_async.errors import UrlRejectedError
 from genesys_media_async.models import DownloadUrl, MediaRequest
-from genesys_media_async.settings import ValidationRule
-from genesys_media_async.validation import check, matches
+from genesys_media_async.settings.settings import ValidationRule
 
 SIGNED = "https://media.example.com/recordings/a.wav?X-Signature=canary-signature"
 REQUEST = MediaRequest("f-1", expires_in=3_600)
@@ -82,7 +82,7 @@ class TestTheContentType:
     def test_is_none_of_the_rules_business_where_a_source_serves_what_it_has(
         self, content_type: str | None, known_from: str
     ) -> None:
-        url = answer(content_type=content_type, expiry_known_from=known_from)
+        url = answer(content_type=content_type, expiry_source=known_from)
         assert reason(url) is None
         assert reason(url, content_types=("audio/*",)) == {
             None: "content_type_missing",
@@ -113,16 +113,16 @@ class TestTheLife:
         self, granted: int, asked: int, longest: int | None, expected: str | None
     ) -> None:
         request = MediaRequest("f-1", expires_in=asked)
-        assert reason(answer(expires_in=granted), request, longest_life=longest) == expected
+        assert reason(answer(expires_in=granted), request, max_lifetime=longest) == expected
 
     @pytest.mark.parametrize("known_from", ["url", "settings", "default"])
     def test_that_could_not_be_asked_for_is_bounded_by_the_rule_alone(self, known_from: str) -> None:
-        url, request = answer(expires_in=3_600, expiry_known_from=known_from), MediaRequest("f-1", expires_in=60)
+        url, request = answer(expires_in=3_600, expiry_source=known_from), MediaRequest("f-1", expires_in=60)
         assert reason(url, request) is None
-        assert reason(url, request, longest_life=3_599) == "life_too_long"
+        assert reason(url, request, max_lifetime=3_599) == "life_too_long"
 
     def test_that_was_over_when_the_url_came_is_refused_and_can_be_asked_for_again(self) -> None:
-        refused = check(answer(expires_in=0, expiry_known_from="url"), REQUEST, ValidationRule())
+        refused = check(answer(expires_in=0, expiry_source="url"), REQUEST, ValidationRule())
         assert refused is not None
         assert (refused.code, refused.retryable) == ("url_expired", True)
         assert "clock" in str(refused)
@@ -152,7 +152,7 @@ class TestTheAccessLevel:
 
     def test_that_could_not_be_asked_for_is_not_taken_for_granted(self) -> None:
         request = MediaRequest("f-1", access_level="private")
-        url = answer(expiry_known_from="settings")
+        url = answer(expiry_source="settings")
         assert reason(url, request, required_access="private") == "access_level_mismatch"
 
 
@@ -264,8 +264,8 @@ class TestTheForm:
 
     def test_is_bounded_in_length(self) -> None:
         url = "https://media.example.com/"
-        assert reason(answer(url), longest_url=len(url)) is None
-        assert reason(answer(url), longest_url=len(url) - 1) == "url_too_long"
+        assert reason(answer(url), max_url_length=len(url)) is None
+        assert reason(answer(url), max_url_length=len(url) - 1) == "url_too_long"
         assert reason(answer(url + "x" * 8_192)) == "url_too_long"
 
     def test_has_no_other_characters_than_rfc_3986_knows(self) -> None:
@@ -278,7 +278,7 @@ class TestTheForm:
     @settings(deadline=None, max_examples=500)
     def test_is_judged_by_how_it_begins_as_by_taking_it_apart(self, url: str) -> None:
         host = validation._host_or_refusal(url, ValidationRule())
-        if isinstance(host, UrlRefused):
+        if isinstance(host, UrlRejectedError):
             assert reason(answer(url)) == host.code
             return
         assert reason(answer(url)) is None
@@ -405,7 +405,7 @@ def test_every_reason_is_in_the_modules_table_and_every_row_of_it_is_tested_here
         reason(answer(expires_in=9_999)),
         reason(answer(expires_in=0)),
         reason(answer(), required_access="private"),
-        reason(answer(), longest_url=1),
+        reason(answer(), max_url_length=1),
         reason(answer("a")),
         reason(answer("http://a.test/")),
         reason(answer("https://u@a.test/")),
@@ -424,7 +424,7 @@ def test_no_refusal_shows_the_url_and_all_say_what_to_do() -> None:
         ({"url": "https://user:canary@media.example.com/"}, {}),
         ({"url": "https://media.example.com/canary"}, {"hosts": ("a.test",)}),
         ({"url": "https://media.example.com:canary/"}, {}),
-        ({}, {"longest_url": 10}),
+        ({}, {"max_url_length": 10}),
     ):
         refused = check(answer(**changes), REQUEST, ValidationRule(**rule))
         assert refused is not None
@@ -449,7 +449,7 @@ def test_no_refusal_shows_the_url_and_all_say_what_to_do() -> None:
 def test_whatever_comes_a_check_never_raises_and_lets_only_https_through(
     url: str, content_type: str | None, access_level: str | None, expires_in: int, hosts: tuple[str, ...] | None
 ) -> None:
-    rule = ValidationRule(hosts=hosts)
+    rule = ValidationRule(allowed_hosts=hosts)
     candidate = answer(url, content_type=content_type, access_level=access_level, expires_in=expires_in)
     if check(candidate, REQUEST, rule) is None:
         parts = urlsplit(url)

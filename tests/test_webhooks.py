@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, SettingsError
-from genesys_media_async.events import Event, WebhookDelivered, WebhookUndelivered
+from genesys_media_async.errors import APITimeoutError, ConnectError, GenesysMediaError, SettingsError
+from genesys_media_async.events import Event, WebhookDelivered, WebhookFailed
 from genesys_media_async.models import DownloadUrl
-from genesys_media_async.settings import WebhookTarget
+from genesys_media_async.settings.settings import WebhookTarget
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest
-from genesys_media_async.webhooks import EVENT_NAME, Webhooks
+from genesys_media_async.webhooks.delivery import EVENT_NAME, Webhooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ class Receiver:
         finally:
             self.at_once -= 1
         if answer.after > timeout:
-            raise ExchangeTimeout("too slow")
+            raise APITimeoutError("too slow")
         if isinstance(answer.outcome, GenesysMediaError):
             raise answer.outcome
         headers = {} if answer.retry_after is None else {"retry-after": answer.retry_after}
@@ -106,7 +106,7 @@ class Post:
     events: list[Event]
 
     def lost(self) -> list[tuple[str, int, str]]:
-        return [(e.file_id, e.attempts, e.reason) for e in self.events if isinstance(e, WebhookUndelivered)]
+        return [(e.file_id, e.attempts, e.reason) for e in self.events if isinstance(e, WebhookFailed)]
 
     def delivered(self) -> list[tuple[str, int]]:
         return [(e.file_id, e.attempts) for e in self.events if isinstance(e, WebhookDelivered)]
@@ -187,7 +187,7 @@ class TestTrying:
 
         clock.run(main())
 
-    @pytest.mark.parametrize("outcome", [404, 408, 409, 425, 429, 500, 502, 503, 504, ConnectFailed("x")])
+    @pytest.mark.parametrize("outcome", [404, 408, 409, 425, 429, 500, 502, 503, 504, ConnectError("x")])
     def test_is_repeated_for_what_may_pass_with_the_same_id(self, outcome: int | GenesysMediaError) -> None:
         clock = VirtualClock()
 
@@ -218,7 +218,7 @@ class TestTrying:
         ("always", "reason"),
         [
             (Answer(503), "status_503"),
-            (Answer(ConnectFailed("x")), "connect_failed"),
+            (Answer(ConnectError("x")), "connect_error"),
             (Answer(after=11), "timeout"),
         ],
     )

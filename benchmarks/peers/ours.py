@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import httpx
-from shared import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Measurement, Options, Tally, Window, run, write_report
+from shared import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Counters, Measurement, Options, Window, run, write_report
 
 from genesys_media_async import JsonLinesSink, MediaRetriever, QuotaLimit, Settings
 
@@ -26,14 +26,14 @@ YOUNG_OBJECTS = 50_000
 QUOTA = QuotaLimit(limit=10_000_000, seconds=60)
 
 
-def count(tally: Tally, result: MediaResult) -> None:
+def count(counters: Counters, result: MediaResult) -> None:
     """Count a result, and an error unless it is the answer to its own id."""
-    tally.answers += 1
+    counters.answers += 1
     url = result.url
     if url is None:
-        tally.fail(repr(result.error))
+        counters.fail(repr(result.error))
     elif f"/recordings/{result.file_id}/" not in url.url or url.file_name != f"{result.file_id}.wav":
-        tally.fail("another file's answer")
+        counters.fail("another file's answer")
 
 
 async def main(options: Options) -> None:
@@ -50,13 +50,13 @@ async def main(options: Options) -> None:
         }
     )
     audit = [JsonLinesSink(options.audit)] if options.audit else []
-    tally, measurement = Tally(), Measurement()
+    counters, measurement = Counters(), Measurement()
     window = Window(options) if options.seconds else None
 
     async def retrieve(ids: Iterator[str]) -> None:
         async with retriever.retrieve_many(ids) as results:
             async for result in results:
-                count(tally, result)
+                count(counters, result)
                 if window is not None:
                     window.count(result.file_id)
 
@@ -69,14 +69,16 @@ async def main(options: Options) -> None:
         await stack.enter_async_context(retriever)
         if window is not None:
             await retrieve(window.ids())
-            window.write_report(tally)
+            window.write_report(counters)
             return
         await retrieve(options.warm_up_ids())
-        tally.answers = 0
+        counters.answers = 0
         with measurement:
             await retrieve(options.ids())
         metrics = retriever.metrics()
-    write_report(options, measurement, tally, {"latency_p50": metrics.latency_p50, "latency_p99": metrics.latency_p99})
+    write_report(
+        options, measurement, counters, {"latency_p50": metrics.latency_p50, "latency_p99": metrics.latency_p99}
+    )
 
 
 if __name__ == "__main__":

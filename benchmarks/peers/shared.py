@@ -121,7 +121,7 @@ class Measurement:
 
 
 @dataclass(slots=True)
-class Tally:
+class Counters:
     """Answers and errors."""
 
     answers: int = 0
@@ -182,30 +182,30 @@ class Window:
             self.measurement.end()
             self._is_over = True
 
-    def write_report(self, tally: Tally) -> None:
+    def write_report(self, counters: Counters) -> None:
         """Write what was measured where the benchmark looks for it."""
         ranked = sorted(self.latencies)
         percentiles = {f"latency_p{share}": ranked[len(ranked) * share // 100] for share in (50, 99)}
-        write_report(self._options, self.measurement, tally, percentiles, items=len(ranked))
+        write_report(self._options, self.measurement, counters, percentiles, items=len(ranked))
 
 
 def write_report(
     options: Options,
     measurement: Measurement,
-    tally: Tally,
+    counters: Counters,
     latencies: Mapping[str, float | None],
     *,
     items: int | None = None,
 ) -> None:
     """Write what was measured where the benchmark looks for it; `items` if it was not all the answers."""
     measured = {
-        "items": tally.answers if items is None else items,
-        "answers": tally.answers,
+        "items": counters.answers if items is None else items,
+        "answers": counters.answers,
         "seconds": measurement.seconds,
         "cpu_seconds": measurement.cpu_seconds,
         "peak_mib": peak_mib(),
-        "errors": tally.errors,
-        "first_error": tally.first_error,
+        "errors": counters.errors,
+        "first_error": counters.first_error,
         **latencies,
     }
     options.out.write_text(json.dumps(measured))
@@ -225,7 +225,7 @@ class Pipeline:
 
     def __init__(self, options: Options, user_agent: str) -> None:
         self.user_agent = user_agent
-        self.tally = Tally()
+        self.counters = Counters()
         self.window = Window(options) if options.seconds else None
         self._prefix, _, self._suffix = (options.url + PATH).partition("{}")
         self._audit = options.audit.open("ab", buffering=0) if options.audit else None
@@ -267,8 +267,8 @@ class Pipeline:
         except (KeyError, TypeError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"
         if problem is not None:
-            self.tally.fail(problem)
-        self.tally.answers += 1
+            self.counters.fail(problem)
+        self.counters.answers += 1
         outcome = "success" if problem is None else "validation_failed"
         self._latencies[math.ceil(math.log(max(latency, 1e-6)) / _GROWTH)] += 1
         self._outcomes[outcome] += 1
@@ -403,14 +403,14 @@ async def measure(
     if pipeline.window is not None:
         # Not the peer's own: ids without an end cannot have a task each.
         await with_workers(pipeline.window.ids(), options.in_flight, ask)
-        pipeline.window.write_report(pipeline.tally)
+        pipeline.window.write_report(pipeline.counters)
         return
     await drive(options.warm_up_ids(), options.in_flight, ask)
-    pipeline.tally.answers = 0
+    pipeline.counters.answers = 0
     measurement = Measurement()
     with measurement:
         await drive(options.ids(), options.in_flight, ask)
-    write_report(options, measurement, pipeline.tally, pipeline.latencies())
+    write_report(options, measurement, pipeline.counters, pipeline.latencies())
 
 
 def run(main: Coroutine[object, object, None], loop: str) -> None:

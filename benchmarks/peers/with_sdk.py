@@ -57,7 +57,7 @@ class Sdk:
             )
         except ApiException as error:
             with self._lock:
-                self._pipeline.tally.fail(f"status {error.status}")
+                self._pipeline.counters.fail(f"status {error.status}")
             return
         latency, response = time.perf_counter() - sent, self._here.response
         with self._lock:
@@ -95,11 +95,11 @@ def main(options: Options) -> None:
     pipeline = Pipeline(options, f"PureCloudPlatformClientV2/{sdk.__version__ if hasattr(sdk, '__version__') else ''}")
     client = Sdk(options, pipeline)
     with_threads(client, options.warm_up_ids(), options.in_flight)
-    pipeline.tally.answers = 0
+    pipeline.counters.answers = 0
     measurement = Measurement()
     with measurement:
         with_threads(client, options.ids(), options.in_flight)
-    write_report(options, measurement, pipeline.tally, pipeline.latencies())
+    write_report(options, measurement, pipeline.counters, pipeline.latencies())
 
 
 if __name__ == "__main__":

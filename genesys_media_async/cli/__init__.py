@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from .exit_codes import ExitCode
-from .streams import complain
+from .output.streams import complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter, validators
 
-from ..settings import VERSION
+from ..settings.version import VERSION
+from .commands.simulate import QuotaKind  # noqa: TC001 - likewise
 from .exit_codes import CommandFailed, ExitCode, explain
-from .lines import Format  # noqa: TC001 - cyclopts reads the annotations
-from .progress import ProgressKind  # noqa: TC001 - likewise
-from .simulate import QuotaKind  # noqa: TC001 - likewise
+from .output.formats import Format  # noqa: TC001 - cyclopts reads the annotations
+from .output.progress import ProgressKind  # noqa: TC001 - likewise
+from .output.streams import PROGRAM, complain
 from .sources import DEFAULT_SOURCE, FORMATS, SOURCES, explain_sources
-from .streams import PROGRAM, complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,7 +225,7 @@ def demo(
     output
         The file for the results, as JSON lines; an existing one is overwritten.
     """
-    from .demo import demo as carry_out
+    from .commands.demo import demo as carry_out
 
     return carry_out(items, output, progress)
 
@@ -280,8 +280,8 @@ def retrieve(
     host
         A host that URLs may point to, such as *.example.com; may be repeated. Without it every host passes.
     """
-    from .retrieve import Order
-    from .retrieve import retrieve as carry_out
+    from .commands.retrieve import Order
+    from .commands.retrieve import retrieve as carry_out
 
     return carry_out(
         Order(
@@ -353,8 +353,8 @@ def discover(
     timeout
         What one attempt may take: 30, or GENESYS_MEDIA_TIMEOUT.
     """
-    from .discover import Order
-    from .discover import discover as carry_out
+    from .commands.discover import Order
+    from .commands.discover import discover as carry_out
 
     return carry_out(
         Order(
@@ -404,8 +404,8 @@ def doctor(
     timeout
         What one request may take: 30, or GENESYS_MEDIA_TIMEOUT.
     """
-    from .doctor import Order
-    from .doctor import doctor as carry_out
+    from .commands.doctor import Order
+    from .commands.doctor import doctor as carry_out
 
     options = _typed(quota=quota, timeout=timeout, region=region, base_url=base_url, login_url=login_url)
     return carry_out(Order(sources=source or (), as_json=json, options=options))
@@ -448,8 +448,8 @@ def simulate(
     client
         An OAuth client; may be repeated. Without it there is demo-client:demo-secret.
     """
-    from .simulate import Order
-    from .simulate import simulate as carry_out
+    from .commands.simulate import Order
+    from .commands.simulate import simulate as carry_out
 
     return carry_out(
         Order(

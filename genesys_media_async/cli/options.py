@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsError
-from ..settings import ENVIRONMENT, Settings
+from ..settings.environment import ENVIRONMENT
+from ..settings.settings import Settings
 from .exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def settings_for(options: Mapping[str, str], **more: object) -> Settings:
     for name, text in options.items():
         _check_option(name, text)
     try:
-        return Settings.from_env(**options, **more)
+        return Settings.from_mapping({**options, **more})
     except SettingsError as error:
         raise CommandFailed(ExitCode.CONFIGURATION, str(error)) from None
 
@@ -30,7 +31,7 @@ def settings_for(options: Mapping[str, str], **more: object) -> Settings:
 def _check_option(name: str, text: str) -> None:
     # Alone, beside a token that stands for any credentials: what is wrong then is wrong with this option.
     try:
-        Settings.from_env({}, **{"access_token": "any", name: text})
+        Settings.from_mapping({"access_token": "any", name: text}, {})
     except SettingsError as error:
         sentence = str(error).removeprefix(f"{name} (or {ENVIRONMENT[name][0]}): ").removeprefix(f"{name}: ")
         raise misused(f"--{name.replace('_', '-')}", sentence) from None

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, get_args
 
-from ..endpoints import (
-    Document,
-    Download,
-    Endpoint,
-    MediaStorage,
-    MessageMedia,
-    OrphanRecording,
-    Recording,
-    RecordingBatch,
-    Transcript,
-)
-from ..endpoints.recording import Format
+from ..endpoints.base import Endpoint
+from ..endpoints.document import Document
+from ..endpoints.media_storage import MediaStorage
+from ..endpoints.message_media import MessageMedia
+from ..endpoints.platform_download import PlatformDownload
+from ..endpoints.recordings.orphan_recording import OrphanRecording
+from ..endpoints.recordings.recording import Format, Recording
+from ..endpoints.recordings.recording_batch import RecordingBatch
+from ..endpoints.transcript import Transcript
 from .exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -38,7 +35,7 @@ SOURCES: Final[Mapping[str, Source]] = {
     "recording-batch": Source(lambda _: RecordingBatch()),
     "recording": Source(Recording, takes_format=True),
     "document": Source(lambda _: Document()),
-    "download": Source(lambda _: Download()),
+    "download": Source(lambda _: PlatformDownload()),
     "orphan-recording": Source(OrphanRecording, takes_format=True),
     "transcript": Source(lambda _: Transcript()),
     "message-media": Source(lambda _: MessageMedia()),
@@ -73,5 +70,5 @@ def endpoint_for(name: str, media_format: str | None) -> Endpoint:
 def explain_sources() -> str:
     """Return the list of sources with the forms of their ids, for a help page."""
     width = max(map(len, SOURCES)) + 2
-    forms = {name: " or ".join(source.endpoint(None).forms) for name, source in SOURCES.items()}
-    return "\n".join(f"  {name:<{width}}{each}" for name, each in forms.items())
+    id_formats = {name: " or ".join(source.endpoint(None).id_formats) for name, source in SOURCES.items()}
+    return "\n".join(f"  {name:<{width}}{each}" for name, each in id_formats.items())

@@ -1,27 +1,27 @@
-"""What to ask Genesys; an endpoint of your own is one class with one method, see `Endpoint`."""
+"""The endpoints of Genesys Cloud; derive one of your own from `Endpoint`."""
 
-from .base import Assignment, Endpoint, read_json, require_json, share_of
+from .base import Endpoint, EndpointContext, Probe, read_json, require_json
 from .document import Document
-from .download import Download
 from .media_storage import MediaStorage
 from .message_media import MessageMedia
-from .orphan_recording import OrphanRecording
-from .recording import Recording
-from .recording_batch import RecordingBatch
+from .platform_download import PlatformDownload
+from .recordings.orphan_recording import OrphanRecording
+from .recordings.recording import Recording
+from .recordings.recording_batch import RecordingBatch
 from .transcript import Transcript
 
 __all__ = [
-    "Assignment",
     "Document",
-    "Download",
     "Endpoint",
+    "EndpointContext",
     "MediaStorage",
     "MessageMedia",
     "OrphanRecording",
+    "PlatformDownload",
+    "Probe",
     "Recording",
     "RecordingBatch",
     "Transcript",
     "read_json",
     "require_json",
-    "share_of",
 ]

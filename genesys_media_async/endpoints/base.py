@@ -1,124 +1,130 @@
-"""The seam: what to ask Genesys for one id, as a short script over one authorised, quota-paid, retried call."""
+"""The seam of endpoints: how the URLs of one kind of id are retrieved, as a short script over authorised calls."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from pydantic import ValidationError
 
-from ..api import Answer
-from ..errors import GenesysMediaError, InvalidReply, quotable
+from ..errors import InvalidResponseError, sanitized
+from ..records import record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from pydantic import TypeAdapter
 
-    from ..api import Call
+    from ..api.calls import Call, CallResult
     from ..clock import Clock
     from ..events import Event
     from ..models import DownloadUrl, MediaRequest
-    from ..settings import ValidationRule
-    from ..transports import HttpReply
+    from ..settings.policies import ValidationRule
+    from ..transports.base import HttpReply
 
 T = TypeVar("T")
 
-# The usual spellings of it.
-_JSON = frozenset({"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"})
+JSON_CONTENT_TYPES = frozenset(
+    {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
+)
+"""The usual spellings; `require_json` accepts the others."""
 
 
-class Assignment(Protocol):
-    """What an endpoint has to do its work with; it lasts for the requests that it was given together."""
+class EndpointContext(Protocol):
+    """The services of a run for an endpoint: calls, pauses, events, and where results go."""
 
     @property
     def rule(self) -> ValidationRule:
-        """What a URL must meet to be handed out; see `validation.check`."""
+        """The rule that a URL must meet; see `validation.check`."""
         ...
 
     @property
     def clock(self) -> Clock:
-        """The time; to let some of it pass, `wait`."""
+        """The time; to wait, use `sleep`."""
         ...
 
-    def ask(self, call: Call[T], /) -> Awaitable[Answer[T]]:
-        """Make a call to its end: permits, token, retries and audit records are taken care of."""
+    def call(self, call: Call[T], /) -> Awaitable[CallResult[T]]:
+        """Make a call to its end, with permits, token, retries and audit records."""
         ...
 
-    async def wait(self, seconds: float, /) -> None:
-        """Wait for Genesys to get ready; the worker's place is another's meanwhile."""
+    async def sleep(self, seconds: float, /) -> None:
+        """Wait until Genesys is ready; another id uses the worker meanwhile."""
         ...
 
     def emit(self, event: Event, /) -> None:
-        """Let the sinks know of something that happened; never waits."""
+        """Send an event to the sinks; never waits."""
         ...
 
-    async def tell(self, request: MediaRequest, answer: Answer[DownloadUrl], /, *, media_id: str | None = None) -> None:
+    async def report(
+        self, request: MediaRequest, result: CallResult[DownloadUrl], /, *, media_id: str | None = None
+    ) -> None:
         """
-        Hand over what a request has come to.
+        Report what a request came to.
 
-        `media_id` says which medium it is, where a request has several or a reply was about several; such an answer
-        gets an audit record of its own.
+        `media_id` identifies the medium, where a request has several or a reply was about several; such a result gets
+        an audit record of its own.
         """
         ...
 
 
-class Endpoint(Protocol):
+@record
+class Probe:
     """
-    One way of getting URLs from Genesys.
+    A harmless call about something that does not exist; its error status tells whether the OAuth client may call.
 
-    `action` is the audit trail's name for it. `forms` are the ids it takes, each by the names of its parts with slashes
-    between, such as `conversationId/recordingId`. Up to `batch_size` requests are given to it together.
+    `remark` is what a good reply leaves open.
     """
 
-    @property
-    def action(self) -> str:
-        """What the audit trail calls it."""
-        ...
-
-    @property
-    def forms(self) -> tuple[str, ...]:
-        """The forms of ids that it takes."""
-        ...
-
-    @property
-    def batch_size(self) -> int:
-        """How many requests it takes together, at most."""
-        ...
-
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment, /) -> None:
-        """Ask for the media of the requests, and tell of each request at least one answer."""
-        ...
+    method: str
+    path: str
+    body: bytes = b""
+    remark: str = ""
 
 
-def share_of(answer: Answer[T], came: DownloadUrl | GenesysMediaError) -> Answer[DownloadUrl]:
-    """Return what an answer comes to for one of the media that it is about."""
-    url, error = (None, came) if isinstance(came, GenesysMediaError) else (came, None)
-    if error is not None and error.correlation_id is None:
-        error.correlation_id = answer.correlation_id
-    return Answer(url, error, answer.attempts, answer.latency, answer.correlation_id)
+class Endpoint(ABC):
+    """
+    One way of getting URLs from Genesys; derive your own from it and write `retrieve`.
+
+    `action` is its name in the audit trail. `id_formats` are the ids it accepts, each by the names of its parts with
+    slashes between, such as `conversationId/recordingId`. `batch_size` is the largest number of requests that
+    `retrieve` is given together. `permission` is what the OAuth client needs, in words for a person; `probe` is the harmless call by
+    which `genesys-media doctor` checks it.
+    """
+
+    action: ClassVar[str] = "custom"
+    id_formats: ClassVar[tuple[str, ...]] = ("fileId",)
+    permission: ClassVar[str] = "the permission for this operation"
+    probe: ClassVar[Probe | None] = None
+    batch_size: int = 1
+
+    @abstractmethod
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
+        """Make the calls for these requests, and report at least one result for each of them."""
 
 
 def read_json(shape: TypeAdapter[T], reply: HttpReply) -> T:
-    """Return the body of a JSON reply. Raises `InvalidReply` for another content type, or another shape."""
+    """Return the body of a JSON reply. Raises `InvalidResponseError` for another content type, or another shape."""
     try:
         return shape.validate_json(require_json(reply))
     except ValidationError as error:
-        raise not_as_agreed(error) from None
+        raise unexpected_shape(error) from None
 
 
-def not_as_agreed(error: ValidationError) -> InvalidReply:
-    """Return what it means that a reply's JSON has another shape than was agreed, without quoting any of it."""
+def unexpected_shape(error: ValidationError) -> InvalidResponseError:
+    """Error for JSON of another shape than agreed; it quotes none of the reply."""
     wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = quotable(".".join(str(part) for part in wrong["loc"]), 80) or "body"
-    return InvalidReply(f"The reply is not the agreed JSON ({where}: {wrong['msg']}).", code="reply_shape")
+    where = sanitized(".".join(str(part) for part in wrong["loc"]), 80) or "body"
+    return InvalidResponseError(f"The reply is not the agreed JSON ({where}: {wrong['msg']}).", code="reply_shape")
 
 
 def require_json(reply: HttpReply) -> bytes:
-    """Return the body of a JSON reply. Raises `InvalidReply` for another content type."""
+    """Return the body of a JSON reply. Raises `InvalidResponseError` for another content type."""
     content_type = reply.headers.get("content-type", "")
-    if content_type not in _JSON and content_type.partition(";")[0].strip().lower() != "application/json":
-        raise InvalidReply(
-            f"The reply is {quotable(content_type, 80) or 'of no content type'}, not application/json.",
+    if content_type not in JSON_CONTENT_TYPES and (
+        content_type.partition(";")[0].strip().lower() != "application/json"
+    ):
+        raise InvalidResponseError(
+            f"The reply is {sanitized(content_type, 80) or 'of no content type'}, not application/json.",
             code="reply_not_json",
         )
     return reply.body

@@ -7,15 +7,15 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ..errors import InvalidReply
-from .base import read_json
-from .get import PATIENCE, Preparing, accepted, get, judged
+from ..errors import InvalidResponseError
+from .base import Endpoint, read_json
+from .polled_get import TIMEOUT, NotReady, get, or_raise, validated
 from .polling import check_patience
 
 if TYPE_CHECKING:
     from ..models import DownloadUrl, MediaRequest
-    from ..transports import HttpReply
-    from .base import Assignment
+    from ..transports.base import HttpReply
+    from .base import EndpointContext
 
 
 class _Reply(BaseModel):
@@ -28,7 +28,7 @@ class _Reply(BaseModel):
 _REPLY = TypeAdapter(_Reply)
 
 
-class Document:
+class Document(Endpoint):
     """
     Asks `GET /api/v2/contentmanagement/documents/{documentId}/content`, again while it is being prepared.
 
@@ -38,7 +38,7 @@ class Document:
     """
 
     action = "document"
-    forms = ("documentId",)
+    id_formats = ("documentId",)
     batch_size = 1
 
     def __init__(
@@ -46,7 +46,7 @@ class Document:
         *,
         content_type: str | None = None,
         disposition: Literal["attachment", "inline"] = "attachment",
-        patience: float = PATIENCE,
+        patience: float = TIMEOUT,
     ) -> None:
         wanted = {"disposition": disposition} | ({} if content_type is None else {"contentType": content_type})
         self._query = urlencode(wanted)
@@ -56,24 +56,24 @@ class Document:
     def __repr__(self) -> str:
         return f"<Document {self._query}>"
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
         """Ask for the content of one document."""
         (request,) = requests
 
-        def read(reply: HttpReply, sent_at: float) -> DownloadUrl | Preparing:
+        def read(reply: HttpReply, sent_at: float) -> DownloadUrl | NotReady:
             said = read_json(_REPLY, reply)
             if said.contentLocationUri is not None and said.state != "Running":
                 url = said.contentLocationUri
-                return accepted(judged(url, request, assignment.rule, sent_at, content_type=self._content_type))
+                return or_raise(validated(url, request, context.rule, sent_at, content_type=self._content_type))
             if said.state == "Completed":
-                raise InvalidReply(
+                raise InvalidResponseError(
                     "The document is prepared, and the reply does not say where it is.",
                     code="no_content_location",
                     retryable=False,
                 )
-            return Preparing()
+            return NotReady()
 
         path = f"/api/v2/contentmanagement/documents/{request.file_id}/content?{self._query}"
         permission = "the permissions of the content management, and access to the document's workspace"
-        answer = await get(assignment, request, path, self.action, read, permission=permission, patience=self._patience)
-        await assignment.tell(request, answer)
+        answer = await get(context, request, path, self.action, read, permission=permission, patience=self._patience)
+        await context.report(request, answer)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ..errors import ApiError, quotable
-from .base import read_json
-from .get import accepted, get, judged
+from ..errors import APIStatusError, sanitized
+from .base import Endpoint, read_json
+from .polled_get import get, or_raise, validated
 
 if TYPE_CHECKING:
     from ..models import DownloadUrl, MediaRequest
-    from ..transports import HttpReply
-    from .base import Assignment
+    from ..transports.base import HttpReply
+    from .base import EndpointContext
 
 
 class _Media(BaseModel):
@@ -28,7 +28,7 @@ class _Media(BaseModel):
 _MEDIA = TypeAdapter(_Media)
 
 
-class MessageMedia:
+class MessageMedia(Endpoint):
     """
     Asks `GET …/messages/media/{mediaId}` below a communication of a message conversation.
 
@@ -37,13 +37,13 @@ class MessageMedia:
     """
 
     action = "message_media"
-    forms = ("conversationId/communicationId/mediaId",)
+    id_formats = ("conversationId/communicationId/mediaId",)
     batch_size = 1
 
     def __repr__(self) -> str:
         return "<MessageMedia>"
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
         """Ask for the URL of one media file."""
         (request,) = requests
 
@@ -51,11 +51,11 @@ class MessageMedia:
             media = read_json(_MEDIA, reply)
             if media.url is None or media.status in {"uploading", "invalid"}:
                 raise _without_url(media.status)
-            return accepted(
-                judged(
+            return or_raise(
+                validated(
                     media.url,
                     request,
-                    assignment.rule,
+                    context.rule,
                     sent_at,
                     content_type=media.mediaType,
                     file_name=media.name,
@@ -65,25 +65,25 @@ class MessageMedia:
         conversation_id, communication_id, media_id = request.parts
         communication = f"{conversation_id}/communications/{communication_id}"
         path = f"/api/v2/conversations/messages/{communication}/messages/media/{media_id}"
-        await assignment.tell(request, await get(assignment, request, path, self.action, read))
+        await context.report(request, await get(context, request, path, self.action, read))
 
 
-def _without_url(status: str | None) -> ApiError:
+def _without_url(status: str | None) -> APIStatusError:
     match status:
         case "uploading":
-            return ApiError(
+            return APIStatusError(
                 "The media file is still being uploaded.",
                 code="media_uploading",
                 retryable=True,
                 advice="Ask again in some minutes.",
             )
         case "invalid":
-            return ApiError(
+            return APIStatusError(
                 "Genesys found the media file invalid.", code="media_invalid", advice="Remove it from the input."
             )
         case _:
-            return ApiError(
-                f"The media file has no URL; its status is {quotable(status or 'not told', 40)}.",
+            return APIStatusError(
+                f"The media file has no URL; its status is {sanitized(status or 'not told', 40)}.",
                 code="no_url",
                 retryable=True,
                 advice="Ask again later.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import SettingsError
 
 if TYPE_CHECKING:
-    from .base import Assignment
+    from .base import EndpointContext
 
 GROWTH = 1.5
 SPREAD = 0.05
@@ -31,9 +31,9 @@ class Polling:
     there is one question more, the last.
     """
 
-    def __init__(self, assignment: Assignment, *, key: str, patience: float, shortest: float, longest: float) -> None:
-        self._assignment = assignment
-        self._began_at = assignment.clock.monotonic()
+    def __init__(self, context: EndpointContext, *, key: str, patience: float, shortest: float, longest: float) -> None:
+        self._assignment = context
+        self._began_at = context.clock.monotonic()
         self._patience = patience
         self._grown = shortest
         self._longest = longest
@@ -53,5 +53,5 @@ class Polling:
         pause = min(max(self._grown, expected or 0.0), self._longest) * self._stretch
         self._grown = min(self._grown * GROWTH, self._longest)
         self._is_last = pause >= left
-        await self._assignment.wait(min(pause, left))
+        await self._assignment.sleep(min(pause, left))
         return True

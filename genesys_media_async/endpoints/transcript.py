@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from ..errors import NotFound, quotable
-from .base import read_json, share_of
-from .get import get, judged
+from ..errors import NotFoundError, sanitized
+from .base import Endpoint, read_json
+from .polled_get import get, validated
 
 if TYPE_CHECKING:
     from ..errors import GenesysMediaError
     from ..models import DownloadUrl, MediaRequest
-    from ..transports import HttpReply
-    from .base import Assignment
+    from ..transports.base import HttpReply
+    from .base import EndpointContext
 
 ONE = "the permissions recording:recording:view and speechAndTextAnalytics:data:view"
 ALL = "one of the permissions recording:recording:view and recording:recordingSegment:view"
@@ -45,7 +45,7 @@ class _All(BaseModel):
 _ONE, _ALL = TypeAdapter(_One), TypeAdapter(_All)
 
 
-class Transcript:
+class Transcript(Endpoint):
     """
     Asks `GET /api/v2/speechandtextanalytics/conversations/{conversationId}/communications/{communicationId}/…`.
 
@@ -55,7 +55,7 @@ class Transcript:
     """
 
     action = "transcript"
-    forms = ("conversationId/communicationId",)
+    id_formats = ("conversationId/communicationId",)
     batch_size = 1
 
     def __init__(self, *, all_recordings: bool = False) -> None:
@@ -64,22 +64,22 @@ class Transcript:
     def __repr__(self) -> str:
         return f"<Transcript{' of each recording' if self._all_recordings else ''}>"
 
-    async def retrieve(self, requests: tuple[MediaRequest, ...], assignment: Assignment) -> None:
+    async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
         """Ask for the transcripts of one communication."""
         (request,) = requests
 
         def read(reply: HttpReply, sent_at: float) -> list[tuple[str | None, DownloadUrl | GenesysMediaError]]:
             if not self._all_recordings:
-                return [(None, judged(read_json(_ONE, reply).url, request, assignment.rule, sent_at))]
+                return [(None, validated(read_json(_ONE, reply).url, request, context.rule, sent_at))]
             transcripts = read_json(_ALL, reply).urls
             if not transcripts:
-                raise NotFound(
+                raise NotFoundError(
                     "The communication has no transcripts.",
                     code="no_transcripts",
                     advice="It was not recorded or not transcribed, or the OAuth client may not see its division.",
                 )
             return [
-                (quotable(each.recording.id, 128), judged(each.url, request, assignment.rule, sent_at))
+                (sanitized(each.recording.id, 128), validated(each.url, request, context.rule, sent_at))
                 for each in transcripts
             ]
 
@@ -89,10 +89,8 @@ class Transcript:
             f"/transcripturl{'s' if self._all_recordings else ''}"
         )
         permission = ALL if self._all_recordings else ONE
-        answer = await get(
-            assignment, request, path, self.action, read, permission=permission, longest_reply=1024 * 1024
-        )
+        answer = await get(context, request, path, self.action, read, permission=permission, max_reply_size=1024 * 1024)
         if answer.error is not None:
-            await assignment.tell(request, share_of(answer, answer.error))
+            await context.report(request, answer.with_outcome(answer.error))
         for media_id, came in answer.value or ():
-            await assignment.tell(request, share_of(answer, came), media_id=media_id)
+            await context.report(request, answer.with_outcome(came), media_id=media_id)

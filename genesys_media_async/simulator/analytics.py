@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from .derivation import random_uuid
 from .filters import SEGMENT_DIMENSIONS, SESSION_MEDIA, compile_filters, conversation_dimensions
 from .operations import Call, Operation, Refused
-from .organization import DAY, LONGEST_SECONDS
+from .organization import DAY, MAX_SECONDS
 from .times import interval, iso
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Analytics:
             raise Refused("bad.request")
         candidates = map(
             self._organization.conversation_at,
-            self._organization.indexes_started_between(begin - LONGEST_SECONDS, end),
+            self._organization.indexes_started_between(begin - MAX_SECONDS, end),
         )
         hits = [
             conversation

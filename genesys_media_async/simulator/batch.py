@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .settings import SimulatorSettings
     from .storage import MediaUrls
 
-MOST_ITEMS = 100
+MAX_ITEMS = 100
 PATH = "/api/v2/recording/batchrequests"
 UNKNOWN_STATUS = "Suspended"
 
@@ -298,7 +298,7 @@ def _items(body: dict[str, object]) -> tuple[BatchItem, ...]:
     if not isinstance(listed, list):
         raise Refused("bad.request")
     items = cast("list[object]", listed)
-    if len(items) > MOST_ITEMS:
+    if len(items) > MAX_ITEMS:
         raise Refused("batch.download.too.many.items")
     return tuple(_item(item) for item in items)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from .family_settings import DEFAULT_URL_STYLE
 from .messages import decode_segment
 from .operations import Call, Operation
-from .settings import FILE_ID_FIELD, LONGEST_URL_LIFE
+from .settings import FILE_ID_FIELD, MAX_URL_LIFE
 from .signing import content_type_of, file_name_of, media_path
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ FORBIDDEN_PREFIX = "forbidden-"
 PERMISSION = "media:storage:view"
 
 _FIELDS = frozenset({"fileId", "expiresIn", "accessLevel"})
-_LIFE_RANGE = f"1 to {LONGEST_URL_LIFE}"
+_LIFE_RANGE = f"1 to {MAX_URL_LIFE}"
 
 
 class DownloadUrlEndpoint:
@@ -93,7 +93,7 @@ def _problem(asked: dict[str, object], file_id: str) -> tuple[str, ...] | None:
     if "expiresIn" in asked:
         life = asked["expiresIn"]
         # A bool is an int to Python and not to JSON.
-        if not isinstance(life, int) or isinstance(life, bool) or not 1 <= life <= LONGEST_URL_LIFE:
+        if not isinstance(life, int) or isinstance(life, bool) or not 1 <= life <= MAX_URL_LIFE:
             return ("invalid.value", json.dumps(life), "integer", _LIFE_RANGE)
     if "accessLevel" in asked:
         level = asked["accessLevel"]

@@ -54,7 +54,7 @@ BATCH_CONTENT_TYPES: Mapping[Media, str] = {
     "messaging": "application/json; charset=utf-8",
     "email": "application/json; charset=utf-8",
 }
-MOST_RECORDINGS = 1000
+MAX_RECORDINGS = 1000
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -87,8 +87,8 @@ class OrganizationSettings:
 
     def __post_init__(self) -> None:
         least, most = self.recordings
-        if not 0 <= least <= most <= MOST_RECORDINGS:
-            raise ValueError(f"recordings must be two numbers from 0 to {MOST_RECORDINGS}, the least first")
+        if not 0 <= least <= most <= MAX_RECORDINGS:
+            raise ValueError(f"recordings must be two numbers from 0 to {MAX_RECORDINGS}, the least first")
         if min(self.conversations, self.documents, self.downloads, self.orphans) < 0:
             raise ValueError("conversations, documents, downloads and orphans must not be negative")
         if self.queues < 1 or self.days <= 0 or not self.media:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypedDict, get_args
 
-from .family_settings import MOST_RECORDINGS
+from .family_settings import MAX_RECORDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 FileState = Literal["AVAILABLE", "ARCHIVED", "DELETED", "RESTORED", "RESTORING", "UPLOADING", "ERROR"]
 """What Genesys calls the state of a recording's file."""
 
-SHORTEST_SECONDS = 30.0
-LONGEST_SECONDS = 600.0
+MIN_SECONDS = 30.0
+MAX_SECONDS = 600.0
 DAY = 86400.0
 INBOUND_SHARE = 0.75
 
 _PLAYABLE = frozenset({"AVAILABLE", "RESTORED"})
-_PER_CONVERSATION = MOST_RECORDINGS + 1
+_PER_CONVERSATION = MAX_RECORDINGS + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Organization:
         self._derivation = derivation
         until = settings.until if settings.until is not None else now
         self._length = settings.days * DAY
-        self._begins = until - LONGEST_SECONDS - self._length
+        self._begins = until - MAX_SECONDS - self._length
         self._queue_ids = [derivation.id("queue", number) for number in range(settings.queues)]
         self._changes: dict[str, Traits] = {}
 
@@ -131,7 +131,7 @@ class Organization:
             media[int(medium * len(media))],
             "inbound" if direction < INBOUND_SHARE else "outbound",
             started_at,
-            started_at + SHORTEST_SECONDS + (LONGEST_SECONDS - SHORTEST_SECONDS) * length,
+            started_at + MIN_SECONDS + (MAX_SECONDS - MIN_SECONDS) * length,
             least + int(count * (most - least + 1)),
         )
 
@@ -174,7 +174,7 @@ class Organization:
             return None
         lost = self._derivation.id("conversation", len(self) + number)
         communication_id = self._derivation.id("communication", len(self) + number)
-        recording = Recording(orphan_id, lost, communication_id, "audio", self._begins, self._begins + SHORTEST_SECONDS)
+        recording = Recording(orphan_id, lost, communication_id, "audio", self._begins, self._begins + MIN_SECONDS)
         return self._changed(recording)
 
     def change(self, recording_id: str, **traits: Unpack[Traits]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .faults import Fault
 
 FILE_ID_FIELD = "{file_id}"
-LONGEST_URL_LIFE = 86400
+MAX_URL_LIFE = 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class SimulatorSettings:
     drip_gap: float = 0.01
     late_seconds: float = 0.2
     url_life_default: int = 3600
-    url_life_max: int = LONGEST_URL_LIFE
+    url_life_max: int = MAX_URL_LIFE
     media_bytes: int = 2048
     content_types: tuple[str, ...] = ("audio/wav", "audio/ogg", "audio/mpeg", "video/mp4")
     unknown_file_ids: frozenset[str] = frozenset()
@@ -172,8 +172,8 @@ def _check_numbers(settings: SimulatorSettings) -> None:
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1")
-    if settings.url_life_max > LONGEST_URL_LIFE:
-        raise ValueError(f"url_life_max must be at most {LONGEST_URL_LIFE}")
+    if settings.url_life_max > MAX_URL_LIFE:
+        raise ValueError(f"url_life_max must be at most {MAX_URL_LIFE}")
     for name in ("token_life", "fault_seconds", "drip_gap", "late_seconds", "media_bytes"):
         if getattr(settings, name) < 0:
             raise ValueError(f"{name} must not be negative")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..events import Event, JsonScalar, Outcome
 
-MOST_REMEMBERED = 256
+MAX_REMEMBERED = 256
 """Texts kept of what many records have in common."""
 
 _NEWLINE = ord("\n")
@@ -87,7 +87,7 @@ def _attempt(it: AttemptAudited) -> str:
     )
 
 
-@lru_cache(maxsize=MOST_REMEMBERED)
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _common_to_attempts(
     action: str, outcome: Outcome, status: int | None, user_agent: str, attempt: int, code: str | None
 ) -> tuple[str, str, str]:
@@ -108,7 +108,7 @@ def _retrieval(it: RetrievalFinished) -> str:
     )
 
 
-@lru_cache(maxsize=MOST_REMEMBERED)
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _common_to_retrievals(
     outcome: Outcome, attempts: int, valid: bool, content_type: str | None, expires_in: int | None, code: str | None
 ) -> tuple[str, str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from ..errors import quotable
-from ..events import Outcome, QuotaPaused, RetrievalFinished, TokenRefreshFailed, WebhookUndelivered
+from ..errors import sanitized
+from ..events import Outcome, QuotaPaused, RetrievalFinished, TokenRefreshFailed, WebhookFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class LoggingSink:
                 members = event.as_dict()
                 # Quoted, since an id that was refused may hold line breaks.
                 shown = ((name, value) for name, value in members.items() if name not in {"event", "time"})
-                text = " ".join(f"{name}={quotable(str(value))}" for name, value in shown)
+                text = " ".join(f"{name}={sanitized(str(value))}" for name, value in shown)
                 extra = {f"media_{name}": value for name, value in members.items()}
                 self._logger.log(level, "%s %s", event.name, text, extra=extra)
 
@@ -48,4 +48,4 @@ class LoggingSink:
 def _is_trouble(event: Event) -> bool:
     if isinstance(event, RetrievalFinished):
         return event.outcome is not Outcome.SUCCESS
-    return isinstance(event, QuotaPaused | TokenRefreshFailed | WebhookUndelivered)
+    return isinstance(event, QuotaPaused | TokenRefreshFailed | WebhookFailed)

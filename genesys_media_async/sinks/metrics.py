@@ -14,7 +14,7 @@ from ..events import (
     RetryScheduled,
     TokenRefreshed,
     WebhookDelivered,
-    WebhookUndelivered,
+    WebhookFailed,
 )
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
     from ..events import Event
 
-MOST_NAMES = 64
+MAX_NAMES = 64
 """Content types and error codes counted by name; a server that invents more of them cannot fill the memory."""
 
-MOST_UNCOUNTED = 500
+MAX_UNCOUNTED = 500
 """Results that are counted in one go, or when they are asked for; one by one costs twice as much."""
 
-_COUNTED: tuple[type[Event], ...] = (QuotaPaused, RetryScheduled, TokenRefreshed, WebhookDelivered, WebhookUndelivered)
+_COUNTED: tuple[type[Event], ...] = (QuotaPaused, RetryScheduled, TokenRefreshed, WebhookDelivered, WebhookFailed)
 
 # What tells results apart: outcome, attempts, code, content type, seconds of life.
 _Labels = tuple[Outcome, int, str | None, str | None, int | None]
@@ -92,13 +92,13 @@ class MetricsSnapshot:
     latency_p99: float | None
     latency_mean: float | None
     validity_rate: float | None
-    mean_life: float | None
+    mean_lifetime: float | None
     attempts: int
     retries: int
     pauses: int
     token_refreshes: int
     webhooks_delivered: int
-    webhooks_undelivered: int
+    webhooks_failed: int
 
 
 class MetricsSink:
@@ -106,7 +106,7 @@ class MetricsSink:
 
     def __init__(self) -> None:
         self._uncounted: defaultdict[_Labels, list[float]] = defaultdict(list)
-        self._left = MOST_UNCOUNTED
+        self._left = MAX_UNCOUNTED
         self._outcomes: Counter[Outcome] = Counter()
         self._error_codes: Counter[str] = Counter()
         self._content_types: Counter[str] = Counter()
@@ -153,7 +153,7 @@ class MetricsSink:
                 self._lives += times
                 self._total_life += expires_in * times
         self._uncounted.clear()
-        self._left = MOST_UNCOUNTED
+        self._left = MAX_UNCOUNTED
 
     def snapshot(self) -> MetricsSnapshot:
         """Return the aggregates as they are now."""
@@ -170,15 +170,15 @@ class MetricsSink:
             latency_p99=latency.percentile(99),
             latency_mean=latency.total / latency.count if latency.count else None,
             validity_rate=valid / received if received else None,
-            mean_life=self._total_life / self._lives if self._lives else None,
+            mean_lifetime=self._total_life / self._lives if self._lives else None,
             attempts=self._attempts,
             retries=self._happened[RetryScheduled],
             pauses=self._happened[QuotaPaused],
             token_refreshes=self._happened[TokenRefreshed],
             webhooks_delivered=self._happened[WebhookDelivered],
-            webhooks_undelivered=self._happened[WebhookUndelivered],
+            webhooks_failed=self._happened[WebhookFailed],
         )
 
 
 def _count_name(counts: Counter[str], name: str, times: int) -> None:
-    counts[name if name in counts or len(counts) < MOST_NAMES else "other"] += times
+    counts[name if name in counts or len(counts) < MAX_NAMES else "other"] += times

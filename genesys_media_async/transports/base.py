@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
-from ..values import value
+from ..records import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,7 @@ MAX_REPLY_SIZE = 64 * 1024
 """Bytes of a reply's body, unless its caller allows more or fewer."""
 
 
-@value
+@record
 class HttpRequest:
     """
     A whole request; its repr shows neither headers nor body, which may hold secrets.
@@ -29,7 +29,7 @@ class HttpRequest:
     body: bytes = field(default=b"", repr=False)
 
 
-@value
+@record
 class HttpReply:
     """
     A whole reply; its repr shows neither headers nor body, which may hold secrets.
@@ -56,8 +56,8 @@ class Transport(Protocol):
         """
         Send a request and return the complete reply within `timeout` seconds.
 
-        Raises `ConnectFailed` if nothing was sent, `ExchangeTimeout`, `InvalidReply` for a reply that is compressed
-        or has more than `max_reply_size` bytes, and `TransportError` for any other failure.
+        Raises `ConnectError` if nothing was sent, `APITimeoutError`, `InvalidResponseError` for a reply that is
+        compressed or has more than `max_reply_size` bytes, and `APIConnectionError` for any other failure.
         """
         ...
 

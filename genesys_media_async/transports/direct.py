@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, cast
 
 import httpx
 
-from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
+from ..errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    GenesysMediaError,
+    InvalidResponseError,
+    sanitized,
+)
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .connection import MAX_HEAD_SIZE, MAX_WRITE_SIZE, TRUSTED_IDLE, Connection, Reply, ReplyTooLarge
 from .connection_pool import ConnectionPool, Origin, none_as_infinity
@@ -323,14 +330,14 @@ def _response(reply: StreamedReply, body: httpx.AsyncByteStream) -> httpx.Respon
     return httpx.Response(reply.status, headers=reply.raw_headers, stream=body, extensions=extensions)
 
 
-def _refusal_of(encoding: str, status: int) -> InvalidReply | None:
+def _refusal_of(encoding: str, status: int) -> InvalidResponseError | None:
     """Return the error for a reply that is compressed."""
     if encoding.strip().lower() in {"", "identity"}:
         return None
-    return InvalidReply(
-        f"The reply is compressed ({quotable(encoding, 40)}) although that was ruled out.",
+    return InvalidResponseError(
+        f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
         code="reply_compressed",
-        status=status,
+        status_code=status,
     )
 
 
@@ -338,22 +345,22 @@ def _translated(error: Exception, timeout: float) -> GenesysMediaError:
     """Return httpx's error as one of ours; one type is for what was not sent, others for what may be carried out."""
     match error:
         case ReplyTooLarge():
-            too_large = InvalidReply(f"{error}.", code="reply_too_large", status=error.status)
+            too_large = InvalidResponseError(f"{error}.", code="reply_too_large", status_code=error.status)
             return _refusal_of(error.encoding, error.status) or too_large
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
-            return ConnectFailed("Nothing was sent: the URL is not valid.", retryable=False, advice="Correct the URL.")
+            return ConnectError("Nothing was sent: the URL is not valid.", retryable=False, advice="Correct the URL.")
         case httpx.LocalProtocolError() | httpx.UnsupportedProtocol():
-            return ConnectFailed(
-                f"Nothing was sent: {quotable(str(error))}.", retryable=False, advice="Correct the request."
+            return ConnectError(
+                f"Nothing was sent: {sanitized(str(error))}.", retryable=False, advice="Correct the request."
             )
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return ConnectFailed(f"{error} ({timeout:g} s).")
+            return ConnectError(f"{error} ({timeout:g} s).")
         case httpx.ConnectError():
-            return ConnectFailed(f"No connection: {quotable(str(error))}.")
+            return ConnectError(f"No connection: {sanitized(str(error))}.")
         case httpx.TimeoutException():
-            return ExchangeTimeout(f"No complete reply within {timeout:g} s.")
+            return APITimeoutError(f"No complete reply within {timeout:g} s.")
         case _:
-            return TransportError(
+            return APIConnectionError(
                 f"No complete reply came after the request was sent; Genesys may have carried it out: {error}."
             )

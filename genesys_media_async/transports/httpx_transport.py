@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, assert_never
 import anyio
 import httpx
 
-from ..errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError, quotable
-from ..settings import reveal
+from ..errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    GenesysMediaError,
+    InvalidResponseError,
+    sanitized,
+)
+from ..settings.checked import secret_text
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..settings import Settings
+    from ..settings.settings import Settings
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take, so that a connection in trouble does not hold up an exchange."""
@@ -40,7 +47,7 @@ class HttpxTransport:
         """Create a client: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
         client = httpx.AsyncClient(
             verify=tls_context(),
-            proxy=reveal(settings.proxy) if settings.proxy else None,
+            proxy=secret_text(settings.proxy) if settings.proxy else None,
             # No proxy can reach this machine for us.
             mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
             # The whole exchange has a deadline; httpx's timeouts only bound the gaps between two bytes.
@@ -62,7 +69,7 @@ class HttpxTransport:
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 # "from None": httpx's exceptions carry the request, and some quote header values.
                 raise _translated(error) from None
-        raise ExchangeTimeout(f"No complete reply within {timeout:g} s.")
+        raise APITimeoutError(f"No complete reply within {timeout:g} s.")
 
     async def _exchange(self, request: HttpRequest, max_reply_size: int) -> HttpReply:
         response = await self._send(request)
@@ -98,7 +105,7 @@ def _built(build: Callable[..., httpx.Request], request: HttpRequest) -> httpx.R
     except UnicodeError:
         # What is raised below is outside of this, since this holds the whole value.
         pass
-    raise ConnectFailed(
+    raise ConnectError(
         "Nothing was sent: the method, the URL or a header has characters that HTTP has no bytes for.",
         retryable=False,
         advice="Correct the request.",
@@ -108,10 +115,10 @@ def _built(build: Callable[..., httpx.Request], request: HttpRequest) -> httpx.R
 async def _read(response: httpx.Response, headers: dict[str, str], max_reply_size: int) -> bytes:
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
-        raise InvalidReply(
-            f"The reply is compressed ({quotable(encoding, 40)}) although that was ruled out.",
+        raise InvalidResponseError(
+            f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
             code="reply_compressed",
-            status=response.status_code,
+            status_code=response.status_code,
         )
     if response.is_stream_consumed:
         # A mock's response was read when it was made, and cannot be streamed.
@@ -133,8 +140,8 @@ async def _read(response: httpx.Response, headers: dict[str, str], max_reply_siz
 
 def _check_length(length: int, response: httpx.Response, max_reply_size: int) -> None:
     if length > max_reply_size:
-        raise InvalidReply(
-            f"The reply has more than {max_reply_size} bytes.", code="reply_too_large", status=response.status_code
+        raise InvalidResponseError(
+            f"The reply has more than {max_reply_size} bytes.", code="reply_too_large", status_code=response.status_code
         )
 
 
@@ -142,12 +149,12 @@ def _translated(error: Exception) -> GenesysMediaError:
     match error:
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
-            return ConnectFailed("No connection: the URL is not valid.", advice="Correct the URL.")
+            return ConnectError("No connection: the URL is not valid.", advice="Correct the URL.")
         case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol():
-            return ConnectFailed(f"No connection: {quotable(str(error)) or type(error).__name__}.")
+            return ConnectError(f"No connection: {sanitized(str(error)) or type(error).__name__}.")
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            return ConnectFailed("No connection in the time the HTTP client allows.")
+            return ConnectError("No connection in the time the HTTP client allows.")
         case httpx.TimeoutException():
-            return ExchangeTimeout("No reply in the time the HTTP client allows.")
+            return APITimeoutError("No reply in the time the HTTP client allows.")
         case _:
-            return TransportError(f"The connection broke before the reply was complete ({type(error).__name__}).")
+            return APIConnectionError(f"The connection broke before the reply was complete ({type(error).__name__}).")

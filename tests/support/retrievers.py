@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from genesys_media_async.simulator import Simulator
 
-QUICK_RETRIES = RetryPolicy(base=0.01, longest=0.1)
+QUICK_RETRIES = RetryPolicy(base_delay=0.01, max_delay=0.1)
 
 
 def settings_for(simulator: Simulator, **overrides: object) -> Settings:

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError
+from genesys_media_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    GenesysMediaError,
+    InvalidResponseError,
+)
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from genesys_media_async.transports import DirectTransport, HttpReply, HttpRequest
 from tests.support.exchanges import HTTPX, ask, echo, failure, turns
@@ -41,14 +47,14 @@ class TestAFailure:
         async with serving(replying(OK)) as (_, url):
             pass
         async with carrying() as transport:
-            assert type(await failure(transport, url)) is ConnectFailed
-            assert type(await failure(transport, "http://name.invalid/")) is ConnectFailed
+            assert type(await failure(transport, url)) is ConnectError
+            assert type(await failure(transport, "http://name.invalid/")) is ConnectError
 
     @pytest.mark.parametrize("talk", [resetting, replying_and_closing(b""), replying_and_closing(OK[:-1])])
     async def test_after_sending_does_not_send_again(self, carrying: Carrying, talk: Talk) -> None:
         async with serving(talk) as (server, url), carrying() as transport:
             error = await failure(transport, url)
-            assert type(error) is TransportError
+            assert type(error) is APIConnectionError
             assert error.retryable
             assert len(server.requests) == 1
 
@@ -56,7 +62,7 @@ class TestAFailure:
     async def test_to_answer_in_time_closes_the_connection(self, carrying: Carrying, talk: Talk) -> None:
         async with serving(talk) as (server, url), carrying() as transport:
             began = anyio.current_time()
-            assert type(await failure(transport, url, timeout=0.1)) is ExchangeTimeout
+            assert type(await failure(transport, url, timeout=0.1)) is APITimeoutError
             assert 0.099 <= anyio.current_time() - began < 1
             await asyncio.wait_for(server.ended.wait(), 2)
 
@@ -76,14 +82,14 @@ class TestAFailure:
 
 
 EXPECTED: dict[Fault, type[GenesysMediaError]] = {
-    Fault.RESET_BEFORE_REPLY: TransportError,
-    Fault.CLOSE_BEFORE_REPLY: TransportError,
-    Fault.GARBAGE: TransportError,
-    Fault.RESET_DURING_REPLY: TransportError,
-    Fault.TRUNCATED_BODY: TransportError,
-    Fault.HANG: ExchangeTimeout,
-    Fault.OVERSIZED_BODY: InvalidReply,
-    Fault.COMPRESSED_BODY: InvalidReply,
+    Fault.RESET_BEFORE_REPLY: APIConnectionError,
+    Fault.CLOSE_BEFORE_REPLY: APIConnectionError,
+    Fault.GARBAGE: APIConnectionError,
+    Fault.RESET_DURING_REPLY: APIConnectionError,
+    Fault.TRUNCATED_BODY: APIConnectionError,
+    Fault.HANG: APITimeoutError,
+    Fault.OVERSIZED_BODY: InvalidResponseError,
+    Fault.COMPRESSED_BODY: InvalidResponseError,
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from genesys_media_async.errors import InvalidReply, TransportError
+from genesys_media_async.errors import APIConnectionError, InvalidResponseError
 from tests.support.exchanges import HTTPX, WHOLE, ask, echo, failure
 from tests.support.scripted_server import replying, replying_and_closing, serving
 
@@ -125,7 +125,7 @@ class TestTheReply:
             assert (await ask(transport, url, method="HEAD", body=b"")).body == b""
             await asyncio.sleep(0.01)
             if kind == HTTPX:
-                assert type(await failure(transport, url)) is TransportError
+                assert type(await failure(transport, url)) is APIConnectionError
             assert (await ask(transport, url)).body == b"/x"
 
     @pytest.mark.parametrize("shape", WHOLE)
@@ -138,7 +138,7 @@ class TestTheReply:
 
         async with serving(talk) as (_, url), carrying() as transport:
             for _ in raw:
-                assert type(await failure(transport, url)) is TransportError
+                assert type(await failure(transport, url)) is APIConnectionError
 
     @pytest.mark.parametrize(
         "raw",
@@ -162,12 +162,12 @@ class TestTheReply:
     )
     async def test_that_is_not_http_is_an_error(self, carrying: Carrying, kind: str, raw: bytes) -> None:
         async with serving(replying_and_closing(raw)) as (_, url), carrying() as transport:
-            assert type(await failure(transport, url)) is TransportError
+            assert type(await failure(transport, url)) is APIConnectionError
 
     async def test_that_changes_the_protocol_is_refused(self, carrying: Carrying) -> None:
         raw = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nhello"
         async with serving(replying(raw)) as (_, url), carrying() as transport:
-            assert type(await failure(transport, url)) is TransportError
+            assert type(await failure(transport, url)) is APIConnectionError
 
     async def test_is_taken_up_to_the_limit_and_not_beyond(self, carrying: Carrying) -> None:
         for framing in (
@@ -177,8 +177,8 @@ class TestTheReply:
             async with serving(replying(b"HTTP/1.1 200 OK\r\n" + framing)) as (_, url), carrying() as transport:
                 assert (await ask(transport, url, max_reply_size=10)).body == b"0123456789"
                 error = await failure(transport, url, max_reply_size=9)
-                assert isinstance(error, InvalidReply)
-                assert (error.code, error.status) == ("reply_too_large", 200)
+                assert isinstance(error, InvalidResponseError)
+                assert (error.code, error.status_code) == ("reply_too_large", 200)
 
     async def test_that_never_ends_is_given_up(self, carrying: Carrying) -> None:
         async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
@@ -198,5 +198,5 @@ class TestTheReply:
         raw = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
         async with serving(replying(raw)) as (_, url), carrying() as transport:
             error = await failure(transport, url)
-            assert isinstance(error, InvalidReply)
-            assert (error.code, error.status) == ("reply_compressed", 200)
+            assert isinstance(error, InvalidResponseError)
+            assert (error.code, error.status_code) == ("reply_compressed", 200)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from genesys_media_async.errors import ConnectFailed, TransportError
+from genesys_media_async.errors import APIConnectionError, ConnectError
 from tests.support.exchanges import HTTPX, ask, failure
 from tests.support.scripted_server import OK, replying, serving
 
@@ -75,7 +75,7 @@ class TestTheRequest:
     async def test_with_an_illegal_header_is_not_sent_and_not_quoted(self, carrying: Carrying, headers) -> None:
         async with serving(replying(OK)) as (server, url), carrying() as transport:
             error = await failure(transport, url, headers=headers)
-            assert isinstance(error, TransportError)
+            assert isinstance(error, APIConnectionError)
         assert server.requests == []
 
     @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ class TestTheRequest:
     )
     async def test_to_a_url_that_is_none_is_one_of_our_errors(self, carrying: Carrying, url: str) -> None:
         async with carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectFailed)
+            assert isinstance(await failure(transport, url), ConnectError)
 
     @pytest.mark.parametrize(
         ("end", "changes"),
@@ -99,7 +99,7 @@ class TestTheRequest:
     ) -> None:
         async with serving(replying(OK)) as (server, url), carrying() as transport:
             error = await failure(transport, url + end, **changes)
-            assert type(error) is ConnectFailed
+            assert type(error) is ConnectError
             assert not error.retryable
         assert server.requests == []
 

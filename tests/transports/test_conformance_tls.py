@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from genesys_media_async.errors import ConnectFailed, ExchangeTimeout
+from genesys_media_async.errors import APITimeoutError, ConnectError
 from genesys_media_async.transports.tls import tls_context
 from tests.support.exchanges import HTTPX, WHOLE, ask, failure
 from tests.support.scripted_server import OK, only, replying, server_tls, serving
@@ -61,21 +61,21 @@ class TestTls:
     async def test_refuses_an_authority_that_nobody_knows(self, carrying: Carrying) -> None:
         async with serving(replying(OK), server_tls(trustme.CA())) as (server, url), carrying() as transport:
             error = await failure(transport, url)
-            assert isinstance(error, ConnectFailed)
+            assert isinstance(error, ConnectError)
             assert "certificate" in str(error).lower()
         assert server.requests == []
 
     async def test_refuses_a_certificate_for_another_name(self, carrying: Carrying, authority: trustme.CA) -> None:
         context = server_tls(authority, "other.example.com")
         async with serving(replying(OK), context) as (server, url), carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectFailed)
+            assert isinstance(await failure(transport, url), ConnectError)
         assert server.requests == []
 
     async def test_refuses_a_certificate_whose_time_is_over(self, carrying: Carrying, authority: trustme.CA) -> None:
         past = dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
         context = server_tls(authority, not_before=past, not_after=past + dt.timedelta(days=1))
         async with serving(replying(OK), context) as (server, url), carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectFailed)
+            assert isinstance(await failure(transport, url), ConnectError)
         assert server.requests == []
 
     async def test_refuses_a_server_of_before_tls_1_2(self, carrying: Carrying, authority: trustme.CA) -> None:
@@ -93,10 +93,10 @@ class TestTls:
             async with carrying(permissive) as transport:
                 try:
                     assert (await ask(transport, url)).status == 200
-                except ConnectFailed as error:
+                except ConnectError as error:
                     pytest.skip(f"this OpenSSL does not speak TLS 1.1: {error}")
             async with carrying(ours) as transport:
-                assert isinstance(await failure(transport, url), ConnectFailed)
+                assert isinstance(await failure(transport, url), ConnectError)
             assert len(server.requests) == 1
 
     async def test_with_a_server_that_does_not_speak_it_is_a_failed_connection(
@@ -108,4 +108,4 @@ class TestTls:
             server_url = url.replace("http://", "https://")
             # It waits for the end of a line that never comes, so the handshake ends with the time allowed.
             error = await failure(transport, server_url, timeout=0.1)
-            assert isinstance(error, ConnectFailed | ExchangeTimeout)
+            assert isinstance(error, ConnectError | APITimeoutError)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from genesys_media_async.errors import TransportError
+from genesys_media_async.errors import APIConnectionError
 from genesys_media_async.transports import DirectTransport
 from tests.support.exchanges import Tls, ask, capped, failure, send, until
 from tests.support.scripted_server import OK, server_tls, serving
@@ -109,6 +109,6 @@ class TestConnections:
 
         async with serving(talk, early=True) as (_, url), capped() as transport:
             seen = asyncio.Event()
-            assert type(await failure(transport, url, body=b"x" * 20_000_000)) is TransportError
+            assert type(await failure(transport, url, body=b"x" * 20_000_000)) is APIConnectionError
             await until(lambda: not transport._pool._not_yet_lost)
             seen.set()

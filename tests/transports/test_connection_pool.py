@@ -12,7 +12,7 @@ import httpx
 import pytest
 import trustme
 
-from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, TransportError
+from genesys_media_async.errors import APIConnectionError, APITimeoutError, ConnectError
 from genesys_media_async.transports import DirectTransport
 from tests.support.exchanges import Tls, ask, capped, echo, failure, send, turns, until, which
 from tests.support.scripted_server import OK, server_tls, serving, silent
@@ -86,7 +86,7 @@ class TestConnections:
             first = asyncio.create_task(ask(transport, url))
             await asyncio.sleep(0.01)
             error = await failure(transport, url, timeout=0.05)
-            assert type(error) is ConnectFailed
+            assert type(error) is ConnectError
             first.cancel()
             await asyncio.wait([first])
             assert len(server.requests) == 1
@@ -96,7 +96,7 @@ class TestConnections:
             errors = await asyncio.gather(
                 *(ask(transport, url, timeout=0.02 + number / 1_000) for number in range(50)), return_exceptions=True
             )
-            assert {type(error) for error in errors} <= {ExchangeTimeout, ConnectFailed}
+            assert {type(error) for error in errors} <= {APITimeoutError, ConnectError}
             assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
 
 
@@ -140,7 +140,7 @@ class TestClosing:
             await asyncio.sleep(0.02)
             await transport.aclose()
             errors = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(error) for error in errors] == [TransportError, ConnectFailed, ConnectFailed]
+            assert [type(error) for error in errors] == [APIConnectionError, ConnectError, ConnectError]
             with pytest.raises(RuntimeError, match="closed"):
                 await ask(transport, url)
             await transport.aclose()

@@ -11,7 +11,13 @@ import httpx
 import pytest
 
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.errors import ConnectFailed, ExchangeTimeout, GenesysMediaError, InvalidReply, TransportError
+from genesys_media_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConnectError,
+    GenesysMediaError,
+    InvalidResponseError,
+)
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest, HttpxTransport
 
 if TYPE_CHECKING:
@@ -209,8 +215,8 @@ class TestTheReply:
     def test_that_is_compressed_is_refused_before_it_is_inflated(self, carried: Any, encoding: str) -> None:
         body = Body(gzip.compress(b"0" * 10_000_000))
         error, _ = exchange(carried(answering(200, body, content_encoding=encoding)))
-        assert isinstance(error, InvalidReply)
-        assert (error.code, error.status) == ("reply_compressed", 200)
+        assert isinstance(error, InvalidResponseError)
+        assert (error.code, error.status_code) == ("reply_compressed", 200)
         assert body.read == 0
         assert body.closed
         assert str(error).isprintable()
@@ -225,14 +231,14 @@ class TestTheReply:
         for length, fits in ((9, True), (10, True), (11, False)):
             body = Body(*[b"x"] * length) if streamed else b"x" * length
             outcome, _ = exchange(carried(answering(200, body)), max_reply_size=10)
-            assert isinstance(outcome, HttpReply if fits else InvalidReply)
-            if isinstance(outcome, InvalidReply):
-                assert (outcome.code, outcome.status) == ("reply_too_large", 200)
+            assert isinstance(outcome, HttpReply if fits else InvalidResponseError)
+            if isinstance(outcome, InvalidResponseError):
+                assert (outcome.code, outcome.status_code) == ("reply_too_large", 200)
 
     def test_that_never_ends_is_read_no_further_than_the_limit(self, carried: Any) -> None:
         body = Body(b"x" * 1_000, endless=True)
         error, _ = exchange(carried(answering(200, body)), max_reply_size=10_000)
-        assert isinstance(error, InvalidReply)
+        assert isinstance(error, InvalidResponseError)
         assert body.read <= 11_000
         assert body.closed
 
@@ -244,21 +250,21 @@ class TestTheDeadline:
             raise AssertionError
 
         error, took = exchange(carried(Wire(handle)), timeout=5)
-        assert isinstance(error, ExchangeTimeout)
+        assert isinstance(error, APITimeoutError)
         assert "5 s" in str(error)
         assert took == pytest.approx(5, abs=0.01)
 
     def test_bounds_a_body_that_drips_for_ever(self, carried: Any) -> None:
         body = Body(b"x", gap=1, endless=True)
         error, took = exchange(carried(answering(200, body)), timeout=5.5)
-        assert isinstance(error, ExchangeTimeout)
+        assert isinstance(error, APITimeoutError)
         assert took == pytest.approx(5.5, abs=0.01)
         assert body.closed
 
     def test_is_met_although_a_connection_does_not_close(self, carried: Any) -> None:
         body = Body(b"x", gap=1, endless=True, closing=1_000)
         error, took = exchange(carried(answering(200, body)), timeout=5)
-        assert isinstance(error, ExchangeTimeout)
+        assert isinstance(error, APITimeoutError)
         assert took <= 10
 
     def test_is_not_what_a_cancelled_caller_gets(self) -> None:
@@ -282,28 +288,28 @@ class TestAFailure:
     @pytest.mark.parametrize(
         ("error", "kind"),
         [
-            (httpx.ConnectError("no route"), ConnectFailed),
-            (httpx.ConnectTimeout("x"), ConnectFailed),
-            (httpx.PoolTimeout("x"), ConnectFailed),
-            (httpx.ProxyError("407"), ConnectFailed),
-            (httpx.UnsupportedProtocol("x"), ConnectFailed),
-            (httpx.InvalidURL("x"), ConnectFailed),
-            (httpx.ReadTimeout("x"), ExchangeTimeout),
-            (httpx.WriteTimeout("x"), ExchangeTimeout),
-            (httpx.ReadError("x"), TransportError),
-            (httpx.WriteError("x"), TransportError),
-            (httpx.CloseError("x"), TransportError),
-            (httpx.RemoteProtocolError("x"), TransportError),
-            (httpx.LocalProtocolError("x"), TransportError),
-            (httpx.DecodingError("x"), TransportError),
-            (httpx.TooManyRedirects("x"), TransportError),
-            (httpx.StreamClosed(), TransportError),
+            (httpx.ConnectError("no route"), ConnectError),
+            (httpx.ConnectTimeout("x"), ConnectError),
+            (httpx.PoolTimeout("x"), ConnectError),
+            (httpx.ProxyError("407"), ConnectError),
+            (httpx.UnsupportedProtocol("x"), ConnectError),
+            (httpx.InvalidURL("x"), ConnectError),
+            (httpx.ReadTimeout("x"), APITimeoutError),
+            (httpx.WriteTimeout("x"), APITimeoutError),
+            (httpx.ReadError("x"), APIConnectionError),
+            (httpx.WriteError("x"), APIConnectionError),
+            (httpx.CloseError("x"), APIConnectionError),
+            (httpx.RemoteProtocolError("x"), APIConnectionError),
+            (httpx.LocalProtocolError("x"), APIConnectionError),
+            (httpx.DecodingError("x"), APIConnectionError),
+            (httpx.TooManyRedirects("x"), APIConnectionError),
+            (httpx.StreamClosed(), APIConnectionError),
         ],
     )
     def test_of_httpx_becomes_one_of_ours(self, carried: Any, error: Exception, kind: type) -> None:
         outcome, _ = exchange(carried(failing(error)))
         assert type(outcome) is kind
-        assert isinstance(outcome, TransportError)
+        assert isinstance(outcome, APIConnectionError)
         assert outcome.retryable
         assert outcome.__cause__ is None
         assert outcome.__suppress_context__
@@ -328,7 +334,7 @@ class TestAFailure:
     def test_by_a_url_that_is_none_is_one_of_ours_too(self, url: str) -> None:
         async def main() -> None:
             async with httpx.AsyncClient(trust_env=False) as client:
-                with pytest.raises(ConnectFailed):
+                with pytest.raises(ConnectError):
                     await HttpxTransport(client).exchange(HttpRequest("POST", url, {}), timeout=5)
 
         asyncio.run(main())
@@ -341,7 +347,7 @@ class TestAFailure:
 
         body = Breaking()
         error, _ = exchange(carried(answering(200, body)))
-        assert type(error) is TransportError
+        assert type(error) is APIConnectionError
         assert body.closed
 
     def test_that_is_none_of_the_networks_is_not_hidden(self) -> None:

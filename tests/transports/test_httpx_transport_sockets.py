@@ -9,8 +9,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from genesys_media_async.errors import ConnectFailed
-from genesys_media_async.settings import Settings
+from genesys_media_async.errors import ConnectError
+from genesys_media_async.settings.settings import Settings
 from genesys_media_async.transports import HttpReply, HttpRequest, HttpxTransport
 from genesys_media_async.transports.tls import tls_context
 from tests.support.exchanges import HEADERS
@@ -83,7 +83,7 @@ async def status_by(context: ssl.SSLContext, url: str) -> int:
 class TestTls:
     async def test_a_certificate_of_an_authority_nobody_knows_is_refused(self, authority: trustme.CA) -> None:
         async with serving(replying(OK), server_tls(authority)) as (server, url):
-            with pytest.raises(ConnectFailed, match=r"(?i)certificate"):
+            with pytest.raises(ConnectError, match=r"(?i)certificate"):
                 await over(own(), url)
         assert server.requests == []
 

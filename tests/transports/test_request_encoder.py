@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from genesys_media_async.errors import ConnectFailed
+from genesys_media_async.errors import ConnectError
 from genesys_media_async.transports import DirectTransport, connection
 from tests.support.exchanges import ask, capped, failure, which
 from tests.support.scripted_server import OK, replying, serving
@@ -41,7 +41,7 @@ class TestWhatIsSent:
         async with serving(replying(OK)) as (server, url), capped() as transport:
             await ask(transport, url)
             error = await failure(transport, url.removesuffix("/x") + target)
-            assert isinstance(error, ConnectFailed)
+            assert isinstance(error, ConnectError)
             assert not error.retryable
             assert len(server.requests) == 1
 
@@ -60,7 +60,7 @@ class TestWhatIsSent:
     async def test_is_nothing_it_cannot_do(self, method: str, headers: dict[str, str]) -> None:
         async with serving(replying(OK)) as (server, url), capped() as transport:
             error = await failure(transport, url, method=method, headers=headers)
-            assert isinstance(error, ConnectFailed)
+            assert isinstance(error, ConnectError)
             assert not error.retryable
         assert server.requests == []
 

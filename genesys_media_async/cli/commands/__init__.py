@@ -1,0 +1,1 @@
+"""The commands of `genesys-media`, one module each."""

@@ -1,0 +1,1 @@
+"""Checks of `genesys-media doctor` and what they find."""

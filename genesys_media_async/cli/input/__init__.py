@@ -1,0 +1,1 @@
+"""Input of the command: files of ids and CSV tables."""

@@ -1,0 +1,1 @@
+"""Output of the command: results, progress, summary and the standard streams."""

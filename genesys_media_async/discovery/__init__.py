@@ -1,0 +1,1 @@
+"""Discovery of conversation ids: filters, pages and the search itself."""

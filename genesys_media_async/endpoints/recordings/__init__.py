@@ -1,0 +1,1 @@
+"""Recordings of conversations: one by one, by batch job, and orphans."""

@@ -1,0 +1,87 @@
+"""What an id may be: the rule for file ids, and the correlation id of a reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+from pydantic import Field, TypeAdapter
+
+from .errors import InvalidRequestError, sanitized
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+MAX_FILE_ID = 128
+MAX_CORRELATION_ID = 64
+
+# An allow-list, not an escape: ".." survives percent-encoding, and HTTP clients resolve it onto another endpoint.
+# Here `$` is the end of the text and nothing before it, a line break least of all: pydantic's patterns are Rust's.
+_FILE_ID = Annotated[str, Field(strict=True, max_length=MAX_FILE_ID, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
+
+is_file_id: Callable[[object], bool] = TypeAdapter(_FILE_ID).validator.isinstance_python
+"""True for a valid id, or a valid part of one: 1 to 128 of `A-Z a-z 0-9 . _ -`, and no dot first."""
+
+
+def check_file_id(file_id: object, id_format: str = "fileId") -> str:
+    """
+    Return a valid file id as an exact `str`, or raise `InvalidRequestError`.
+
+    `id_format` names the parts of the id with slashes between, as in `conversationId/recordingId`. The id has at most
+    128 characters, and each part is valid by itself.
+    """
+    file_id = exact_str(file_id)
+    # Neither may be a type checker's `str` at run time: ids come from the user's own iterable.
+    if not isinstance(cast("object", file_id), str):
+        raise InvalidRequestError(
+            f"The file id is of type {type(file_id).__name__}, not str.",
+            code="invalid_file_id",
+            advice="Pass the id as a string.",
+        )
+    if not file_id:
+        raise InvalidRequestError("The file id is empty.", code="invalid_file_id", advice="Remove it from the input.")
+    if len(file_id) > MAX_FILE_ID:
+        raise InvalidRequestError(
+            f"The file id has {len(file_id)} characters; {MAX_FILE_ID} are allowed.",
+            code="invalid_file_id",
+            advice="Check that the input holds one id a line.",
+        )
+    parts, expected = file_id.split("/"), id_format.count("/") + 1
+    if not all(map(is_file_id, parts)):
+        raise InvalidRequestError(
+            f"The file id {sanitized(ascii(file_id), 80)} has an invalid character.",
+            code="invalid_file_id",
+            advice="Only A-Z a-z 0-9 . _ - are allowed, and no dot first.",
+        )
+    if len(parts) != expected:
+        raise InvalidRequestError(
+            f"The file id {sanitized(ascii(file_id), 80)} has {len(parts)} part(s) instead of {expected}.",
+            code="invalid_file_id",
+            advice=f"Write it as {id_format}.",
+        )
+    return file_id
+
+
+def exact_str(given: object) -> str:
+    """
+    Return an id as an exact `str`; anything that is no text is returned as it is, and refused later.
+
+    A subclass of `str`, such as a member of an enum, may be formatted differently from the characters it has.
+    """
+    return str.__str__(given) if isinstance(given, str) else cast("str", given)
+
+
+def display_id(given: object) -> str:
+    """Return anything given for an id as text; never raises."""
+    try:
+        return str(exact_str(given))
+    except Exception:  # noqa: BLE001 - the refusal of an odd object has to name it, whatever its __str__ does
+        return f"<{type(given).__name__}>"
+
+
+def correlation_id(headers: Mapping[str, str]) -> str | None:
+    """Return the id by which Genesys's support identifies a request, from reply headers with lower-case names."""
+    found = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id")
+    if not found:
+        return None
+    # Nearly always a UUID; sanitizing costs more than the rest of reading a reply.
+    return found if len(found) <= MAX_CORRELATION_ID and is_file_id(found) else sanitized(found, MAX_CORRELATION_ID)

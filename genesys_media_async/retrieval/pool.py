@@ -1,0 +1,225 @@
+"""
+N workers over an input that is read lazily; knows nothing of HTTP.
+
+    async with Pool(items, work, concurrency=16) as results:
+        async for result in results:
+            ...
+
+Nothing runs before the block is entered or after it is left, however it is left. The workers belong to tasks of the
+pool, so the block may be entered in one task and left in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from .background import BackgroundTasks
+from .source_reader import SourceReader, self_cancellation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from types import TracebackType
+    from typing import Self
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MAX_RELEASED = 1_000
+"""Slots that may be released at once while other workers use them; each holds its items in memory."""
+
+
+class _End(Enum):
+    END = auto()
+
+
+_END: Final = _End.END
+
+
+class Pool(Generic[Item, Result]):
+    """
+    Calls `work` for the items, at most `concurrency` at once, and iterates over the results it hands over.
+
+    `work` gets one item, or up to `batch_size` of them, and may hand over none, one or many results. They come in the
+    order in which they are handed over, not in the order of the items. Once more than `concurrency` of them wait to be
+    taken, the workers wait too, and nothing more is read from `items`. An exception from `items` or from `work` ends
+    the intake; what is in progress is finished and handed over first, then the iteration raises it.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        work: Callable[[tuple[Item, ...]], Awaitable[None]],
+        *,
+        concurrency: int,
+        batch_size: int = 1,
+    ) -> None:
+        self._items = items
+        self._work = work
+        self._concurrency = concurrency
+        self._batch_size = batch_size
+        self._source: Iterator[Item] = iter(())
+        self._reader: SourceReader[Item] | None = None
+        self._stopped = False
+        self._failure: BaseException | None = None
+        self._tasks = BackgroundTasks()
+        self._working = 0
+        self._released = 0
+        self._spare_workers = 0
+        self.ready: deque[Result] = deque()
+        """Results that were handed over and not yet taken."""
+        self._arrived = asyncio.Event()
+        self._waiting_for_room: deque[asyncio.Future[None]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Pool of {self._concurrency}{', stopped' if self._stopped else ''}>"
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._items, AsyncIterable):
+            self._reader = SourceReader(aiter(self._items))
+        else:
+            self._source = iter(self._items)
+        await self._tasks.open()
+        if self._reader is not None:
+            self._working += 1
+            self._tasks.start_soon(self._run_reader, self._reader)
+        for _ in range(self._concurrency):
+            self._start_worker()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Cancel what is in progress, wait until it has ended, and drop what was not taken."""
+        try:
+            await self._tasks.aclose()
+        finally:
+            self._working = 0
+            self.ready.clear()
+            self._arrived.set()
+
+    def __aiter__(self) -> AsyncIterator[Result]:
+        return self
+
+    async def __anext__(self) -> Result:
+        while not self.ready:
+            if not self._working:
+                self._tasks.raise_failure()
+                if self._failure is not None:
+                    failure, self._failure = self._failure, None
+                    raise failure
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self.take()
+
+    def take(self) -> Result:
+        """Return the oldest result in `ready`, which must not be empty."""
+        result = self.ready.popleft()
+        if self._waiting_for_room and len(self.ready) <= self._concurrency:
+            self._make_room()
+        return result
+
+    def take_back(self, result: Result) -> None:
+        """Put a result that was taken in front of the others."""
+        self.ready.appendleft(result)
+
+    def hand_over(self, result: Result) -> None:
+        """Add a result for the iteration."""
+        self.ready.append(result)
+        self._arrived.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Take no more items; what is in progress is finished and handed over, then the iteration raises `error`."""
+        self._failure = self._failure or error
+        self.stop()
+
+    def stop(self) -> None:
+        """Take no more items; what is in progress is finished and handed over, then the iteration ends."""
+        self._stopped = True
+        if self._reader is not None:
+            self._reader.stop()
+
+    @asynccontextmanager
+    async def slot_released(self) -> AsyncGenerator[None]:
+        """Let another worker use the slot of a work that only waits inside this block."""
+        if self._stopped or self._released >= MAX_RELEASED:
+            yield
+            return
+        self._released += 1
+        if self._spare_workers:
+            self._spare_workers -= 1
+        else:
+            self._start_worker()
+        try:
+            yield
+        finally:
+            self._released -= 1
+            self._spare_workers += 1
+
+    def _start_worker(self) -> None:
+        self._working += 1
+        self._tasks.start_soon(self._run_worker)
+
+    async def _run_worker(self) -> None:
+        try:
+            while not self._stopped:
+                if self._spare_workers:
+                    self._spare_workers -= 1
+                    break
+                try:
+                    batch = await self._reader.take(self._batch_size) if self._reader else self._next_batch()
+                    if not batch:
+                        break
+                    await self._work(batch)
+                except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
+                    self.fail(error)
+                except asyncio.CancelledError as error:
+                    self.fail(self_cancellation(error, "work"))
+                if len(self.ready) > self._concurrency:
+                    await self._room()
+        finally:
+            self._working -= 1
+            self._arrived.set()
+
+    async def _run_reader(self, reader: SourceReader[Item]) -> None:
+        try:
+            await reader.run()
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.fail(error)
+        finally:
+            self._working -= 1
+            self._arrived.set()
+
+    def _next_batch(self) -> tuple[Item, ...]:
+        if self._batch_size == 1:
+            item = next(self._source, _END)
+            return () if item is _END else (item,)
+        batch: list[Item] = []
+        try:
+            batch.extend(islice(self._source, self._batch_size))
+        except Exception as error:  # noqa: BLE001 - likewise
+            self.fail(error)
+        return tuple(batch)
+
+    def _make_room(self) -> None:
+        """Let one waiting work go on, or all if nothing is left to take: released slots may make them more."""
+        while self._waiting_for_room:
+            waiter = self._waiting_for_room.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                if self.ready:
+                    break
+
+    async def _room(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiting_for_room.append(waiter)
+        await waiter

@@ -1,0 +1,218 @@
+"""The parts of an open retriever: opened together, shared by all its runs, closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from urllib.request import getproxies
+
+import httpx
+
+from ..api.client import ApiClient
+from ..api.retry import RetryBudget
+from ..api.tokens import TokenManager
+from ..counters import Counters, Statistics
+from ..errors import SettingsError, TokenUnavailableError, sanitized
+from ..governor import LocalLimiter
+from ..sinks.dispatch import Dispatcher
+from ..transports.base import Transport
+from ..transports.direct import DirectTransport
+from ..transports.httpx_transport import HttpxTransport
+from ..webhooks.delivery import Webhooks
+from .background import BackgroundTasks
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from ..clock import Clock
+    from ..endpoints.base import Endpoint
+    from ..events import Event
+    from ..settings.settings import Settings
+    from ..sinks.base import Sink
+
+TransportChoice: TypeAlias = (
+    httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["auto", "direct", "httpx"]
+)
+"""How requests travel; see `MediaRetriever`."""
+
+KEEP_IDLE = 30.0
+"""Seconds for which an idle connection is kept: longer than the gaps of a paced run."""
+
+
+class OpenRun(Protocol):
+    """A run in progress, as far as its session knows it."""
+
+    counters: Counters
+
+    async def aclose(self) -> None:
+        """End the run."""
+        ...
+
+
+class Session:
+    """
+    The open parts of a retriever, which all its runs share.
+
+    `open` and `aclose` may be called in different tasks; what runs in between belongs to tasks of the session.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoint: Endpoint,
+        transport: TransportChoice,
+        *,
+        audit: Sequence[Sink],
+        sinks: Sequence[Sink],
+        count: Callable[[Event], None],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self.settings = settings
+        self.endpoint = endpoint
+        self.clock = clock
+        self._rng = rng
+        self.transport, self.transport_name = choose_transport(transport, settings)
+        self._owns_transport = self.transport is not transport
+        self._background = BackgroundTasks()
+        self.dispatcher = Dispatcher(audit=audit, metrics=sinks, count=count)
+        emit = self.dispatcher.emit
+        self.webhooks: Webhooks | None = None
+        self.tokens = TokenManager(
+            settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
+        )
+        self.limiter = LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
+        self.api = ApiClient(
+            settings,
+            self.transport,
+            self.tokens,
+            self.limiter,
+            clock=clock,
+            rng=rng,
+            emit=emit,
+            audit=self.dispatcher.audit,
+        )
+        self.budget = RetryBudget(settings.retry.budget)
+        self.counters = Counters()
+        self.runs: list[OpenRun] = []
+        self.opened_at = clock.monotonic()
+
+    async def open(self) -> None:
+        """Start the background work. Raises `RuntimeError` outside asyncio."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "genesys_media_async runs on asyncio only: start your program by asyncio.run, or by anyio.run with "
+                'backend="asyncio".'
+            ) from None
+        try:
+            await self._background.open()
+            self.dispatcher.start(self._background.task_group)
+            self._start_webhooks()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def _start_webhooks(self) -> None:
+        settings = self.settings
+        if settings.webhook is not None:
+            self.webhooks = Webhooks(
+                settings.webhook,
+                self.transport,
+                user_agent=settings.user_agent,
+                clock=self.clock,
+                rng=self._rng,
+                emit=self.dispatcher.emit,
+            )
+            self.webhooks.start(self._background.task_group)
+
+    async def aclose(self) -> None:
+        """
+        End what is in progress, deliver what is queued within its bounds, and close the sinks.
+
+        Each part is closed whatever happens to those before it. A cancellation cuts the delivery of webhooks short.
+        """
+        try:
+            await self._close_runs()
+        finally:
+            try:
+                if self.webhooks is not None:
+                    await self.webhooks.aclose()
+            finally:
+                await self._close_parts()
+
+    async def _close_runs(self) -> None:
+        try:
+            for run in tuple(self.runs):
+                await run.aclose()
+        finally:
+            # A cancellation met one of them, which has ended all the same.
+            if self.runs:
+                await self._close_runs()
+
+    async def _close_parts(self) -> None:
+        try:
+            await self._background.aclose()
+        finally:
+            try:
+                await self.dispatcher.aclose()
+            finally:
+                if self._owns_transport:
+                    await self.transport.aclose()
+
+    async def first_token(self) -> None:
+        """Wait until there is a token; give up after `start_timeout` seconds if the login host has none."""
+        gives_up_at = self.clock.monotonic() + self.settings.start_timeout
+        while True:
+            try:
+                await self.tokens.bearer()
+            except TokenUnavailableError as error:
+                pause = error.retry_after or 0.0
+                if not error.retryable or self.clock.monotonic() + pause >= gives_up_at:
+                    raise
+                await self.clock.sleep(pause)
+            else:
+                return
+
+    def statistics(self, counters: Counters | None = None, *, since: float | None = None) -> Statistics:
+        """Return a snapshot of these counters, counting since then (monotonic seconds); of all runs if None."""
+        if counters is None:
+            counters = Counters()
+            for each in (self.counters, *(run.counters for run in self.runs)):
+                counters.add(each)
+        return Statistics.of(
+            counters,
+            waiting_for_quota=self.limiter.waiting,
+            elapsed=self.clock.monotonic() - (self.opened_at if since is None else since),
+            transport=self.transport_name,
+        )
+
+
+def choose_transport(choice: TransportChoice, settings: Settings) -> tuple[Transport, str]:
+    """Return the transport for a choice, and its name in statistics. Raises `SettingsError`."""
+    if isinstance(choice, str) and choice not in {"auto", "direct", "httpx"}:
+        raise SettingsError(
+            f"transport is {sanitized(repr(choice), 80)}.",
+            advice='It is "auto", "direct", "httpx", or a client or transport of your own.',
+        )
+    if isinstance(choice, httpx.Client):
+        raise SettingsError("transport is a synchronous httpx.Client.", advice="Pass an httpx.AsyncClient.")
+    if choice == "auto":
+        # Where there is a proxy for anything, httpx knows for what; the fast one knows none.
+        choice = "httpx" if settings.proxy is not None or getproxies() else "direct"
+    match choice:
+        case "direct":
+            # The limiter and the workers bound what is in flight, so the connections need no bound of their own.
+            return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE)), "direct"
+        case "httpx":
+            return HttpxTransport.from_settings(settings), "httpx"
+        case DirectTransport():
+            return choice, "direct"
+        case httpx.AsyncClient():
+            return HttpxTransport(choice), "httpx"
+        case httpx.AsyncBaseTransport():
+            return HttpxTransport(choice), type(choice).__name__
+        case _:
+            return choice, type(choice).__name__

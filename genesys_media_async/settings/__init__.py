@@ -1,0 +1,1 @@
+"""Settings, checked when they are made: regions, policies, environment and URLs."""

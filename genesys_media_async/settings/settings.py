@@ -1,0 +1,226 @@
+"""`Settings`: the whole configuration of a retriever, checked before anything is sent."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypedDict
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from ..models import DEFAULT_LIFETIME, check_access_level, check_lifetime
+from .checked import CheckedModel, Secret, as_value_error
+from .environment import ENVIRONMENT, read_environment
+from .policies import Pace, QuotaLimit, RetryPolicy, ValidationRule, WebhookTarget
+from .regions import REGIONS, canonical_region
+from .urls import HEADER_SAFE, check_url, split_url
+from .version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self, Unpack
+
+AUTO_WORKERS: Final = 64
+"""Workers if no number is set; httpx's connection pool gets slower, not faster, with many more."""
+
+
+class SettingsOptions(TypedDict, total=False):
+    """The settings as they may be given; see `Settings` for their meaning."""
+
+    client_id: str | None
+    client_secret: SecretStr | str | None
+    access_token: SecretStr | str | None
+    credentials_in: Literal["header", "body"]
+    scope: str | None
+    region: str
+    base_url: str | None
+    login_url: str | None
+    proxy: SecretStr | str | None
+    expires_in: int
+    access_level: str | None
+    rule: ValidationRule
+    quota: QuotaLimit | str | None
+    pace: Pace
+    concurrency: int | Literal["auto"] | None
+    timeout: float
+    deadline: float
+    start_timeout: float
+    retry: RetryPolicy
+    webhook: WebhookTarget | None
+    user_agent: str
+
+
+class Settings(CheckedModel):
+    """
+    The whole configuration of a retriever.
+
+    Credentials are `client_id` and `client_secret` of an OAuth client with the Client Credentials grant, or an
+    `access_token` from elsewhere. `region` may have any spelling (`us-east-1`, `us_east_1`, `mypurecloud.com`,
+    `https://api.mypurecloud.com`); `base_url` and `login_url` override the hosts that follow from it, and a `base_url`
+    that is a region's API implies that region's login. `quota` may be text, as in `300/60` (requests/seconds) or `none`;
+    `pace` says how it is spent. `timeout` bounds one exchange with Genesys and `deadline` one id with all its attempts
+    and waits, both in seconds. `concurrency` bounds the ids in progress at once; with None or "auto" it follows from the
+    quota. `start_timeout` is the number of seconds in which a run must get its first token.
+    """
+
+    client_id: str | None = None
+    client_secret: Secret | None = None
+    access_token: Secret | None = None
+    credentials_in: Literal["header", "body"] = "header"
+    scope: str | None = None
+    region: str = "us_east_1"
+    base_url: str | None = None
+    login_url: str | None = None
+    proxy: Secret | None = None
+
+    expires_in: int = DEFAULT_LIFETIME
+    access_level: str | None = None
+    rule: ValidationRule = ValidationRule()
+
+    quota: QuotaLimit | None = QuotaLimit()
+    pace: Pace = "burst"
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    timeout: float = Field(default=30.0, gt=0, le=3_600)
+    deadline: float = Field(default=600.0, gt=0)
+    start_timeout: float = Field(default=15.0, ge=0)
+    retry: RetryPolicy = RetryPolicy()
+    webhook: WebhookTarget | None = None
+    user_agent: str = f"genesys-media-async/{VERSION}"
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **options: Unpack[SettingsOptions]) -> None:
+            """Check the options. Raises `SettingsError`."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, /, **overrides: Unpack[SettingsOptions]) -> Self:
+        """
+        Read the variables named in `ENVIRONMENT`; overrides that are not None win over them.
+
+        `environ` is the process's environment unless given. Raises `SettingsError` naming the variable and the repair.
+        """
+        return cls.from_mapping(overrides, environ)
+
+    @classmethod
+    def from_mapping(cls, overrides: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:
+        """Do what `from_env` does, for names and values that a type checker does not know. Raises `SettingsError`."""
+        options = read_environment(os.environ if environ is None else environ)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        if "client_id" in given or "client_secret" in given:
+            # An OAuth client given by name must win over a token left in the environment.
+            options.pop("access_token", None)
+        return cls.checked(options | given)
+
+    @property
+    def api_url(self) -> str:
+        """The origin (and path prefix, behind a gateway) of the platform API, without a final slash."""
+        return (self.base_url or f"https://api.{REGIONS[self.region]}").rstrip("/")
+
+    @property
+    def token_url(self) -> str:
+        """The URL that grants tokens: of `login_url`, or of the region, which a region's `base_url` implies."""
+        host = urlsplit(self.base_url or "").hostname or ""
+        domain = host.removeprefix("api.")
+        if domain == host or domain not in REGIONS.values():
+            domain = REGIONS[self.region]
+        return f"{(self.login_url or f'https://login.{domain}').rstrip('/')}/oauth/token"
+
+    @property
+    def workers(self) -> int:
+        """The largest number of ids in progress at once; the limiter allows no more in flight than the quota needs."""
+        return AUTO_WORKERS if self.concurrency is None else self.concurrency
+
+    @field_validator("concurrency", mode="before")
+    @classmethod
+    def _concurrency(cls, concurrency: object) -> object:
+        return None if isinstance(concurrency, str) and concurrency.strip().lower() == "auto" else concurrency
+
+    @field_validator("client_id", "client_secret", "access_token", mode="before")
+    @classmethod
+    def _not_blank(cls, given: object) -> object:
+        text = given.get_secret_value() if isinstance(given, SecretStr) else given
+        return None if isinstance(text, str) and not text.strip() else given
+
+    @field_validator("client_id")
+    @classmethod
+    def _client_id(cls, client_id: str | None) -> str | None:
+        # A colon would end the user name of HTTP Basic early (RFC 7617).
+        if client_id is not None and (not HEADER_SAFE.fullmatch(client_id) or ":" in client_id):
+            raise ValueError("must be printable ASCII without spaces or colons; copy the id again, without quotes")
+        return client_id
+
+    @field_validator("access_token", "client_secret")
+    @classmethod
+    def _header_safe(cls, secret: SecretStr | None) -> SecretStr | None:
+        # HTTP libraries quote an illegal header value in their exception, which would show the secret.
+        if secret is not None and not HEADER_SAFE.fullmatch(secret.get_secret_value()):
+            raise ValueError("must be printable ASCII without spaces or line breaks; copy it again, without quotes")
+        return secret
+
+    @field_validator("user_agent")
+    @classmethod
+    def _user_agent(cls, user_agent: str) -> str:
+        if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", user_agent):
+            raise ValueError("must be printable ASCII in one line")
+        return user_agent
+
+    @field_validator("region")
+    @classmethod
+    def _region(cls, region: str) -> str:
+        return canonical_region(region)
+
+    @field_validator("base_url", "login_url")
+    @classmethod
+    def _origin(cls, url: str | None) -> str | None:
+        if url is not None:
+            check_url(url, example="https://api.mypurecloud.com")
+        return url
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
+        if proxy is not None:
+            url = proxy.get_secret_value()
+            parts = split_url(url)
+            if not HEADER_SAFE.fullmatch(url) or not parts.hostname or parts.scheme not in {"http", "https"}:
+                raise ValueError("must be an http:// or https:// URL, as in http://proxy.example.com:3128")
+        return proxy
+
+    @field_validator("quota", mode="before")
+    @classmethod
+    def _quota(cls, quota: object) -> object:
+        return as_value_error(QuotaLimit.parse, quota) if isinstance(quota, str) else quota
+
+    @field_validator("deadline")
+    @classmethod
+    def _deadline(cls, deadline: float) -> float:
+        if math.isnan(deadline):
+            raise ValueError("must be a number of seconds")
+        return deadline
+
+    @field_validator("expires_in")
+    @classmethod
+    def _expires_in(cls, expires_in: int) -> int:
+        return as_value_error(check_lifetime, expires_in)
+
+    @field_validator("access_level")
+    @classmethod
+    def _access_level(cls, access_level: str | None) -> str | None:
+        return None if access_level is None else as_value_error(check_access_level, access_level)
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        if self.access_token is None:
+            missing = [
+                f"{ENVIRONMENT[name][0]} ({name})"
+                for name in ("client_id", "client_secret")
+                if getattr(self, name) is None
+            ]
+            if missing:
+                raise ValueError(
+                    f"{' and '.join(missing)} missing or empty; set both to those of an OAuth client with the "
+                    f"Client Credentials grant, or set {ENVIRONMENT['access_token'][0]}"
+                )
+        return self
