@@ -226,10 +226,10 @@ class ConnectionPool:
     def _reserve(self) -> bool:
         """Count one more connection as being opened, if there may be one; if need be, an idle one is closed for it."""
         if len(self._usable) + self._connecting >= self._max_connections:
-            resting = [origin.idle[0] for origin in set(self._usable.values()) if origin.idle]
-            if not resting:
+            oldest = [origin.idle[0] for origin in set(self._usable.values()) if origin.idle]
+            if not oldest:
                 return False
-            min(resting, key=lambda connection: connection.idle_since).close()
+            min(oldest, key=lambda connection: connection.idle_since).close()
         self._connecting += 1
         return True
 

@@ -192,7 +192,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
             if outgoing.body is None:
                 await self._send_body(connection, request.stream, outgoing.length, write)
             else:
-                await self._drain(connection, write)
+                await self._wait_until_writable(connection, write)
             connection.sending = False
             while not connection.answered:
                 await pool.wait(connection, read)
@@ -251,10 +251,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 return False
             part = piece[start : start + MAX_WRITE_SIZE]
             connection.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
-            await self._drain(connection, timeout)
+            await self._wait_until_writable(connection, timeout)
         return True
 
-    async def _drain(self, connection: Connection, timeout: float) -> None:
+    async def _wait_until_writable(self, connection: Connection, timeout: float) -> None:
         while not connection.may_write and not connection.answered:
             await self._pool.wait(connection, timeout)
 
