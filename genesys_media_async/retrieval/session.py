@@ -17,7 +17,7 @@ from ..limiter.local import LocalLimiter
 from ..sinks.dispatch import Dispatcher
 from ..transports.base import Transport
 from ..transports.direct import DirectTransport
-from ..transports.httpx import HttpxTransport
+from ..transports.httpx_transport import HttpxTransport
 from ..webhooks.delivery import Webhooks
 from .background import BackgroundTasks
 
