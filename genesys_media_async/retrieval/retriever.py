@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..counters import Statistics
     from ..discovery.filters import DiscoveryOptions, Interval
     from ..endpoints.base import Endpoint
+    from ..limiter.base import Limiter
     from ..models import MediaResult, Retrieved
     from ..quota.permit import QuotaState
     from ..settings.settings import SettingsOptions
@@ -55,7 +56,8 @@ class MediaRetriever:
 
     `transport` carries the requests: an `httpx.AsyncClient`, an httpx transport or a `Transport` of your own, which
     stays open; or "direct" for the fast one of this package, "httpx" for a client made from the settings, or "auto" for
-    the fast one unless the settings or the environment name a proxy.
+    the fast one unless the settings or the environment name a proxy. `limiter` gives out the permits of the token in
+    place of a `LocalLimiter` made from `settings.quota`; one limiter may serve several retrievers that share a token.
 
     `audit` sinks are awaited for each record, and a run ends if one fails; `sinks` see every event and never hold
     anything up. Many tasks may use one retriever at once.
@@ -67,6 +69,7 @@ class MediaRetriever:
         *,
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
+        limiter: Limiter | None = None,
         audit: Sequence[Sink] = (),
         sinks: Sequence[Sink] = (),
         clock: Clock | None = None,
@@ -75,6 +78,7 @@ class MediaRetriever:
         self.settings = settings
         self._endpoint = endpoint or MediaStorage()
         self._transport: TransportChoice = transport
+        self._limiter = limiter
         self._audit = tuple(audit)
         self._sinks = tuple(sinks)
         self._clock = clock or SystemClock()
@@ -88,6 +92,7 @@ class MediaRetriever:
         *,
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
+        limiter: Limiter | None = None,
         audit: Sequence[Sink] = (),
         sinks: Sequence[Sink] = (),
         clock: Clock | None = None,
@@ -103,6 +108,7 @@ class MediaRetriever:
             Settings.from_env(**settings),
             endpoint=endpoint,
             transport=transport,
+            limiter=limiter,
             audit=audit,
             sinks=sinks,
             clock=clock,
@@ -127,6 +133,7 @@ class MediaRetriever:
             self.settings,
             self._endpoint,
             self._transport,
+            limiter=self._limiter,
             audit=self._audit,
             sinks=self._sinks,
             count=self._metrics.count,

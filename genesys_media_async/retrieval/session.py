@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..endpoints.base import Endpoint
     from ..events import Event
+    from ..limiter.base import Limiter
     from ..settings.settings import Settings
     from ..sinks.base import Sink
 
@@ -63,6 +64,7 @@ class Session:
         endpoint: Endpoint,
         transport: TransportChoice,
         *,
+        limiter: Limiter | None,
         audit: Sequence[Sink],
         sinks: Sequence[Sink],
         count: Callable[[Event], None],
@@ -82,7 +84,7 @@ class Session:
         self.tokens = TokenManager(
             settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
         )
-        self.limiter = LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
+        self.limiter = limiter or LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
         self.api = ApiClient(
             settings,
             self.transport,

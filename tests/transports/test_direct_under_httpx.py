@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
-from genesys_media_async.simulator.server import reset
+from genesys_media_async.simulator.carriers.connection import reset
 
 from genesys_media_async.transports import (
     DirectTransport,
