@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TypedDict
@@ -33,7 +33,7 @@ from ..ids import display_id
 from ..models import MediaResult, Retrieved, check_access_level, check_lifetime
 from ..settings.policies import ValidationRule
 from ..settings.settings import Settings, SettingsOptions
-from ..sinks.base import Sink
+from ..sinks.base import SinkLike, as_sinks
 from ..sinks.dispatch import Dispatcher
 from ..sinks.metrics import MetricsSink, MetricsSnapshot
 from ..transports.base import Transport
@@ -98,16 +98,16 @@ class MediaRetriever:
         *,
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
-        audit: Sequence[Sink] = (),
-        sinks: Sequence[Sink] = (),
+        audit: SinkLike | Iterable[SinkLike] = (),
+        sinks: SinkLike | Iterable[SinkLike] = (),
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.settings = settings
         self._endpoint = endpoint or MediaStorage()
         self._transport: TransportChoice = transport
-        self._audit = tuple(audit)
-        self._sinks = tuple(sinks)
+        self._audit = as_sinks(audit, "audit")
+        self._sinks = as_sinks(sinks, "sinks")
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter is no secret
         self._metrics = MetricsSink()
@@ -228,7 +228,7 @@ class MediaRetriever:
         transport, transport_name = _as_transport(self._transport, settings)
         if transport is not self._transport:
             stack.push_async_callback(transport.aclose)
-        dispatcher = Dispatcher(audit=self._audit, metrics=self._sinks, count=self._metrics.count)
+        dispatcher = Dispatcher(audit=self._audit, metrics=self._sinks, own=self._metrics)
         stack.push_async_callback(dispatcher.aclose)
         task_group = await _enter_task_group(stack)
         dispatcher.start(task_group)
