@@ -1,0 +1,1 @@
+"""The sinks, and the lanes that lead to them."""
