@@ -228,6 +228,8 @@ class Retrieved(_Serializable):
         @property
         def error(self) -> Never:
             """None at run time. `Never` lets `if result.ok: … else: result.error` check where nothing narrows."""
+            raise NotImplementedError
+
     else:
         error: ClassVar[None] = None
 
@@ -283,6 +285,8 @@ class Failed(_Serializable):
         @property
         def url(self) -> Never:
             """None at run time. `Never` lets `if result.ok: result.url` be a `str` where nothing narrows."""
+            raise NotImplementedError
+
     else:
         url: ClassVar[None] = None
 

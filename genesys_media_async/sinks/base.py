@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from ..errors import SettingsError
 
@@ -50,8 +50,10 @@ def as_sinks(given: SinkLike | Iterable[SinkLike], option: str = "sinks") -> tup
 
     Raises `SettingsError`, which names `option`, for anything that is not a sink.
     """
-    several = (given,) if isinstance(given, SinkLike) or not isinstance(given, Iterable) else given
-    return tuple(_checked(sink, option) for sink in several)
+    several = cast("object", given)
+    if isinstance(several, SinkLike) or not isinstance(several, Iterable):
+        return (_checked(several, option),)
+    return tuple(_checked(sink, option) for sink in cast("Iterable[object]", several))
 
 
 def _checked(sink: object, option: str) -> SinkLike:
