@@ -54,11 +54,15 @@ def check_file_id(file_id: object, id_format: str = "fileId") -> str:
         )
     if len(parts) != expected:
         raise InvalidRequestError(
-            f"The file id {sanitized(ascii(file_id), 80)} has {len(parts)} part(s) instead of {expected}.",
+            f"The file id {sanitized(ascii(file_id), 80)} has {_parts(len(parts))} instead of {expected}.",
             code="invalid_file_id",
             advice=f"Write it as {id_format}.",
         )
     return file_id
+
+
+def _parts(count: int) -> str:
+    return "1 part" if count == 1 else f"{count} parts"
 
 
 def exact_str(given: object) -> str:
