@@ -64,7 +64,7 @@ def test_every_event_is_one_flat_json_object_without_a_member_for_secrets(tmp_pa
         paused(),
         QuotaResumed(at=1, seconds=1),
         QuotaLimitChanged(at=1, allowed=1),
-        TokenRefreshed(at=1, life=1, latency=1),
+        TokenRefreshed(at=1, lifetime=1, latency=1),
         TokenRefreshFailed(at=1, code="x", pause=1),
         WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1),
         WebhookFailed(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),

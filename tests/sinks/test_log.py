@@ -48,7 +48,7 @@ class TestLoggingSink:
             (finished(outcome=Outcome.GENERATION_FAILED), logging.WARNING),
             (finished(), logging.DEBUG),
             (audited(outcome=Outcome.GENERATION_FAILED), logging.DEBUG),
-            (TokenRefreshed(at=1, life=1, latency=1), logging.DEBUG),
+            (TokenRefreshed(at=1, lifetime=1, latency=1), logging.DEBUG),
             (WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1), logging.DEBUG),
             (RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"), logging.DEBUG),
         ],

@@ -56,7 +56,7 @@ class TestMetricsSink:
             RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"),
             RetryScheduled(at=1, file_id="f", attempt=2, delay=1, code="x"),
             paused(),
-            TokenRefreshed(at=1, life=1, latency=1),
+            TokenRefreshed(at=1, lifetime=1, latency=1),
             WebhookDelivered(at=1, file_id="f", webhook_id="w", attempts=1),
             WebhookFailed(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"),
             audited(),
