@@ -29,8 +29,8 @@ class Statistics:
 
     `done` counts ids; `succeeded` and `failed` count media, of which an id may have several. `requests` counts what was
     sent, and `retries` the part of it that repeated an attempt. `in_flight` counts the requests without a reply so far,
-    `waiting_for_quota` the workers with an id but no permit. `elapsed` is in seconds, and `rate` in ids per second since
-    the start. `transport` is "direct", "httpx", or the name of a class of the user's own.
+    `waiting_for_quota` the workers with an id but no permit. `elapsed` is in seconds, and `rate` is the ids per second
+    since the start. `transport` is "direct", "httpx", or the name of a class of the user's own.
     """
 
     done: int
