@@ -30,7 +30,8 @@ from genesys_media_async import (
     ValidationRule,
     VirtualClock,
 )
-from genesys_media_async.discovery.discovery import JOB_TIMEOUT, MAX_QUERIED, wanted
+from genesys_media_async.discovery.discovery import JOB_TIMEOUT, MAX_QUERIED
+from genesys_media_async.discovery.filters import wanted
 from genesys_media_async.endpoints import Transcript
 from genesys_media_async.events import AttemptAudited
 from genesys_media_async.simulator import (

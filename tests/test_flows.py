@@ -50,7 +50,7 @@ from genesys_media_async.events import (
     RetrievalFinished,
     RetryScheduled,
 )
-from genesys_media_async.retrieval.pool import MAX_RESTING
+from genesys_media_async.retrieval.pool import MAX_RELEASED
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import MAX_REPLY_SIZE, DirectTransport, HttpReply, HttpxTransport
 from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
@@ -152,7 +152,7 @@ def test_an_id_met_again_while_it_is_under_way_is_not_read_over_without_end():
             async with retriever.retrieve_many(the_same(), concurrency=4) as results:
                 taken = [await anext(results) for _ in range(5_000)]
                 assert all(result.ok and result.file_id == "a" for result in taken)
-                assert read <= 5_000 + 2 * MAX_RESTING
+                assert read <= 5_000 + 2 * MAX_RELEASED
                 results.stop()
                 left = [result async for result in results]
         assert len(taken) + len(left) == read

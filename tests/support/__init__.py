@@ -1,1 +1,1 @@
-"""Helpers that tests share: servers, retrievers, and what else more than one file needs."""
+"""Helpers that tests share."""
