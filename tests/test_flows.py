@@ -659,7 +659,7 @@ def test_twenty_thousand_ids_under_every_fault_at_once_have_one_result_each(conc
     assert set(counts.faults) == set(EVERY_FAULT)
     assert sum(result.attempts for result in results) == counts.api_requests
     assert counts.in_flight == 0
-    assert counts.greatest_in_flight <= concurrency
+    assert counts.peak_in_flight <= concurrency
     # An http URL is refused for good and an id answered 401 twice is given up; everything else passes in twelve tries.
     failed = Counter(result.error.code for result in results if result.error is not None)
     assert set(failed) <= {"url_not_https", "bad.credentials", "credentials.expired"}
@@ -690,7 +690,7 @@ async def test_over_real_sockets_too_nothing_is_lost_under_the_faults_of_the_wir
         assert sum(result.attempts for result in results) == simulator.counts.api_requests == statistics.requests
         assert sum(result.ok for result in results) == simulator.counts.api_ok == statistics.succeeded
         assert statistics.succeeded > 1_480
-        assert simulator.counts.greatest_in_flight <= 8
+        assert simulator.counts.peak_in_flight <= 8
     assert simulator.counts.connections_open == 0
     assert other_tasks() == before
 
@@ -745,7 +745,7 @@ def test_a_login_host_that_is_down_is_tried_for_a_while_and_then_said():
 
 def test_a_login_host_that_is_down_in_the_middle_of_a_run_costs_time_but_no_id():
     clock = VirtualClock()
-    simulator = Simulator(SimulatorSettings(quota=None, token_life=60.0, latency=1.0), clock=clock)
+    simulator = Simulator(SimulatorSettings(quota=None, token_lifetime=60.0, latency=1.0), clock=clock)
     simulator.script_token(None, *(Fault.SERVER_ERROR_503,) * 5, None)
 
     async def run():
@@ -931,7 +931,7 @@ async def test_a_401_about_the_thing_asked_for_says_nothing_of_the_token():
         asked.append(request.url.path)
         if request.url.path.endswith("/oauth/token"):
             return httpx.Response(200, json={"access_token": "t", "expires_in": 3_600})
-        return httpx.Response(401, json={"code": "unauthorized", "message": "Unauthorized to access document."})
+        return httpx.Response(401, json={"code": "unauthorized", "message": "TokenRejectedError to access document."})
 
     settings = Settings(client_id="a", client_secret="b", base_url="https://api.example.com", quota=None)
     async with MediaRetriever(settings, transport=httpx.MockTransport(answer)) as retriever:
