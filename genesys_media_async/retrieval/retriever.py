@@ -22,13 +22,14 @@ from ..endpoints.media_storage import MediaStorage
 from ..errors import InvalidRequestError, SettingsError, sanitized
 from ..ids import display_id
 from ..settings.settings import Settings
+from ..sinks.base import as_sinks
 from ..sinks.metrics import MetricsSink
 from .options import resolve
 from .run import Run, retrieve_one
 from .session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from ..models import MediaResult, Retrieved
     from ..quota.permit import QuotaState
     from ..settings.settings import SettingsOptions
-    from ..sinks.base import Sink
+    from ..sinks.base import SinkLike
     from ..sinks.metrics import MetricsSnapshot
     from .options import RunOptions
     from .run import Ids
@@ -70,8 +71,8 @@ class MediaRetriever:
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
         limiter: Limiter | None = None,
-        audit: Sequence[Sink] = (),
-        sinks: Sequence[Sink] = (),
+        audit: SinkLike | Iterable[SinkLike] = (),
+        sinks: SinkLike | Iterable[SinkLike] = (),
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -79,8 +80,8 @@ class MediaRetriever:
         self._endpoint = endpoint or MediaStorage()
         self._transport: TransportChoice = transport
         self._limiter = limiter
-        self._audit = tuple(audit)
-        self._sinks = tuple(sinks)
+        self._audit = as_sinks(audit, "audit")
+        self._sinks = as_sinks(sinks, "sinks")
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter is no secret
         self._metrics = MetricsSink()
@@ -93,8 +94,8 @@ class MediaRetriever:
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
         limiter: Limiter | None = None,
-        audit: Sequence[Sink] = (),
-        sinks: Sequence[Sink] = (),
+        audit: SinkLike | Iterable[SinkLike] = (),
+        sinks: SinkLike | Iterable[SinkLike] = (),
         clock: Clock | None = None,
         rng: random.Random | None = None,
         **settings: Unpack[SettingsOptions],
@@ -136,7 +137,7 @@ class MediaRetriever:
             limiter=self._limiter,
             audit=self._audit,
             sinks=self._sinks,
-            count=self._metrics.count,
+            own_metrics=self._metrics,
             clock=self._clock,
             rng=self._rng,
         )

@@ -23,14 +23,14 @@ from .background import BackgroundTasks
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..clock import Clock
     from ..endpoints.base import Endpoint
-    from ..events import Event
     from ..limiter.base import Limiter
     from ..settings.settings import Settings
-    from ..sinks.base import Sink
+    from ..sinks.base import SinkLike
+    from ..sinks.metrics import MetricsSink
 
 TransportChoice: TypeAlias = (
     httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["auto", "direct", "httpx"]
@@ -65,9 +65,9 @@ class Session:
         transport: TransportChoice,
         *,
         limiter: Limiter | None,
-        audit: Sequence[Sink],
-        sinks: Sequence[Sink],
-        count: Callable[[Event], None],
+        audit: Sequence[SinkLike],
+        sinks: Sequence[SinkLike],
+        own_metrics: MetricsSink,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -78,7 +78,7 @@ class Session:
         self.transport, self.transport_name = choose_transport(transport, settings)
         self._owns_transport = self.transport is not transport
         self._background = BackgroundTasks()
-        self.dispatcher = Dispatcher(audit=audit, metrics=sinks, count=count)
+        self.dispatcher = Dispatcher(audit=audit, metrics=sinks, own=own_metrics)
         emit = self.dispatcher.emit
         self.webhooks: Webhooks | None = None
         self.tokens = TokenManager(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
-from genesys_media_async.simulator.carriers.connection import reset
 
+from genesys_media_async.simulator.carriers.connection import reset
 from genesys_media_async.transports import (
     DirectTransport,
 )
