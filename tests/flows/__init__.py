@@ -1,0 +1,1 @@
+"""Whole paths of ids, across the rooms of the package."""
