@@ -15,6 +15,7 @@ from genesys_media_async import (
     VirtualClock,
 )
 from genesys_media_async.api.calls import CallResult
+from genesys_media_async.endpoints import Endpoint
 from genesys_media_async.retrieval.pool import MAX_RELEASED
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.full_disk import FullDisk
@@ -60,24 +61,22 @@ def test_repeated_ids_take_no_slot_from_other_ids():
             return await collect(retriever, twice, concurrency=4)
 
     assert sorted(result.file_id for result in clock.run(run())) == twice
-    # As long as without the second ones.
+    # As long as without the repeated ids.
     assert clock.monotonic() == pytest.approx(40 / 4, abs=0.1)
 
 
-class Growing:
-    """An endpoint that finds one medium more each time it is asked; their URLs live ten seconds."""
+class Growing(Endpoint):
+    """An endpoint that has one more medium at each request; the lifetime of their URLs is ten seconds."""
 
     action = "growing"
-    id_formats = ("fileId",)
-    batch_size = 1
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.requests = 0
 
     async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
         (request,) = requests
-        self.asked += 1
-        for number in range(self.asked):
+        self.requests += 1
+        for number in range(self.requests):
             url = DownloadUrl("https://media.example.com/a", context.clock.wall() + 10, 10, None, "audio/wav")
             await context.report(request, CallResult(url, None, 1, 0.0, None), media_id=f"medium-{number}")
 
@@ -106,11 +105,10 @@ def test_retrieve_all_returns_media_that_appeared_between_two_requests():
     assert closed
 
 
-class Missing:
-    """An endpoint for two ids at once that asks nobody."""
+class Missing(Endpoint):
+    """An endpoint for two ids at once, neither of which exists."""
 
-    action = "telling"
-    id_formats = ("fileId",)
+    action = "missing"
     batch_size = 2
 
     async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
@@ -123,7 +121,7 @@ def test_repeats_do_not_wait_for_an_id_whose_run_has_failed():
     clock = VirtualClock()
     simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
     asked = ["a", "not an id", "a", "b", "b", "a"]
-    told: list[str] = []
+    handed_over: list[str] = []
 
     async def run():
         async with MediaRetriever(
@@ -134,7 +132,7 @@ def test_repeats_do_not_wait_for_an_id_whose_run_has_failed():
             audit=[FullDisk(0)],
         ) as retriever:
             async with retriever.retrieve_many(asked, concurrency=3) as results:
-                told.extend([result.file_id async for result in results])
+                handed_over.extend([result.file_id async for result in results])
 
     with pytest.raises(AuditWriteError):
         clock.run(run())
