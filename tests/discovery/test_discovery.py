@@ -47,9 +47,7 @@ class TestConversations:
             ("job", 1, {AVAILABILITY: 1, SUBMIT: 1, RESULTS: 1}),
         ],
     )
-    def test_are_each_found_once_by_the_way_that_takes_few_requests(
-        self, by: Any, days: int, operations: dict[str, int]
-    ):
+    def test_are_each_found_once_with_few_requests(self, by: Any, days: int, operations: dict[str, int]):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             begin = NOW - days * DAY
             found = [each async for each in retriever.discover((begin, NOW), by=by)]
@@ -63,7 +61,7 @@ class TestConversations:
 
         virtual(scenario)
 
-    def test_that_are_many_are_found_by_a_job_whatever_the_interval(self):
+    def test_are_found_by_a_job_if_there_are_many(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             found = [each async for each in retriever.discover((NOW - 5 * DAY, NOW))]
             assert len(found) == len(set(found)) > MAX_QUERIED
@@ -72,7 +70,7 @@ class TestConversations:
 
         virtual(scenario, organization=OrganizationSettings(conversations=4_000, days=5.0, recordings=(1, 1)))
 
-    def test_that_are_too_recent_for_a_job_are_asked_of_the_query(self):
+    def test_that_are_too_recent_for_a_job_are_found_by_the_query(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             begin = NOW - 35 * DAY
             found = [each async for each in retriever.discover((begin, NOW))]
@@ -82,7 +80,7 @@ class TestConversations:
 
         virtual(scenario, analytics=AnalyticsSettings(job_data_delay=36 * 3_600.0))
 
-    def test_that_no_job_knows_yet_are_all_asked_of_the_query(self):
+    def test_are_all_found_by_the_query_if_no_job_has_them_yet(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             found = [each async for each in retriever.discover((NOW - DAY, NOW), by="job")]
             assert found
@@ -92,7 +90,7 @@ class TestConversations:
 
     @pytest.mark.parametrize("empty_page", ["absent", "empty"])
     @pytest.mark.parametrize("by", ["query", "job"])
-    def test_that_there_are_none_of_are_none(self, empty_page: Any, by: Any):
+    def test_may_be_none_at_all(self, empty_page: Any, by: Any):
         async def scenario(retriever: MediaRetriever, *_: Any) -> list[str]:
             return [each async for each in retriever.discover((NOW - 400 * DAY, NOW - 399 * DAY), by=by)]
 
@@ -127,7 +125,7 @@ class TestConversations:
 
         virtual(scenario)
 
-    def test_can_be_filtered_by_predicates_of_genesyss_own(self):
+    def test_can_be_filtered_by_predicates_of_the_api(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> set[str]:
             (one,) = [each.id for each in simulator.organization.conversations() if each.recording_count][-1:]
             predicate = {"type": "dimension", "dimension": "conversationId", "operator": "matches", "value": one}
@@ -139,7 +137,7 @@ class TestConversations:
 
         assert virtual(scenario) == set()
 
-    def test_that_say_they_were_not_recorded_are_left_out(self):
+    def test_that_were_not_recorded_are_left_out(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             found = {each async for each in retriever.discover((NOW - 5 * DAY, NOW))}
             recorded = {each: simulator.organization.conversation(each).recording_count for each in found}  # type: ignore[union-attr]
@@ -169,7 +167,7 @@ def test_each_conversation_of_an_interval_is_found_once(begin: datetime, length:
         assert len(found) == len(set(found))
         missing = active(simulator, begin, min(begin + length, NOW)) - set(found)
         assert set(found) <= active(simulator, begin, begin + length)
-        # What began on an earlier day than the interval is not in the query's reach.
+        # The query does not find what began on a day before the interval.
         midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         started = {each.id: each.started_at for each in simulator.organization.conversations()}
         assert all(started[each] < midnight for each in missing)
@@ -191,7 +189,7 @@ async def test_ids_can_be_retrieved_while_they_are_found():
             found = retriever.discover((now - 2 * DAY, now))
             ids = (f"{each}/{communications[each]}" async for each in found)
             async with retriever.retrieve_many(ids, concurrency=2) as results:
-                # Nothing is read ahead: the second page is not there before the first one is worked off.
+                # Nothing is read ahead: the second page is requested once the first one is used up.
                 first = await anext(results)
                 assert simulator.counts.by_operation[QUERY] == 1
                 rest = [result async for result in results]
@@ -240,7 +238,7 @@ def test_a_search_can_be_left_early():
         await ids.aclose()
         unread = retriever.discover((NOW - DAY, NOW))
         del unread
-        # An abandoned generator is closed by the event loop, in a task of its own.
+        # The event loop closes an abandoned generator, in a task of its own.
         await clock.sleep(1.0)
         assert simulator.counts.in_flight == 0
 

@@ -30,7 +30,7 @@ from tests.support.discoveries import DAY, NOW, virtual
 from tests.support.retrievers import settings_for
 
 
-class TestASearchFails:
+class TestASearch:
     @pytest.mark.parametrize(
         ("end", "code", "retryable"),
         [
@@ -39,7 +39,7 @@ class TestASearchFails:
             ("EXPIRED", "discovery_job_failed", True),
         ],
     )
-    def test_is_a_job_that_fails(self, end: Any, code: str, retryable: bool):
+    def test_fails_if_its_job_fails(self, end: Any, code: str, retryable: bool):
         async def scenario(retriever: MediaRetriever, *_: Any) -> None:
             with pytest.raises(InternalServerError) as raised:
                 [each async for each in retriever.discover((NOW - DAY, NOW), by="job")]
@@ -48,7 +48,7 @@ class TestASearchFails:
 
         virtual(scenario, analytics=AnalyticsSettings(job_end=end))
 
-    def test_is_a_job_that_never_completes(self):
+    def test_fails_if_its_job_does_not_complete(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, clock: VirtualClock) -> None:
             with pytest.raises(DeadlineExceededError) as raised:
                 [each async for each in retriever.discover((NOW - DAY, NOW), by="job")]
@@ -58,7 +58,7 @@ class TestASearchFails:
 
         virtual(scenario, analytics=AnalyticsSettings(job_seconds=math.inf))
 
-    def test_is_a_job_that_is_lost(self):
+    def test_fails_if_its_job_is_lost(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, clock: VirtualClock) -> None:
             async def restart() -> None:
                 await clock.sleep(5.0)
@@ -73,14 +73,14 @@ class TestASearchFails:
 
         virtual(scenario, analytics=AnalyticsSettings(job_seconds=60.0))
 
-    def test_is_a_missing_permission_that_is_named(self):
+    def test_fails_without_the_permission_and_names_it(self):
         async def scenario(retriever: MediaRetriever, *_: Any) -> None:
             with pytest.raises(PermissionDeniedError, match="analytics:conversationDetail:view"):
                 [each async for each in retriever.discover((NOW - DAY, NOW))]
 
         virtual(scenario, clients=(OAuthClient("demo-client", "demo-secret", permissions=frozenset()),))
 
-    def test_is_a_missing_token(self):
+    def test_fails_without_a_token(self):
         clock = VirtualClock()
         simulator = Simulator(clock=clock)
 

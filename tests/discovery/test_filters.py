@@ -38,7 +38,7 @@ class TestAnInterval:
             (None, "two datetimes"),
         ],
     )
-    def test_that_cannot_be_is_refused_before_anything_is_sent(self, interval: Any, said: str):
+    def test_that_cannot_work_is_refused_before_a_request(self, interval: Any, said: str):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             with pytest.raises(SettingsError, match=said):
                 retriever.discover(interval)
@@ -52,7 +52,7 @@ class TestAnInterval:
         body = json.loads(it.body(it.begin, it.end))
         assert body["interval"] == "2023-11-01T00:00:00.000Z/2023-11-02T00:00:00.000Z"
 
-    def test_may_end_in_the_future_which_is_not_asked_for(self):
+    def test_that_ends_in_the_future_is_cut_off(self):
         assert wanted((NOW - DAY, NOW + 3_650 * DAY), {}, now=NOW).end == NOW + DAY
 
 

@@ -28,12 +28,12 @@ class TestReplies:
             {"totalHits": "many"},
         ],
     )
-    def test_of_another_shape_are_errors(self, body: object):
+    def test_of_the_wrong_shape_raise(self, body: object):
         with pytest.raises(InvalidResponseError) as raised:
             Scripted(query=body).discover(by="query")
         assert raised.value.code == "reply_shape"
 
-    def test_may_have_conversations_that_are_outside_the_interval_or_go_on(self):
+    def test_may_have_conversations_outside_the_interval_or_in_progress(self):
         conversations = [
             {"conversationId": "before", "conversationEnd": (NOW - 2 * DAY).isoformat()},
             {"conversationId": "after", "conversationStart": (NOW + DAY).isoformat()},
@@ -50,7 +50,7 @@ class TestReplies:
         scripted = Scripted(query={"conversations": conversations, "totalHits": 100})
         assert len(scripted.discover(by="query")) == 100
 
-    def test_whose_cursor_leads_in_a_circle_end_it(self):
+    def test_whose_cursor_repeats_end_the_search(self):
         scripted = Scripted(
             availability={"dataAvailabilityDate": NOW.isoformat()},
             jobs={"jobId": "job-1"},
@@ -61,7 +61,7 @@ class TestReplies:
             scripted.discover(by="job")
         assert (raised.value.code, raised.value.retryable) == ("cursor_repeats", False)
 
-    def test_with_a_state_that_nobody_knows_are_waited_for(self):
+    def test_with_an_unknown_state_of_a_job_are_polled_again(self):
         states = iter(["QUEUED", "Meditating", "FULFILLED"])
         cursors: list[str | None] = []
 

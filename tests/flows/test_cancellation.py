@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def end_of(
     retrieve: Callable[[], Coroutine], stop: Stop, clock: VirtualClock, simulator: Simulator, *, finds: int
 ) -> str:
-    """Let a run be stopped, or find so many; return how it ended, with nothing left behind."""
+    """Run until the cancellation, or to the end with so many results; return how it ended. Nothing may be left."""
 
     async def main() -> str:
         stop.victim = asyncio.create_task(retrieve())
@@ -85,7 +85,7 @@ def test_a_run_that_is_cancelled_at_any_step_leaves_nothing_behind():
         _, ended = run_and_cancel(at)
         endings.add(ended)
     assert steps > 100
-    # A cancellation may arrive when everything is done already; it must have struck most of the time.
+    # A cancellation may come when everything is done, but not always.
     assert "cancelled" in endings
     gc.collect()
 
@@ -106,7 +106,7 @@ def run_beside_a_victim(at: int) -> int:
             urls = await asyncio.gather(*others)
             assert len(urls) == 4
             await asyncio.wait([stop.victim])
-            # Both permits are back, or on their way back: another two go through side by side within a window.
+            # Both permits are returned, or will be: two more requests go through at once within a window.
             started = clock.monotonic()
             await asyncio.gather(retriever.retrieve("later-1"), retriever.retrieve("later-2"))
             assert clock.monotonic() - started < 1.5
@@ -124,6 +124,7 @@ def test_a_cancelled_caller_takes_nothing_from_the_others():
         run_beside_a_victim(at)
 
 
+@pytest.mark.timeout(600)  # On a busy machine, so many callers take longer than other tests may.
 @pytest.mark.anyio
 async def test_ten_thousand_cold_callers_make_one_token_request_and_none_is_lost():
     clock = VirtualClock()

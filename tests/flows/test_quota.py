@@ -104,7 +104,7 @@ def test_the_state_of_the_quota_can_be_read_at_any_time():
     assert len(known) > 100
     assert all(0 < state.resets_in <= 62 for _, state in known if state.resets_in is not None)
     before_the_pause = [state for _, state in states[:151]]
-    # In the first window our own permits are the server's count; later ones stay charged for a while beyond theirs.
+    # In the first window our count is the server's; later permits stay charged a little longer than the server's.
     assert max(state.used for at, state in states if at < 59) == 120
     assert all(state.foreign == 0 and state.paused_for is None for state in before_the_pause)
     # Of twenty workers, those wait that have neither a permit nor a result to hand over.
@@ -167,7 +167,7 @@ def test_ids_fail_at_once_if_a_pause_is_longer_than_their_deadline():
 
 
 class OddReplies:
-    """A transport whose replies have a header that is no text."""
+    """A transport whose replies have a header that is not text."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport

@@ -9,7 +9,6 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from genesys_media_async.retrieval.pool import Pool
 from tests.support.pools import Source, double, pool_of, run
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 class TestAnException:
     @pytest.mark.parametrize("is_async", [False, True])
-    def test_of_the_source_comes_after_everything_that_was_read_before_it(self, is_async: bool) -> None:
+    def test_of_the_source_is_raised_after_the_results_of_all_items_before_it(self, is_async: bool) -> None:
         def broken() -> Iterator[int]:
             yield from range(5)
             raise ConnectionError("the list of ids broke off")
@@ -37,28 +36,7 @@ class TestAnException:
 
         run(main)
 
-    def test_of_a_source_that_is_no_async_one_comes_after_the_batch_it_broke_off(self) -> None:
-        def broken() -> Iterator[int]:
-            yield from range(5)
-            raise ConnectionError("the list of ids broke off")
-
-        async def main() -> None:
-            got: list[int] = []
-
-            async def work(batch: tuple[int, ...]) -> None:
-                for item in batch:
-                    pool.hand_over(item)
-
-            pool = Pool[int, int](broken(), work, concurrency=1, batch_size=3)
-            with pytest.raises(ConnectionError, match="broke off"):
-                async with pool as results:
-                    async for result in results:
-                        got.append(result)
-            assert got == [0, 1, 2, 3, 4]
-
-        run(main)
-
-    def test_of_the_sources_own_end_costs_nothing_that_is_under_way(self) -> None:
+    def test_of_the_closing_source_loses_nothing_that_is_in_progress(self) -> None:
         async def unclosable() -> AsyncIterator[int]:
             try:
                 for item in range(20):
@@ -78,7 +56,7 @@ class TestAnException:
         run(main)
 
     @pytest.mark.parametrize("where", ["source", "work"])
-    def test_is_what_a_cancellation_comes_to_that_nobody_asked_for(self, where: str) -> None:
+    def test_is_raised_for_a_cancellation_that_is_not_of_the_run(self, where: str) -> None:
         async def dead() -> None:
             future = asyncio.get_running_loop().create_future()
             future.cancel()
@@ -106,7 +84,7 @@ class TestAnException:
 
         run(main)
 
-    def test_of_work_comes_after_what_is_under_way_and_ends_the_intake(self) -> None:
+    def test_of_work_ends_the_intake_and_is_raised_after_what_is_in_progress(self) -> None:
         begun: list[int] = []
 
         async def work(item: int) -> int:
@@ -151,7 +129,7 @@ class TestAnException:
             except IndexError:
                 if with_cause:
                     raise ValueError("broken") from cause
-                raise ValueError("broken")  # noqa: B904 - the implicit context is what is looked at
+                raise ValueError("broken")  # noqa: B904 - the implicit context is tested
 
         async def main(*, with_cause: bool) -> None:
             def source() -> Iterator[int]:
@@ -187,7 +165,7 @@ class TestAnException:
 
         run(main)
 
-    def test_of_the_consumer_comes_out_as_itself(self) -> None:
+    def test_of_the_consumer_is_raised_as_itself(self) -> None:
         async def main() -> None:
             source = Source(range(100))
             error, cause, context = ConnectionError("the vendor is down"), OSError("cause"), KeyError("context")
@@ -226,7 +204,7 @@ class TestAnException:
 
         run(main)
 
-    def test_group_of_the_consumer_stays_the_group_it_was(self) -> None:
+    def test_group_of_the_consumer_is_raised_as_itself(self) -> None:
         async def main() -> None:
             group = ExceptionGroup("mine", [ValueError("one")])
             with pytest.raises(ExceptionGroup) as caught:

@@ -66,7 +66,7 @@ def virtual(
 
 
 def active(simulator: Simulator, begin: datetime, end: datetime, **traits: object) -> set[str]:
-    """The conversations with a recording that were active in an interval, as the simulator knows them."""
+    """The recorded conversations of the simulator that were active in an interval."""
     return {
         each.id
         for each in simulator.organization.conversations()
@@ -78,7 +78,7 @@ def active(simulator: Simulator, begin: datetime, end: datetime, **traits: objec
 
 
 class Scripted:
-    """A Genesys whose analytics answer by the end of the path, with bodies that are written down."""
+    """An analytics API with a scripted body for each last part of a path."""
 
     def __init__(self, **bodies: object) -> None:
         self.bodies = bodies

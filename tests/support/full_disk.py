@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class FullDisk:
-    """An audit sink that takes a few records and then no more."""
+    """An audit sink that has room for a few records."""
 
     def __init__(self, room: int) -> None:
         self.room = room

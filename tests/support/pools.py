@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
-    """Run in virtual time, and look whether any task is left afterwards."""
+    """Run in virtual time; no task may be left afterwards."""
 
     async def watched() -> None:
         await main()
@@ -35,13 +35,13 @@ def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
 def pool_of(
     items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Result]], *, concurrency: int
 ) -> Pool[Item, Result]:
-    """A pool whose work tells one result for each item."""
+    """A pool whose work hands over one result for each item."""
 
-    async def telling(batch: tuple[Item, ...]) -> None:
+    async def one_result(batch: tuple[Item, ...]) -> None:
         (item,) = batch
         pool.hand_over(await work(item))
 
-    pool = Pool[Item, Result](items, telling, concurrency=concurrency)
+    pool = Pool[Item, Result](items, one_result, concurrency=concurrency)
     return pool
 
 
@@ -59,7 +59,7 @@ def taking(seconds: float) -> Callable[[int], Awaitable[int]]:
 
 
 class Source:
-    """An async source that knows how it was left."""
+    """An async source that records how it was left."""
 
     def __init__(self, items: Iterable[int], *, gap: float = 0.0, then_waits: bool = False) -> None:
         self.items = items
@@ -81,7 +81,7 @@ class Source:
             self.cancelled = True
             raise
         finally:
-            # A clean-up may itself have to wait, as one that returns a connection does.
+            # A clean-up may have to wait, such as one that returns a connection.
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(0.5)
             self.closed = True
