@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from genesys_media_async.quota import STEPS, PauseOnly, Permit, QuotaAccount, Reading
-from tests.quota_world import LATENCIES, World, server
+from genesys_media_async.simulator.quota_models import LATENCIES, quota_window
+from tests.support.quota_world import World
 
 # Whole numbers, so that the sums below are exact: what is tested is the rule and not the rounding.
 NEVER, FOREVER = float("-inf"), float("inf")
@@ -367,7 +368,7 @@ def refusals(
 ) -> list[tuple[float, float]]:
     """The 429s of a client that is alone and knows the limit: when each request was sent and when it was refused."""
     world = World(
-        server(kind, limit, window),
+        quota_window(kind, limit, window),
         latency=LATENCIES[latency],
         workers=workers,
         requests=requests,
@@ -447,13 +448,13 @@ class Twins:
 @pytest.mark.parametrize("headers", ["on", "off", "vanishing", "late", "adversarial"])
 @pytest.mark.parametrize("kind", ["fixed", "aligned", "sliding", "bucket"])
 def test_what_is_taken_for_granted_while_it_is_calm_changes_no_decision(kind: str, headers: str) -> None:
-    for limit, foreign, named, workers in product([20, 150], [0.0, 1.0], [1.0, 1.5], [3, 12]):
+    for limit, others_rate, named, workers in product([20, 150], [0.0, 1.0], [1.0, 1.5], [3, 12]):
         world = World(
-            server(kind, limit, 5),
+            quota_window(kind, limit, 5),
             latency=LATENCIES["log-normal"],
             workers=workers,
             requests=200,
-            foreign=foreign,
+            others_rate=others_rate,
             headers=headers,
             limit=limit,
         )

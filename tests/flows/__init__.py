@@ -1,1 +1,1 @@
-"""Whole paths of ids, across the rooms of the package."""
+"""Tests of what crosses rooms: from ids to results."""

@@ -69,7 +69,7 @@ def test_a_run_raises_if_the_login_host_stays_down_at_its_start():
 
 def test_a_login_host_that_is_down_during_a_run_costs_time_but_no_id():
     clock = VirtualClock()
-    simulator = Simulator(SimulatorSettings(quota=None, token_life=60.0, latency=1.0), clock=clock)
+    simulator = Simulator(SimulatorSettings(quota=None, token_lifetime=60.0, latency=1.0), clock=clock)
     simulator.script_token(None, *(Fault.SERVER_ERROR_503,) * 5, None)
 
     async def run():

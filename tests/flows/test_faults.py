@@ -134,7 +134,7 @@ def test_each_id_has_one_result_under_all_faults_at_once(concurrency: int, count
     assert set(counts.faults) == set(EVERY_FAULT)
     assert sum(result.attempts for result in results) == counts.api_requests
     assert counts.in_flight == 0
-    assert counts.greatest_in_flight <= concurrency
+    assert counts.peak_in_flight <= concurrency
     # An http URL is refused for good, and an id fails at its second 401; all else succeeds within twelve attempts.
     failed = Counter(result.error.code for result in results if result.error is not None)
     assert set(failed) <= {"url_not_https", "bad.credentials", "credentials.expired"}
@@ -165,7 +165,7 @@ async def test_no_id_is_lost_under_wire_faults_over_real_sockets():
         assert sum(result.attempts for result in results) == simulator.counts.api_requests == statistics.requests
         assert sum(result.ok for result in results) == simulator.counts.api_ok == statistics.succeeded
         assert statistics.succeeded > 1_480
-        assert simulator.counts.greatest_in_flight <= 8
+        assert simulator.counts.peak_in_flight <= 8
     assert simulator.counts.connections_open == 0
     assert other_tasks() == before
 

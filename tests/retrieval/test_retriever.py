@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from genesys_media_async import MediaRetriever, Settings, SettingsError, VirtualClock, WebhookTarget
+from genesys_media_async import MediaRetriever, SettingsError, VirtualClock, WebhookTarget
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.retrievers import other_tasks, settings_for
 from tests.support.virtual_runs import ids
@@ -33,16 +33,6 @@ def run(scenario: Callable[[MediaRetriever, VirtualClock], Awaitable[None]], **o
     return simulator
 
 
-def test_a_retriever_may_be_opened_used_and_closed_in_three_tasks():
-    async def scenario(retriever: MediaRetriever, clock: VirtualClock) -> None:
-        assert await asyncio.create_task(retriever.open()) is retriever
-        assert (await asyncio.create_task(retriever.retrieve("recording-1"))).ok
-        await asyncio.create_task(retriever.aclose())
-        assert repr(retriever).endswith(": closed>")
-
-    run(scenario)
-
-
 def test_a_retriever_outlives_the_scope_in_which_it_was_opened():
     async def scenario(retriever: MediaRetriever, clock: VirtualClock) -> None:
         with anyio.CancelScope() as scope:
@@ -64,16 +54,6 @@ def test_closing_twice_or_without_opening_does_nothing():
         await retriever.aclose()
 
     run(scenario)
-
-
-def test_a_closed_retriever_can_be_opened_again():
-    async def scenario(retriever: MediaRetriever, _: VirtualClock) -> None:
-        for _each in range(2):
-            async with retriever:
-                assert (await retriever.retrieve("recording-1")).ok
-                assert retriever.statistics().done == 1
-
-    assert run(scenario).counts.token_requests == 2
 
 
 def test_an_opening_that_fails_leaves_nothing_running_and_may_be_repeated(tmp_path: Path):
@@ -115,22 +95,6 @@ def test_a_close_that_is_cancelled_ends_all_runs_and_raises():
                 await anext(each)
 
     run(scenario)
-
-
-def test_a_retriever_that_is_not_closed_warns():
-    async def scenario(retriever: MediaRetriever, _: VirtualClock) -> None:
-        await retriever.open()
-        with pytest.warns(ResourceWarning, match="unclosed <MediaRetriever"):
-            retriever.__del__()
-        await retriever.aclose()
-
-    run(scenario)
-
-
-def test_a_retriever_outside_asyncio_raises():
-    opening = MediaRetriever(Settings(client_id="a", client_secret="b", base_url="https://api.example.com")).open()
-    with pytest.raises(RuntimeError, match="runs on asyncio only"):
-        opening.send(None)
 
 
 @pytest.mark.anyio

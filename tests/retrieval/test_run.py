@@ -48,15 +48,6 @@ def test_a_run_begins_once():
     run(scenario)
 
 
-def test_a_bare_loop_is_a_whole_run():
-    async def scenario(retriever: MediaRetriever, _: VirtualClock) -> None:
-        found = [result.file_id async for result in retriever.retrieve_many(ids(20), concurrency=3)]
-        assert sorted(found) == ids(20)
-        assert retriever.statistics().done == 20
-
-    run(scenario)
-
-
 def test_a_bare_loop_that_is_left_early_ends_its_run_soon():
     async def scenario(retriever: MediaRetriever, clock: VirtualClock) -> None:
         before = other_tasks()
@@ -68,16 +59,6 @@ def test_a_bare_loop_that_is_left_early_ends_its_run_soon():
         assert other_tasks() == before
 
     assert run(scenario).counts.api_requests <= 6
-
-
-def test_a_bare_loop_can_be_written_once_for_each_run():
-    async def scenario(retriever: MediaRetriever, _: VirtualClock) -> None:
-        results = retriever.retrieve_many(ids(3))
-        assert len([result async for result in results]) == 3
-        with pytest.raises(RuntimeError, match="closed"):
-            [result async for result in results]
-
-    run(scenario)
 
 
 def test_a_run_that_has_not_begun_explains_how_to_begin_it():

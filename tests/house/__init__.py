@@ -1,0 +1,1 @@
+"""Tests of the house itself: directions, sizes, words, documents, types."""
