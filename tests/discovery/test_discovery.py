@@ -12,13 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genesys_media_async import (
-    MediaRetriever,
-    MemorySink,
-    QuotaLimit,
-    ValidationRule,
-    VirtualClock,
-)
+from genesys_media_async import MediaRetriever, MemorySink, QuotaLimit, ValidationRule, VirtualClock
 from genesys_media_async.discovery.discovery import MAX_QUERIED
 from genesys_media_async.endpoints import Transcript
 from genesys_media_async.events import AttemptAudited

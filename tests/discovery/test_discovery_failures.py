@@ -21,11 +21,7 @@ from genesys_media_async import (
     VirtualClock,
 )
 from genesys_media_async.discovery.discovery import JOB_TIMEOUT
-from genesys_media_async.simulator import (
-    AnalyticsSettings,
-    OAuthClient,
-    Simulator,
-)
+from genesys_media_async.simulator import AnalyticsSettings, OAuthClient, Simulator
 from tests.support.discoveries import DAY, NOW, virtual
 from tests.support.retrievers import settings_for
 

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from genesys_media_async import (
-    MediaRetriever,
-    SettingsError,
-    VirtualClock,
-)
+from genesys_media_async import MediaRetriever, SettingsError, VirtualClock
 from genesys_media_async.discovery.filters import wanted
 from tests.support.discoveries import DAY, NOW, virtual
 
@@ -24,7 +20,7 @@ if TYPE_CHECKING:
 
 class TestAnInterval:
     @pytest.mark.parametrize(
-        ("interval", "said"),
+        ("interval", "message"),
         [
             ((NOW, NOW - DAY), "in the future"),
             ((NOW - DAY, NOW - DAY), "after its beginning"),
@@ -38,9 +34,9 @@ class TestAnInterval:
             (None, "two datetimes"),
         ],
     )
-    def test_that_cannot_work_is_refused_before_a_request(self, interval: Any, said: str):
+    def test_that_cannot_work_is_refused_before_a_request(self, interval: Any, message: str):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
-            with pytest.raises(SettingsError, match=said):
+            with pytest.raises(SettingsError, match=message):
                 retriever.discover(interval)
             assert simulator.counts.api_requests == 0
 
@@ -57,7 +53,7 @@ class TestAnInterval:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"queues": "queue-1"}, "queues"),
         ({"queues": ["", "x"]}, "queues"),
@@ -69,6 +65,6 @@ class TestAnInterval:
         ({"segment_filters": [{"type": object()}]}, "filters"),
     ],
 )
-def test_an_invalid_filter_is_refused_by_name(options: Any, said: str):
-    with pytest.raises(SettingsError, match=said):
+def test_an_invalid_filter_is_refused_by_name(options: Any, message: str):
+    with pytest.raises(SettingsError, match=message):
         wanted((NOW - DAY, NOW), options, now=NOW)

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from genesys_media_async import (
-    InvalidResponseError,
-)
+from genesys_media_async import InvalidResponseError
 from tests.support.discoveries import DAY, NOW, Scripted
 
 if TYPE_CHECKING:

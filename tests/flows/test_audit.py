@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from genesys_media_async import (
-    AuditWriteError,
-    MediaResult,
-    MediaRetriever,
-    MemorySink,
-    VirtualClock,
-)
-from genesys_media_async.events import (
-    AttemptAudited,
-    Outcome,
-)
+from genesys_media_async import AuditWriteError, MediaResult, MediaRetriever, MemorySink, VirtualClock
+from genesys_media_async.events import AttemptAudited, Outcome
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.full_disk import FullDisk
 from tests.support.retrievers import QUICK_RETRIES, collect, settings_for

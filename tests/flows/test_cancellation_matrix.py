@@ -133,7 +133,7 @@ async def open_and_aclose(world: World) -> bool:
         assert len(await collect(retriever, IDS, concurrency=2)) == len(IDS)
 
     if await world.as_victim(retriever.open):
-        # It may have been open by then.
+        # The cancellation may have come with the last step, when it was open.
         await retriever.aclose()
         return True
     was_cancelled = await world.as_victim(use)

@@ -16,12 +16,7 @@ from genesys_media_async import (
     RetryPolicy,
     TokenUnavailableError,
 )
-from genesys_media_async.events import (
-    AttemptAudited,
-    Outcome,
-    RetrievalFinished,
-    RetryScheduled,
-)
+from genesys_media_async.events import AttemptAudited, Outcome, RetrievalFinished, RetryScheduled
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
 from tests.support.virtual_runs import ids, run_virtual

@@ -7,13 +7,8 @@ from itertools import pairwise
 import anyio
 import pytest
 
-from genesys_media_async import (
-    MediaRetriever,
-    VirtualClock,
-)
-from genesys_media_async.events import (
-    Outcome,
-)
+from genesys_media_async import MediaRetriever, VirtualClock
+from genesys_media_async.events import Outcome
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.retrievers import collect, settings_for
 from tests.support.virtual_runs import ids

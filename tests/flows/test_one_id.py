@@ -19,10 +19,7 @@ from genesys_media_async import (
     UrlRejectedError,
     ValidationRule,
 )
-from genesys_media_async.events import (
-    AttemptAudited,
-    Outcome,
-)
+from genesys_media_async.events import AttemptAudited, Outcome
 from genesys_media_async.simulator import Fault, Simulator
 from tests.support.retrievers import collect, settings_for
 

@@ -6,18 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from genesys_media_async import (
-    MediaRetriever,
-    QuotaLimit,
-    RateLimitError,
-    RetryPolicy,
-    VirtualClock,
-)
-from genesys_media_async.events import (
-    QuotaLimitChanged,
-    QuotaPaused,
-    QuotaResumed,
-)
+from genesys_media_async import MediaRetriever, QuotaLimit, RateLimitError, RetryPolicy, VirtualClock
+from genesys_media_async.events import QuotaLimitChanged, QuotaPaused, QuotaResumed
 from genesys_media_async.simulator import Fault, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpxTransport
 from tests.support.retrievers import settings_for

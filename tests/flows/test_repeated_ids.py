@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from genesys_media_async import (
-    AuditWriteError,
-    DownloadUrl,
-    MediaRequest,
-    MediaRetriever,
-    NotFoundError,
-    VirtualClock,
-)
+from genesys_media_async import AuditWriteError, DownloadUrl, MediaRequest, MediaRetriever, NotFoundError, VirtualClock
 from genesys_media_async.api.calls import CallResult
 from genesys_media_async.endpoints import Endpoint
 from genesys_media_async.retrieval.pool import MAX_RELEASED

@@ -1,13 +1,10 @@
-"""Webhooks of a run."""
+"""Webhooks: one for each URL of a run."""
 
 from __future__ import annotations
 
 import pytest
 
-from genesys_media_async import (
-    MediaRetriever,
-    WebhookTarget,
-)
+from genesys_media_async import MediaRetriever, WebhookTarget
 from genesys_media_async.simulator import Simulator
 from tests.support.retrievers import collect, settings_for
 from tests.support.virtual_runs import ids
@@ -22,7 +19,7 @@ async def test_each_url_has_one_webhook_which_contains_it_only_if_configured():
             async with MediaRetriever(settings_for(simulator, webhook=target)) as retriever:
                 results = await collect(retriever, [*ids(20), "missing-1"])
             assert len(simulator.deliveries) == 20
-            told = {delivery.body["fileId"]: delivery.body.get("url") for delivery in simulator.deliveries}
+            delivered = {delivery.body["fileId"]: delivery.body.get("url") for delivery in simulator.deliveries}
             urls = {result.file_id: result.url for result in results if result.ok}
-            assert told == (urls if include_url else dict.fromkeys(urls))
+            assert delivered == (urls if include_url else dict.fromkeys(urls))
         assert simulator.counts.webhook_rejected == 0

@@ -55,7 +55,7 @@ def test_an_option_overrides_its_setting(chosen: RunOptions):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "said"),
+    ("chosen", "message"),
     [
         ({"expires_in": 0}, "expires_in is 0"),
         ({"expires_in": -1}, "expires_in is -1"),
@@ -82,8 +82,8 @@ def test_an_option_overrides_its_setting(chosen: RunOptions):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_option_that_cannot_work_is_refused_by_name(chosen: Any, said: str):
-    with pytest.raises(SettingsError, match=said):
+def test_an_option_that_cannot_work_is_refused_by_name(chosen: Any, message: str):
+    with pytest.raises(SettingsError, match=message):
         resolve(settings(), chosen)
 
 

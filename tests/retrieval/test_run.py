@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from genesys_media_async import (
-    CredentialsRejectedError,
-    MediaRetriever,
-    VirtualClock,
-)
+from genesys_media_async import CredentialsRejectedError, MediaRetriever, VirtualClock
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.retrievers import other_tasks, settings_for
 from tests.support.virtual_runs import ids

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from genesys_media_async import (
-    MediaRetriever,
-    Settings,
-)
+from genesys_media_async import MediaRetriever, Settings
 from genesys_media_async.simulator import Simulator
 from genesys_media_async.transports import DirectTransport, HttpReply
 from tests.support.retrievers import settings_for

@@ -81,14 +81,14 @@ def test_one_that_stops_waiting_takes_nothing_from_the_others():
         begin(flights, "a")
         went_on: list[bool] = []
 
-        async def wait(patience: float) -> None:
-            with anyio.move_on_after(patience) as scope:
+        async def wait(timeout: float) -> None:
+            with anyio.move_on_after(timeout) as scope:
                 await flights.wait("a")
             went_on.append(not scope.cancelled_caught)
 
         async with anyio.create_task_group() as waiters:
-            for patience in (1, 100):
-                waiters.start_soon(wait, patience)
+            for timeout in (1, 100):
+                waiters.start_soon(wait, timeout)
             await anyio.sleep(5)
             flights.end("a")
         assert went_on == [False, True]

@@ -84,7 +84,7 @@ class TestClosing:
     def test_a_source_has_time_to_close_although_the_run_is_cancelled(self) -> None:
         closed: list[bool] = []
 
-        async def lent() -> AsyncIterator[int]:
+        async def slow_to_close() -> AsyncIterator[int]:
             try:
                 while True:
                     yield 1
@@ -94,7 +94,7 @@ class TestClosing:
 
         async def main() -> None:
             with anyio.move_on_after(1):
-                async with pool_of(lent(), taking(100), concurrency=2) as results:
+                async with pool_of(slow_to_close(), taking(100), concurrency=2) as results:
                     await anext(results)
             assert closed == [True]
 

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from genesys_media_async import (
-    MediaRetriever,
-    QuotaLimit,
-    Settings,
-    VirtualClock,
-)
-from genesys_media_async.simulator import (
-    OrganizationSettings,
-    Simulator,
-    SimulatorSettings,
-)
+from genesys_media_async import MediaRetriever, QuotaLimit, Settings, VirtualClock
+from genesys_media_async.simulator import OrganizationSettings, Simulator, SimulatorSettings
 from tests.support.retrievers import QUICK_RETRIES, other_tasks, settings_for
 
 if TYPE_CHECKING:
@@ -26,20 +17,11 @@ if TYPE_CHECKING:
 
 
 NOW = datetime.fromtimestamp(1_700_000_000, UTC)
-
-
 DAY = timedelta(days=1)
 
-
 QUERY = "postAnalyticsConversationsDetailsQuery"
-
-
 SUBMIT = "postAnalyticsConversationsDetailsJobs"
-
-
 RESULTS = "getAnalyticsConversationsDetailsJobResults"
-
-
 AVAILABILITY = "getAnalyticsConversationsDetailsJobsAvailability"
 
 

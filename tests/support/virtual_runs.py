@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import random
 
-from genesys_media_async import (
-    MediaRetriever,
-    MemorySink,
-    VirtualClock,
-)
+from genesys_media_async import MediaRetriever, MemorySink, VirtualClock
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.retrievers import collect, settings_for
 
