@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 
 Item = TypeVar("Item")
-
-
 Result = TypeVar("Result")
 
 
