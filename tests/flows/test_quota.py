@@ -14,7 +14,7 @@ from tests.support.retrievers import settings_for
 from tests.support.virtual_runs import ids, run_virtual
 
 if TYPE_CHECKING:
-    from genesys_media_async.quota import QuotaState
+    from genesys_media_async.quota.permit import QuotaState
     from genesys_media_async.transports import HttpRequest, Transport
 
 
@@ -88,7 +88,7 @@ def test_the_state_of_the_quota_can_be_read_at_any_time():
 
     clock.run(run())
     first = states[0][1]
-    assert (first.used, first.allowed, first.foreign) == (0, 120, 0)
+    assert (first.used, first.allowed, first.used_by_others) == (0, 120, 0)
     assert (first.resets_in, first.paused_for, first.waiting) == (None, None, 0)
     known = [(at, state) for at, state in states if state.resets_in is not None]
     assert len(known) > 100
@@ -96,7 +96,7 @@ def test_the_state_of_the_quota_can_be_read_at_any_time():
     before_the_pause = [state for _, state in states[:151]]
     # In the first window our count is the server's; later permits stay charged a little longer than the server's.
     assert max(state.used for at, state in states if at < 59) == 120
-    assert all(state.foreign == 0 and state.paused_for is None for state in before_the_pause)
+    assert all(state.used_by_others == 0 and state.paused_for is None for state in before_the_pause)
     # Of twenty workers, those wait that have neither a permit nor a result to hand over.
     assert 0 < max(state.waiting for state in before_the_pause) <= 20
     assert [state.paused_for for _, state in states if state.paused_for is not None]

@@ -18,7 +18,7 @@ from ...api.replies import error_from
 from ...api.tokens import TokenManager
 from ...clock import SystemClock
 from ...errors import AuthenticationError, GenesysMediaError, PermissionDeniedError, sanitized
-from ...quota import Reading
+from ...quota.headers import Reading
 from ...settings.environment import ENVIRONMENT
 from ...settings.regions import REGIONS
 from ...transports.base import HttpReply, HttpRequest, Transport
