@@ -1,0 +1,1 @@
+"""Tests of discovery: the conversations of an interval."""

@@ -1,0 +1,1 @@
+"""Tests of retrieval: runs, pools and what they are made of."""
