@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cyclopts import App, CoercionError, CycloptsError, Parameter
+from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter, ValidationError
 
 from ..settings.version import VERSION
 from .commands import demo, discover, doctor, retrieve, simulate
@@ -64,11 +64,14 @@ def run_command(arguments: Sequence[str]) -> int:
     except CycloptsError as error:
         print_failure(f"{_usage_error(error)} See {' '.join((PROGRAM, *(error.command_chain or ())))} --help.")
         return ExitCode.USAGE
+    except SystemExit:
+        # The completion command exits by itself if it cannot detect the shell.
+        return ExitCode.USAGE
     return result if isinstance(result, int) else ExitCode.ALL_RETRIEVED
 
 
 def _usage_error(error: CycloptsError) -> str:
-    """Return what is wrong with which option, in the words of the other messages."""
+    """Return the message of an error in the style of the other messages: option, rule, repair."""
     token, argument = getattr(error, "token", None), error.argument
     if isinstance(error, CoercionError) and token is not None and argument is not None:
         option = token.keyword or argument.name
@@ -78,4 +81,9 @@ def _usage_error(error: CycloptsError) -> str:
         words = {int: "a whole number", float: "a number"}
         if (kind := words.get(argument.hint)) is not None:
             return str(usage_error(option, f"{token.value[:60]!r} is not {kind}."))
+    if isinstance(error, ValidationError) and argument is not None:
+        rule = error.exception_message
+        return str(usage_error(argument.name, rule[:1].lower() + rule[1:]))
+    if isinstance(error, MissingArgumentError) and argument is not None:
+        return str(usage_error(argument.name, "a value is required."))
     return str(error)

@@ -169,10 +169,11 @@ class UrlOptions:
     """The URLs to request; for media storage only."""
 
     expires_in: Annotated[
-        str | None, setting("expires_in", URLS, "SECONDS", "Lifetime of each URL, 1 to 86400; media storage only.")
+        str | None,
+        setting("expires_in", URLS, "SECONDS", "Lifetime of each URL, 1 to 86400; for media storage only."),
     ] = None
     access_level: Annotated[
-        str | None, setting("access_level", URLS, "NAME", "Access level to request; media storage only.")
+        str | None, setting("access_level", URLS, "NAME", "Access level to request; for media storage only.")
     ] = None
 
 
@@ -320,7 +321,7 @@ def _variable_name(setting_name: str) -> str:
 def unknown_value(option: str, value: str, known: Iterable[str]) -> CommandFailed:
     """Failure for a value that is none of the known ones, with the closest one or with all of them."""
     names = list(known)
-    kind = option.lstrip("-").replace("-", " ")
+    kind = {"--by": "way"}.get(option, option.lstrip("-").replace("-", " "))
     close = get_close_matches(value.lower(), [name.lower() for name in names], n=1)
     hint = (
         f"did you mean {next(name for name in names if name.lower() == close[0])}?"

@@ -10,7 +10,7 @@ from .exit_codes import CommandFailed, ExitCode
 from .output.progress import ProgressSnapshot, progress_for
 from .output.streams import ErrorLogHandler, print_err, print_failure, redirect_to_null
 from .output.summary import ResultCounts, RetrievalReport, json_summary, summary
-from .supervisor import Supervisor
+from .supervisor import run_supervised
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ NO_IDS = "The input has no ids; one id per line is expected."
 
 
 class RetrieveJob:
-    """Retrieves ids into an output, once; for a `Supervisor`."""
+    """Retrieves ids into an output, once; as a `Job`."""
 
     def __init__(
         self, retriever: MediaRetriever, ids: AsyncIterator[str], output: Output[MediaResult], *, total: int | None
@@ -101,14 +101,14 @@ class RetrieveJob:
         )
 
 
-async def supervise(job: RetrieveJob, progress: ProgressKind) -> RetrievalReport:
+async def run_retrieval(job: RetrieveJob, progress: ProgressKind) -> RetrievalReport:
     """Run a job to its end and return its report."""
     logger, handler = logging.getLogger("genesys_media_async"), ErrorLogHandler()
     logger.addHandler(handler)
     try:
         target = job.output.target
         display = progress_for(progress, has_output_on_terminal=os.isatty(target.descriptor))
-        return job.report(await Supervisor(job, display, job.output, is_quiet=progress == "none").run())
+        return job.report(await run_supervised(job, display, job.output, is_quiet=progress == "none"))
     finally:
         logger.removeHandler(handler)
 

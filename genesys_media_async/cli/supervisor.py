@@ -162,6 +162,13 @@ class Supervisor(Generic[S]):
             await anyio.sleep(POLL_INTERVAL)
 
 
+async def run_supervised(
+    job: Job[S], progress: Progress[S], output: Output[Never] | None = None, *, is_quiet: bool = False
+) -> RunReport:
+    """Run a job under a supervisor and return how it ended."""
+    return await Supervisor(job, progress, output, is_quiet=is_quiet).run()
+
+
 def _exit_code_for(error: GenesysMediaError) -> ExitCode:
     """Return the exit code for an error that ended a run."""
     match error:

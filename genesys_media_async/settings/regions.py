@@ -46,5 +46,5 @@ def canonical_region(spelling: str) -> str:
             return name
     names = [name.replace("_", "-") for name in REGIONS]
     close = get_close_matches(spelled.replace("_", "-"), [*names, *REGIONS.values()], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the regions are {', '.join(names)}, or their domains;"
+    hint = f"did you mean {close[0]}?" if close else f"the regions are {', '.join(names)}, or their domains."
     raise ValueError(f"unknown region {spelling[:60]!r}; {hint} For another host set base_url and login_url")

@@ -17,7 +17,7 @@ from ..output.formats import encoder
 from ..output.progress import ProgressKind
 from ..output.summary import RetrievalReport
 from ..output.writer import Output, Target, open_target
-from ..retrieve_job import RetrieveJob, conclude, supervise
+from ..retrieve_job import RetrieveJob, conclude, run_retrieval
 
 if TYPE_CHECKING:
     from ...simulator.simulator import Simulator
@@ -73,7 +73,9 @@ async def _run(items: int, target: Target, progress: ProgressKind) -> RetrievalR
         # A proxy named in the environment cannot reach this machine.
         retriever = MediaRetriever(_settings_for(simulator), transport="direct")
         ids = read_ids([f"recording-{number:06}" for number in range(1, items + 1)], None)
-        report = await supervise(RetrieveJob(retriever, ids, Output(target, *encoder("jsonl")), total=items), progress)
+        report = await run_retrieval(
+            RetrieveJob(retriever, ids, Output(target, *encoder("jsonl")), total=items), progress
+        )
         counts = simulator.counts
     remarks: tuple[str, ...] = (
         f"The simulator, which allows {quota.limit} requests in {quota.seconds:g} s, counted {counts.api_requests:,} "

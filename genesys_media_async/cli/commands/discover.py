@@ -22,7 +22,7 @@ from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, SpeedOptions, sett
 from ..output.progress import PlainProgressKind, duration, plain_progress_for, quota_words
 from ..output.streams import print_err, print_failure, redirect_to_null
 from ..output.writer import Output, open_target
-from ..supervisor import Supervisor
+from ..supervisor import run_supervised
 
 CONVERSATIONS = Group("Conversations", sort_key=1)
 
@@ -122,7 +122,7 @@ def discover(*, options: DiscoverOptions) -> int:
     settings = settings_for(options.speed, options.connection)
     output = Output[str](open_target(None), b"", lambda conversation_id: f"{conversation_id}\n".encode())
     job = DiscoverJob(MediaRetriever(settings), interval, filters, output)
-    run = run_in_event_loop(Supervisor(job, plain_progress_for(options.progress), output).run)
+    run = run_in_event_loop(run_supervised, job, plain_progress_for(options.progress), output)
     return _conclude(run, job, options.progress)
 
 
@@ -150,7 +150,7 @@ class DiscoverySnapshot:
 
 
 class DiscoverJob:
-    """Writes the ids of conversations to an output, once; for a `Supervisor`."""
+    """Writes the ids of conversations to an output, once; as a `Job`."""
 
     def __init__(
         self, retriever: MediaRetriever, interval: Interval, filters: DiscoveryOptions, output: Output[str]

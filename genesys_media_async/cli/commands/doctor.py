@@ -19,7 +19,7 @@ from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, QuotaOptions, sett
 from ..output.progress import NoProgress
 from ..output.streams import print_failure, redirect_to_null
 from ..sources import SOURCES
-from ..supervisor import Supervisor
+from ..supervisor import run_supervised
 
 if TYPE_CHECKING:
     from ..doctor.findings import Findings
@@ -69,7 +69,7 @@ def doctor(*, options: DoctorOptions = DEFAULTS) -> int:
     """
     settings = settings_for(options.quota, options.connection)
     job = DoctorJob(settings, options.source or ())
-    report = run_in_event_loop(Supervisor(job, NoProgress()).run)
+    report = run_in_event_loop(run_supervised, job, NoProgress())
     if report.failure is not None:
         print_failure(str(report.failure))
     if job.findings is None:
@@ -84,7 +84,7 @@ def doctor(*, options: DoctorOptions = DEFAULTS) -> int:
 
 
 class DoctorJob:
-    """Examines a setup, once; for a `Supervisor`."""
+    """Examines a setup, once; as a `Job`."""
 
     def __init__(self, settings: Settings, sources: Sequence[str]) -> None:
         self.findings: Findings | None = None

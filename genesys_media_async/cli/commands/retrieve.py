@@ -38,7 +38,7 @@ from ..options import (
 from ..output.formats import Format, encoder
 from ..output.streams import is_terminal, reason
 from ..output.writer import Output, Target, open_target
-from ..retrieve_job import NO_IDS, RetrieveJob, conclude, supervise
+from ..retrieve_job import NO_IDS, RetrieveJob, conclude, run_retrieval
 from ..sources import DEFAULT_SOURCE, MEDIA_FORMATS, SOURCES, endpoint_for, source_table
 from ..supervisor import GRACE_PERIOD
 
@@ -150,7 +150,7 @@ def retrieve(
         job = RetrieveJob(retriever, all_ids, Output(target, *encoder(options.format)), total=total)
         ids_file = options.input if source is not None and source.is_file and not ids and has_plain_lines else None
         output_file = options.output if options.format == "jsonl" and target.is_file else None
-        report = run_in_event_loop(supervise, job, options.progress)
+        report = run_in_event_loop(run_retrieval, job, options.progress)
     finally:
         if source is not None:
             source.close()

@@ -19,7 +19,7 @@ from ..options import quota_words, unknown_value
 from ..output.progress import NoProgress
 from ..output.streams import print_err, print_failure, reason
 from ..sources import SOURCES
-from ..supervisor import Supervisor
+from ..supervisor import run_supervised
 
 if TYPE_CHECKING:
     from ...simulator.counts import Counts
@@ -123,12 +123,12 @@ def simulate(*, options: SimulateOptions = DEFAULTS) -> int:
     with missing- get a 404, with forbidden- a 403; every other id has a file.
     """
     job = SimulateJob(settings_of(options), options.host, options.port)
-    report = anyio.run(Supervisor(job, NoProgress()).run)
+    report = anyio.run(run_supervised, job, NoProgress())
     return _conclude(report, job)
 
 
 class SimulateJob:
-    """Keeps a simulator listening; for a `Supervisor`."""
+    """Keeps a simulator listening; as a `Job`."""
 
     def __init__(self, settings: "SimulatorSettings", host: str, port: int) -> None:
         from ...simulator.simulator import Simulator
