@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ...api.tokens import TokenManager
-from ...errors import GenesysMediaError
+from ...errors import AuthenticationError, GenesysMediaError
 from ...quota import Reading
 from ...transports.base import HttpRequest
 
@@ -31,6 +31,7 @@ class DoctorClient:
 
     async def log_in(self) -> None:
         """Get a token for the requests. Raises `AuthenticationError`."""
+        refused: AuthenticationError | None = None
         async with anyio.create_task_group() as task_group:
             tokens = TokenManager(
                 self.settings,
@@ -42,8 +43,12 @@ class DoctorClient:
             )
             try:
                 self._token = await tokens.bearer()
-            finally:
-                task_group.cancel_scope.cancel()
+            except AuthenticationError as error:
+                # Raised in here, it would leave as an exception group.
+                refused = error
+            task_group.cancel_scope.cancel()
+        if refused is not None:
+            raise refused
 
     async def send(self, method: str, path: str, body: bytes = b"") -> HttpReply | GenesysMediaError:
         """Send a request and return its reply, or the error of one without a reply."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import sys
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -14,18 +15,18 @@ import trustme
 
 from genesys_media_async import Settings
 from genesys_media_async.cli import main
-from genesys_media_async.cli.commands.doctor import Examination
+from genesys_media_async.cli.doctor.checks import check_settings
+from genesys_media_async.cli.doctor.examination import examine
 from genesys_media_async.cli.doctor.findings import WIDTH, Finding, Findings
-from genesys_media_async.cli.doctor.network import connect, look_up
-from genesys_media_async.cli.doctor.probes import PROBES
+from genesys_media_async.cli.doctor.network import check_network, connect, look_up
 from genesys_media_async.cli.exit_codes import ExitCode
 from genesys_media_async.cli.sources import SOURCES
 from genesys_media_async.clock import SystemClock
-from genesys_media_async.settings.settings import ENVIRONMENT
+from genesys_media_async.settings.environment import ENVIRONMENT
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import HttpxTransport
+from tests.support.commands import run
 from tests.support.retrievers import settings_for
-from tests.test_cli import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,12 +53,8 @@ async def examined(
 ) -> tuple[dict[str, Finding], Findings]:
     configured = settings_for(simulator, **settings)
     transport = HttpxTransport.from_settings(configured)
-    examination = Examination(configured, transport, sources, clock or SystemClock())
-    try:
-        await examination.from_the_bottom_up()
-    finally:
-        await transport.aclose()
-    findings = Findings(examination.findings, examination.suggested)
+    async with aclosing(transport):
+        findings = await examine(configured, transport, sources, clock or SystemClock())
     return {each.check: each for each in findings.findings}, findings
 
 
@@ -98,7 +95,10 @@ class TestASetup:
         async with Simulator(settings) as simulator:
             found, findings = await examined(simulator)
             needed, refused = await examined(simulator, "orphan-recording")
-        assert verdicts(found, "document", "download", "orphan-recording", "transcript", "discover") == ["warning"] * 5
+        assert (
+            verdicts(found, "document", "platform-download", "orphan-recording", "transcript", "discover")
+            == ["warning"] * 5
+        )
         assert "recording:orphan:view" in found["orphan-recording"].repair
         assert "analytics:conversationDetail:view" in found["discover"].repair
         assert findings.exit_code == 0
@@ -145,7 +145,7 @@ class TestASetup:
         async with Simulator() as simulator:
             found, findings = await examined(simulator, clock=Shifted(seconds))
         assert found["clock"].verdict == verdict
-        assert said.rsplit(maxsplit=1)[-1] in found["clock"].said
+        assert said.rsplit(maxsplit=1)[-1] in found["clock"].message
         assert (findings.exit_code != 0) == (verdict == "problem")
         assert bool(found["clock"].repair) == (verdict != "ok")
 
@@ -170,7 +170,7 @@ class TestASetup:
         async with Simulator(SimulatorSettings(quota=Quota(300, 60.0), quota_headers=True)) as simulator:
             found, _ = await examined(simulator)
             before = simulator.counts.api_requests
-        assert f"say {before} of 300 are used in this window, 0 by others" in found["quota"].said
+        assert f"show {before} of 300 used in this window, 0 by others" in found["quota"].message
 
     async def test_that_may_not_read_its_limits_is_well(self):
         limits = {"getOrganizationsLimitsNamespace": frozenset({"limits:view"})}
@@ -178,14 +178,14 @@ class TestASetup:
         async with Simulator(settings) as simulator:
             found, findings = await examined(simulator)
         assert (found["quota"].verdict, findings.suggested) == ("ok", {})
-        assert "not to be read" in found["quota"].said
+        assert "cannot be read" in found["quota"].message
 
     @pytest.mark.parametrize(
         ("fault", "code"),
         [
-            (Fault.SERVER_ERROR_503, ExitCode.FAILED_FOR_NOW),
-            (Fault.RESET_BEFORE_REPLY, ExitCode.FAILED_FOR_NOW),
-            (Fault.TOO_MANY_REQUESTS, ExitCode.FAILED_FOR_NOW),
+            (Fault.SERVER_ERROR_503, ExitCode.RETRYABLE_FAILURES),
+            (Fault.RESET_BEFORE_REPLY, ExitCode.RETRYABLE_FAILURES),
+            (Fault.TOO_MANY_REQUESTS, ExitCode.RETRYABLE_FAILURES),
             (Fault.UNAUTHORIZED, ExitCode.CONFIGURATION),
         ],
     )
@@ -202,7 +202,7 @@ class TestASetup:
         async with Simulator() as simulator:
             simulator.script(Fault.SERVER_ERROR_500, operation="getDownload")
             found, findings = await examined(simulator)
-        assert found["download"].verdict == "warning"
+        assert found["platform-download"].verdict == "warning"
         assert list(found)[-1] == "quota"
         assert findings.exit_code == 0
 
@@ -210,26 +210,22 @@ class TestASetup:
         configured = Settings(
             access_token="any", base_url="https://api.mypurecloud.de", login_url="https://login.mypurecloud.ie"
         )
-        examination = Examination(configured, HttpxTransport.from_settings(configured), (), SystemClock())
-        examination._look_at_settings()
-        (finding,) = examination.findings
+        finding = check_settings(configured)
         assert finding.verdict == "problem"
         assert "eu-central-1" in finding.repair
         assert "eu-west-1" in finding.repair
 
     async def test_that_names_a_regions_host_may_as_well_name_the_region(self):
         configured = Settings(access_token="any", base_url="https://api.mypurecloud.de")
-        examination = Examination(configured, HttpxTransport.from_settings(configured), (), SystemClock())
-        examination._look_at_settings()
-        assert [finding.verdict for finding in examination.findings] == ["ok"]
-        assert examination.suggested == {"GENESYSCLOUD_REGION": "eu-central-1"}
+        finding = check_settings(configured)
+        assert finding.verdict == "ok"
+        assert finding.suggested == {"GENESYSCLOUD_REGION": "eu-central-1"}
 
     async def test_behind_a_proxy_leaves_the_network_to_it(self):
         async with Simulator() as simulator:
             configured = settings_for(simulator, proxy="http://proxy.example.com:3128")
-            examination = Examination(configured, HttpxTransport.from_settings(configured), (), SystemClock())
-            await examination._look_at_network()
-        assert [(finding.check, finding.verdict) for finding in examination.findings] == [("network", "ok")]
+            findings = await check_network(configured)
+        assert [(finding.check, finding.verdict) for finding in findings] == [("network", "ok")]
 
 
 @pytest.mark.anyio
@@ -237,7 +233,7 @@ class TestTheNetwork:
     async def test_without_a_host_of_that_name(self):
         finding = await look_up("API", urlsplit("https://no.such.host.invalid"))
         assert (finding.verdict, finding.code) == ("problem", ExitCode.CONFIGURATION)
-        assert "no.such.host.invalid" in finding.said
+        assert "no.such.host.invalid" in finding.message
 
     @pytest.mark.parametrize("host", ["x" * 64 + ".example.com", "a..b"])
     async def test_with_a_name_that_is_none(self, host: str):
@@ -245,7 +241,7 @@ class TestTheNetwork:
 
     async def test_where_nobody_listens(self):
         finding = await connect("API", urlsplit("https://127.0.0.1:1"))
-        assert (finding.verdict, finding.code) == ("problem", ExitCode.FAILED_FOR_NOW)
+        assert (finding.verdict, finding.code) == ("problem", ExitCode.RETRYABLE_FAILURES)
         assert "proxy" in finding.repair
 
     async def test_where_no_tls_is_spoken(self):
@@ -254,7 +250,7 @@ class TestTheNetwork:
         assert finding.verdict == "problem"
 
     @pytest.mark.parametrize(
-        ("days", "verdict", "said"), [(300, "ok", "certificate good for"), (3, "warning", "certificate good for")]
+        ("days", "verdict", "said"), [(300, "ok", "certificate valid for"), (3, "warning", "certificate valid for")]
     )
     async def test_with_tls(self, days: int, verdict: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         authority = trustme.CA()
@@ -270,29 +266,34 @@ class TestTheNetwork:
         assert (unknown.verdict, unknown.code) == ("problem", ExitCode.CONFIGURATION)
         assert "SSL_CERT_FILE" in unknown.repair
         assert known.verdict == verdict
-        assert "TLSv1." in known.said
-        assert said in known.said
+        assert "TLSv1." in known.message
+        assert said in known.message
 
 
 class TestFindings:
     def test_fit_into_a_hundred_columns(self):
-        said = "word " * 60
+        text = "word " * 60
         findings = Findings(
-            [Finding("x" * 17, "problem", said, said), Finding("short", "ok", "https://" + "x" * 70)],
-            {"GENESYS_MEDIA_QUOTA": "300/60"},
+            [
+                Finding("x" * 17, "problem", text, text),
+                Finding("short", "ok", "https://" + "x" * 70, suggested={"GENESYS_MEDIA_QUOTA": "300/60"}),
+            ],
         )
         lines = findings.for_people().splitlines()
         assert max(map(len, lines)) <= WIDTH
-        assert sum("→" in line for line in lines) == 1
+        assert sum("->" in line for line in lines) == 1
         assert lines[-1] == "  export GENESYS_MEDIA_QUOTA=300/60"
 
     def test_are_one_object_for_a_program(self):
-        findings = Findings([Finding("DNS", "problem", "ü", "repair"), Finding("token", "ok", "x")], {"A": "b"})
+        findings = Findings(
+            [Finding("DNS", "problem", "ü", "repair"), Finding("token", "ok", "x", suggested={"A": "b"})]
+        )
+        assert findings.for_programs().isascii()
         assert json.loads(findings.for_programs()) == {
             "exit_code": 3,
             "findings": [
-                {"check": "DNS", "verdict": "problem", "said": "ü", "repair": "repair"},
-                {"check": "token", "verdict": "ok", "said": "x", "repair": None},
+                {"check": "DNS", "verdict": "problem", "message": "ü", "repair": "repair"},
+                {"check": "token", "verdict": "ok", "message": "x", "repair": None},
             ],
             "suggested": {"A": "b"},
         }
@@ -301,21 +302,17 @@ class TestFindings:
         ("codes", "expected"),
         [
             ((), 0),
-            ((ExitCode.FAILED_FOR_NOW,), 5),
-            ((ExitCode.FAILED_FOR_NOW, ExitCode.CONFIGURATION), 3),
+            ((ExitCode.RETRYABLE_FAILURES,), 5),
+            ((ExitCode.RETRYABLE_FAILURES, ExitCode.CONFIGURATION), 3),
         ],
     )
     def test_end_with_the_worst(self, codes: Sequence[ExitCode], expected: int):
         problems = [Finding("x", "problem", "x", "x", code) for code in codes]
-        assert Findings([Finding("y", "warning", "y", "y"), *problems], {}).exit_code == expected
-
-
-def test_every_source_has_a_probe():
-    assert set(PROBES) >= set(SOURCES)
+        assert Findings([Finding("y", "warning", "y", "y"), *problems]).exit_code == expected
 
 
 @pytest.mark.anyio
-@pytest.mark.skipif(sys.platform == "win32", reason="the processes of test_cli are POSIX's")
+@pytest.mark.skipif(sys.platform == "win32", reason="processes of POSIX")
 class TestTheCommand:
     async def test_writes_a_table_that_fits(self):
         async with Simulator() as simulator:
@@ -346,8 +343,8 @@ class TestTheCommand:
 @pytest.mark.parametrize(
     ("arguments", "code", "repair"),
     [
-        (("--source", "nowhere"), ExitCode.USAGE, "the sources are"),
-        (("--region", "nowhere"), ExitCode.USAGE, "is no region"),
+        (("--source", "nowhere"), ExitCode.USAGE, "--source: unknown source 'nowhere'; choose from media-storage"),
+        (("--region", "nowhere"), ExitCode.USAGE, "--region: unknown region"),
         ((), ExitCode.CONFIGURATION, "GENESYSCLOUD_OAUTHCLIENT_ID"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesys_media_async.cli.input.csv_ids import Table
+from genesys_media_async.cli.input.csv_ids import IdTable
 from genesys_media_async.cli.input.id_files import IdDecoder, open_input, read_ids
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ MESSAGE = ("conversationId/communicationId/mediaId",)
 FILE = ("fileId",)
 
 
-def ids_in(text: str, forms: tuple[str, ...]) -> list[str]:
-    decoder = IdDecoder(Table(forms))
+def ids_in(text: str, id_formats: tuple[str, ...]) -> list[str]:
+    decoder = IdDecoder(IdTable(id_formats))
     return [*decoder.feed(text.encode()), *decoder.finish()]
 
 
@@ -40,7 +40,7 @@ def test_a_header_is_recognised_in_any_spelling(header: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "forms", "expected"),
+    ("text", "id_formats", "expected"),
     [
         # In any order, and beside columns that nobody asked for.
         ("queue,recordingId,conversationId,name\nq,b,a,x\n,d,c,\n", RECORDING, ["a/b", "c/d"]),
@@ -69,8 +69,8 @@ def test_a_header_is_recognised_in_any_spelling(header: str):
         ("conversationId,recordingId\n\n", RECORDING, []),
     ],
 )
-def test_an_id_is_made_of_its_parts(text: str, forms: tuple[str, ...], expected: list[str]):
-    assert ids_in(text, forms) == expected
+def test_an_id_is_made_of_its_parts(text: str, id_formats: tuple[str, ...], expected: list[str]):
+    assert ids_in(text, id_formats) == expected
 
 
 PARTS = st.text("abcXYZ019._-", min_size=1, max_size=8).filter(lambda part: not part.startswith("."))
@@ -84,8 +84,8 @@ def test_a_table_says_the_same_as_the_ids_themselves(rows: list[tuple[str, str]]
 
 
 @given(st.text(max_size=40), st.sampled_from([RECORDING, MESSAGE, FILE]))
-def test_no_text_makes_it_raise(text: str, forms: tuple[str, ...]):
-    table = Table(forms)
+def test_no_text_makes_it_raise(text: str, id_formats: tuple[str, ...]):
+    table = IdTable(id_formats)
     for line in text.split("\n"):
         read = table.read(line)
         assert read is None or isinstance(read, str)
@@ -98,7 +98,7 @@ async def test_a_file_is_looked_at_beforehand_without_being_read(tmp_path: Path)
     source = open_input(str(path))
 
     assert source.first_line() == "conversationId,recordingId"
-    assert [file_id async for file_id in read_ids(["x"], source, Table(RECORDING))] == ["x", "a/b"]
+    assert [file_id async for file_id in read_ids(["x"], source, IdTable(RECORDING))] == ["x", "a/b"]
 
     source.close()
 
