@@ -55,16 +55,30 @@ def _not_read(*_: object, **__: object) -> list[str]:
 
 def setting(name: str, group: Group, metavar: str | None, text: str) -> Parameter:
     """Return the option for a setting; its variable and default are those of `Settings`."""
-    default = {"concurrency": "auto"}.get(name) or Settings.model_fields[name].default
-    shown = f"{default:g}" if isinstance(default, float) else str(default)
     return Parameter(
         help=text,
         metavar=metavar,
         group=group,
-        show_default=False if default is None else shown.replace("us_east_1", "us-east-1"),
+        show_default=_default_of(name),
         env_var=ENVIRONMENT[name][0],
         env_var_split=_not_read,
     )
+
+
+def _default_of(name: str) -> str | bool:
+    """Return the default of a setting as a user would type it; False without one."""
+    default: object = Settings.model_fields[name].default
+    match name, default:
+        case "concurrency", None:
+            return "auto"
+        case "region", str():
+            return default.replace("_", "-")
+        case _, None:
+            return False
+        case _, float():
+            return f"{default:g}"
+        case _:
+            return str(default)
 
 
 def stream_or_file(*names: str, group: Group, text: str) -> Parameter:

@@ -28,7 +28,7 @@ NO_IDS = "The input has no ids; one id per line is expected."
 
 
 class RetrieveJob:
-    """Retrieves ids into an output, once; as a `Job`."""
+    """Retrieves ids into an output, once."""
 
     def __init__(
         self, retriever: MediaRetriever, ids: AsyncIterator[str], output: Output[MediaResult], *, total: int | None

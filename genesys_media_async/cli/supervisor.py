@@ -62,6 +62,18 @@ class Job(Protocol[S_co]):
         ...
 
 
+class CancellableJob:
+    """The part of a job that can only be cancelled, since it has nothing to finish."""
+
+    def stop(self) -> bool:
+        """Return False."""
+        return False
+
+    def is_idle(self) -> bool:
+        """Return True."""
+        return True
+
+
 class Supervisor(Generic[S]):
     """
     Runs a job once, under signals.

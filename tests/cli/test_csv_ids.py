@@ -77,14 +77,14 @@ PARTS = st.text("abcXYZ019._-", min_size=1, max_size=8).filter(lambda part: not 
 
 
 @given(st.lists(st.tuples(PARTS, PARTS), min_size=1, max_size=5), st.sampled_from(",;\t"), st.booleans())
-def test_a_table_says_the_same_as_the_ids_themselves(rows: list[tuple[str, str]], delimiter: str, named: bool):
+def test_a_table_gives_the_same_ids_as_lines_of_ids(rows: list[tuple[str, str]], delimiter: str, named: bool):
     header = f"recordingId{delimiter}conversationId\n" if named else ""
     lines = [delimiter.join(reversed(row) if named else row) for row in rows]
     assert ids_in(header + "\n".join(lines), RECORDING) == ["/".join(row) for row in rows]
 
 
 @given(st.text(max_size=40), st.sampled_from([RECORDING, MESSAGE, FILE]))
-def test_no_text_makes_it_raise(text: str, id_formats: tuple[str, ...]):
+def test_no_text_raises(text: str, id_formats: tuple[str, ...]):
     table = IdTable(id_formats)
     for line in text.split("\n"):
         read = table.read(line)
@@ -92,7 +92,7 @@ def test_no_text_makes_it_raise(text: str, id_formats: tuple[str, ...]):
 
 
 @pytest.mark.anyio
-async def test_a_file_is_looked_at_beforehand_without_being_read(tmp_path: Path):
+async def test_a_look_ahead_does_not_move_the_reading_position(tmp_path: Path):
     path = tmp_path / "ids.csv"
     path.write_text("\n\nconversationId,recordingId\na,b\n")
     source = open_input(str(path))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 
 
-class TestADemo:
-    async def test_needs_no_credentials_and_its_summary_is_true(self, tmp_path: Path):
+class TestDemo:
+    async def test_needs_no_credentials_and_prints_a_true_summary(self, tmp_path: Path):
         done = await run("demo", "--items", "300", cwd=tmp_path)
 
         assert done.code == 0
@@ -33,7 +33,7 @@ class TestADemo:
         assert "allows 300 requests in 1.5 s, counted 300 and refused 0 of them with 429" in done.err
         assert "Signature" not in done.err
 
-    async def test_overwrites_its_last_output(self, tmp_path: Path):
+    async def test_overwrites_its_former_output(self, tmp_path: Path):
         (tmp_path / "genesys-media-demo.jsonl").write_text("old\n" * 100_000)
 
         assert (await run("demo", "--items", "3", cwd=tmp_path)).code == 0

@@ -112,7 +112,7 @@ class TestDiscover:
         assert done.code == 0
         assert set(done.out.split()) == inbound
 
-    async def test_that_finds_nothing_ends_well(self, simulator: Simulator):
+    async def test_ends_with_0_if_it_finds_nothing(self, simulator: Simulator):
         done = await run("discover", "--from", days_ago(60), "--to", days_ago(50), simulator=simulator)
         assert done.code == 0
         assert message(done).startswith("0 conversations found")
@@ -147,28 +147,28 @@ class TestDiscover:
                     assert await process.wait() == 130
         assert words.startswith("Interrupted: 0 conversations found")
 
-    async def test_with_a_retryable_failure_ends_with_5(self, simulator: Simulator):
+    async def test_ends_with_5_for_a_retryable_failure(self, simulator: Simulator):
         simulator.script(Fault.HANG)
         hurry = ("--deadline", "0.5")
         done = await run("discover", "--from", days_ago(3), *hurry, simulator=simulator)
         assert done.code == 5
         assert "within 0.5 s" in message(done)
 
-    async def test_without_the_permission_names_it(self):
+    async def test_names_the_missing_permission(self):
         client = OAuthClient("demo-client", "demo-secret", permissions=frozenset())
         async with Simulator(SimulatorSettings(quota=None, clients=(client,))) as simulator:
             done = await run("discover", "--from", days_ago(3), simulator=simulator)
         assert done.code == 6
         assert "analytics:conversationDetail:view" in message(done)
 
-    async def test_without_a_token_ends_with_3(self, simulator: Simulator):
+    async def test_ends_with_3_without_a_token(self, simulator: Simulator):
         wrong = {"GENESYSCLOUD_OAUTHCLIENT_SECRET": "wrong-canary"}
         done = await run("discover", "--from", days_ago(3), simulator=simulator, variables=wrong)
         assert done.code == 3
         assert "Client Credentials" in message(done)
         assert "canary" not in done.err
 
-    async def test_into_a_full_disk_ends_with_7(self, simulator: Simulator):
+    async def test_ends_with_7_on_a_full_disk(self, simulator: Simulator):
         command = f"{sys.executable} -m genesys_media_async"
         done = await run_in_shell(f"{command} discover --from {days_ago(6)} > /dev/full", simulator)
         assert done.code == 7
@@ -198,7 +198,7 @@ class TestDiscover:
     ],
     ids=" ".join,
 )
-def test_wrong_use_ends_with_2_and_the_repair(
+def test_a_usage_error_ends_with_2_and_the_repair(
     arguments: tuple[str, ...], repair: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("GENESYSCLOUD_ACCESS_TOKEN", "any")

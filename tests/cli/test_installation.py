@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 
 
-class TestTheInstallation:
+class TestInstallation:
     async def test_shows_its_version(self):
         done = await run("--version")
 
         assert (done.code, done.err) == (0, "")
         assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.out)
 
-    async def test_without_the_extra_says_what_to_install(self, tmp_path: Path):
+    async def test_names_the_extra_to_install(self, tmp_path: Path):
         # A module of None is what Python takes for one that is not there.
         code = (
             "import sys; sys.modules['cyclopts'] = None\n"

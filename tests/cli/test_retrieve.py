@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 
 
-class TestARetrieval:
+class TestRetrieve:
     async def test_writes_one_json_line_for_each_id(self, simulator: Simulator):
         done = await run("retrieve", "a", "b", "missing-1", "a", simulator=simulator)
 
@@ -53,7 +53,7 @@ class TestARetrieval:
         assert isinstance(error, dict)
         assert (error["code"], error["retryable"], error["status_code"]) == ("not_found", False, 404)
 
-    async def test_that_has_every_id_ends_with_0_and_says_so(self, simulator: Simulator, tmp_path: Path):
+    async def test_ends_with_0_and_a_summary_if_every_id_is_retrieved(self, simulator: Simulator, tmp_path: Path):
         done = await run("retrieve", "a", "-o", tmp_path / "out.jsonl", simulator=simulator)
 
         assert done.code == 0
@@ -61,7 +61,7 @@ class TestARetrieval:
         assert "1 id done: 1 retrieved, 0 failed" in done.err
         assert stat.S_IMODE((tmp_path / "out.jsonl").stat().st_mode) == 0o600
 
-    async def test_takes_arguments_first_and_then_the_file(self, simulator: Simulator, tmp_path: Path):
+    async def test_reads_arguments_first_and_then_the_file(self, simulator: Simulator, tmp_path: Path):
         (tmp_path / "ids.txt").write_bytes(b"\xef\xbb\xbfc\r\n\r\n  d\t\r\n\n c \ne")
 
         done = await run(
@@ -93,7 +93,7 @@ class TestARetrieval:
 
         assert (done.code, ids_in(done.results)) == (0, ["late"])
 
-    async def test_sends_each_setting_it_was_given(self, simulator: Simulator):
+    async def test_uses_each_setting(self, simulator: Simulator):
         done = await run(
             *("retrieve", "a", "--expires-in", "60", "--access-level", "read", "--quota", "10/1", "--timeout", "5"),
             *(
@@ -114,7 +114,7 @@ class TestARetrieval:
         assert done.code == 0
         assert done.results[0]["expires_in"] == 60
 
-    async def test_refuses_urls_that_the_rules_exclude(self, simulator: Simulator):
+    async def test_rejects_urls_that_break_the_rule(self, simulator: Simulator):
         done = await run("retrieve", "a", "--host", "*.example.com", simulator=simulator)
 
         assert done.code == 6
@@ -139,14 +139,14 @@ class TestARetrieval:
         assert "Webhooks: 2 delivered, 0 undelivered" in done.err
         assert not any("url" in delivery.body for delivery in simulator.deliveries)
 
-    async def test_posts_webhooks_with_the_url_if_asked_to(self, simulator: Simulator):
+    async def test_posts_webhooks_with_the_url_on_request(self, simulator: Simulator):
         done = await run("retrieve", "a", "--webhook", simulator.webhook_url, "--webhook-with-url", simulator=simulator)
 
         assert done.code == 0
         (delivery,) = simulator.deliveries
         assert delivery.body["url"] == lines_of(done.out)[0]["url"]
 
-    async def test_keeps_the_webhooks_it_could_not_deliver(self, simulator: Simulator, tmp_path: Path):
+    async def test_writes_undelivered_webhooks_to_a_file(self, simulator: Simulator, tmp_path: Path):
         lost = tmp_path / "lost.jsonl"
         simulator.script_webhook(Fault.UNAUTHORIZED)
 
@@ -159,7 +159,7 @@ class TestARetrieval:
         assert [line["fileId"] for line in lines_of(lost.read_text())] == ["a"]
 
 
-class TestTheFormats:
+class TestFormats:
     async def test_csv_has_a_header_and_guards_against_formulas(self, simulator: Simulator):
         done = await run("retrieve", "--format", "csv", "a", "@cmd", "--", "-x", simulator=simulator)
 
@@ -172,7 +172,7 @@ class TestTheFormats:
         assert by_id["'@cmd"]["error_retryable"] == "false"
         assert done.out.startswith("file_id,status,url,")
 
-    async def test_urls_are_bare_and_of_the_retrieved_only(self, simulator: Simulator):
+    async def test_urls_are_bare_and_without_failures(self, simulator: Simulator):
         done = await run("retrieve", "--format", "urls", "a", "missing-1", "b", simulator=simulator)
 
         urls = done.out.splitlines()
@@ -183,7 +183,7 @@ class TestTheFormats:
 
 
 class TestProgress:
-    async def test_as_json_makes_every_line_of_standard_error_an_object(self, simulator: Simulator):
+    async def test_json_makes_every_line_of_standard_error_an_object(self, simulator: Simulator):
         done = await run("retrieve", "a", "missing-1", "--progress", "json", simulator=simulator)
 
         *ticks, summary = lines_of(done.err)
@@ -193,7 +193,7 @@ class TestProgress:
         assert (summary["exit_code"], summary["failed"], summary["errors"]) == (6, 1, {"not_found": 1})
         assert summary["transport"] in {"direct", "httpx"}
 
-    async def test_as_none_says_nothing(self, simulator: Simulator):
+    async def test_none_prints_nothing(self, simulator: Simulator):
         done = await run("retrieve", "a", "missing-1", "--progress", "none", simulator=simulator)
 
         assert (done.code, done.err) == (6, "")
@@ -207,7 +207,7 @@ class TestProgress:
 
 
 class TestFailures:
-    async def test_that_can_be_tried_again_end_with_5(self, simulator: Simulator, tmp_path: Path):
+    async def test_retryable_ones_end_with_5(self, simulator: Simulator, tmp_path: Path):
         simulator.script(*[Fault.SERVER_ERROR_503_RETRY_AFTER] * 100)
         ids, out = tmp_path / "my ids.txt", tmp_path / "out.jsonl"
         ids.write_text("a\n")
@@ -218,7 +218,7 @@ class TestFailures:
         assert "0 retrieved, 1 failed" in done.err
         assert f"grep -vxFf - '{ids}' > '{tmp_path}/my ids.rest.txt'" in done.err
 
-    async def test_for_good_win_over_those(self, simulator: Simulator):
+    async def test_permanent_ones_end_with_6(self, simulator: Simulator):
         simulator.script(*[Fault.SERVER_ERROR_503_RETRY_AFTER] * 100)
 
         done = await run("retrieve", "a", "../x", "--deadline", "0.2", simulator=simulator)
@@ -226,7 +226,7 @@ class TestFailures:
         assert done.code == 6
         assert len(done.results) == 2
 
-    async def test_of_ids_never_end_the_run(self, simulator: Simulator, tmp_path: Path):
+    async def test_do_not_end_the_run(self, simulator: Simulator, tmp_path: Path):
         (tmp_path / "ids.txt").write_text("../etc\ngood\na b\nü\n" + "x" * 200 + "\nforbidden-1\n")
 
         done = await run("retrieve", "-i", tmp_path / "ids.txt", simulator=simulator)
@@ -242,7 +242,7 @@ class TestWrongCredentials:
     @pytest.mark.parametrize(
         "variable", ["GENESYSCLOUD_OAUTHCLIENT_SECRET", "GENESYSCLOUD_OAUTHCLIENT_ID"], ids=["secret", "client"]
     )
-    async def test_end_with_3_and_leave_the_old_output(self, simulator: Simulator, tmp_path: Path, variable: str):
+    async def test_end_with_3_and_keep_the_old_output(self, simulator: Simulator, tmp_path: Path, variable: str):
         (tmp_path / "out.jsonl").write_text("old\n")
 
         done = await run(
@@ -258,7 +258,7 @@ class TestWrongCredentials:
         assert simulator.counts.api_requests == 0
 
 
-class TestInputThatCannotBeReadOn:
+class TestUnreadableInput:
     @pytest.mark.parametrize(
         ("wrong", "said"),
         [
@@ -268,14 +268,14 @@ class TestInputThatCannotBeReadOn:
         ],
         ids=["not text", "binary", "endless line"],
     )
-    async def test_keeps_what_is_done_and_ends_with_4(self, simulator: Simulator, wrong: bytes, said: str):
+    async def test_ends_with_4_after_the_results_so_far(self, simulator: Simulator, wrong: bytes, said: str):
         done = await run("retrieve", "-i", "-", simulator=simulator, stdin=b"a\nb\n" + wrong)
 
         assert done.code == 4
         assert ids_in(done.results) == ["a", "b"]
         assert f"genesys-media: standard input, {said}" in done.err
 
-    async def test_that_is_empty_ends_with_4(self, simulator: Simulator):
+    async def test_ends_with_4_if_it_is_empty(self, simulator: Simulator):
         done = await run("retrieve", "-i", "-", simulator=simulator, stdin=b"\n \r\n")
 
         assert done.code == 4

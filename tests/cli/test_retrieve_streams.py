@@ -29,7 +29,7 @@ from tests.support.commands import (
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 
 
-class TestOutputThatIsLost:
+class TestLostOutput:
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device of Linux that is always full")
     async def test_ends_with_7_and_reads_no_more_ids(self, simulator: Simulator, many_ids: Path):
         done = await run("retrieve", "-i", many_ids, "-o", "/dev/full", simulator=simulator)
@@ -38,7 +38,7 @@ class TestOutputThatIsLost:
         assert "No space left on device; 0 results are safely written" in done.err
         assert simulator.counts.api_requests < 5_000
 
-    async def test_keeps_whole_lines_and_says_how_many(self, simulator: Simulator, many_ids: Path, tmp_path: Path):
+    async def test_keeps_whole_lines_and_counts_them(self, simulator: Simulator, many_ids: Path, tmp_path: Path):
         out = tmp_path / "out.jsonl"
         command = shlex.join([*COMMAND, "retrieve", "-i", str(many_ids), "-o", str(out)])
 
@@ -50,7 +50,7 @@ class TestOutputThatIsLost:
         assert f"{written} results are safely written" in done.err
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device of Linux that is always full")
-    async def test_ends_with_7_when_it_is_the_audit_trail(self, simulator: Simulator):
+    async def test_ends_with_7_if_it_is_the_audit_file(self, simulator: Simulator):
         done = await run("retrieve", "a", "b", "--audit", "/dev/full", simulator=simulator)
 
         assert done.code == 7
@@ -58,7 +58,7 @@ class TestOutputThatIsLost:
         assert "audit" in done.err
 
 
-class TestAReaderThatGoesAway:
+class TestGoneReader:
     async def test_ends_the_command_quietly(self, simulator: Simulator, many_ids: Path):
         reading, writing = os.pipe()
         async with started("retrieve", "-i", many_ids, simulator=simulator, stdout=writing) as process:
@@ -72,7 +72,7 @@ class TestAReaderThatGoesAway:
             assert await err_of(process) == ""
         assert simulator.counts.api_requests < 5_000
 
-    async def test_on_standard_error_is_no_reason_to_stop(self, simulator: Simulator, tmp_path: Path):
+    async def test_of_standard_error_does_not_stop_the_run(self, simulator: Simulator, tmp_path: Path):
         out = shlex.quote(str(tmp_path / "out"))
         command = shlex.join([*COMMAND, "retrieve", "a"])
 
@@ -80,7 +80,7 @@ class TestAReaderThatGoesAway:
 
         assert done.results[0]["status"] == "ok"
 
-    async def test_that_is_slow_loses_nothing_and_blocks_nothing(self, simulator: Simulator):
+    async def test_a_slow_one_loses_nothing(self, simulator: Simulator):
         command = shlex.join([*COMMAND, "retrieve", "--progress", "none", "-i", "-"])
 
         done = await run_in_shell(f"seq 1 300 | {command} | (sleep 1; cat)", simulator)
@@ -88,8 +88,8 @@ class TestAReaderThatGoesAway:
         assert len(done.results) == 300
 
 
-class TestAnInterruption:
-    async def test_writes_what_is_on_its_way_and_ends_with_130(self, many_ids: Path, tmp_path: Path):
+class TestInterruption:
+    async def test_finishes_requests_in_flight_and_ends_with_130(self, many_ids: Path, tmp_path: Path):
         out = tmp_path / "out.jsonl"
         async with Simulator(SimulatorSettings(quota=None, latency=0.05)) as simulator:
             async with started("retrieve", "-i", many_ids, "-o", out, simulator=simulator) as process:
@@ -102,7 +102,7 @@ class TestAnInterruption:
         assert "grep -vxFf -" in err
         assert "Traceback" not in err
 
-    async def test_need_not_wait_for_the_quota(self, many_ids: Path, tmp_path: Path):
+    async def test_does_not_wait_for_the_quota(self, many_ids: Path, tmp_path: Path):
         out = tmp_path / "out.jsonl"
         async with Simulator(SimulatorSettings(quota=Quota(20, 60.0))) as simulator:
             async with started(
@@ -114,7 +114,7 @@ class TestAnInterruption:
                     assert await process.wait() == 130
         assert len(lines_of(out.read_text())) == 20
 
-    async def test_need_not_wait_for_standard_input(self, simulator: Simulator):
+    async def test_does_not_wait_for_standard_input(self, simulator: Simulator):
         async with started("retrieve", "a", "-i", "-", simulator=simulator, stdin=subprocess.PIPE) as process:
             await until(lambda: simulator.counts.api_requests >= 1)
             process.send_signal(signal.SIGINT)
@@ -123,7 +123,7 @@ class TestAnInterruption:
             assert process.stdout is not None
             assert ids_in(lines_of((await process.stdout.receive()).decode())) == ["a"]
 
-    async def test_repeated_stops_at_once(self, many_ids: Path, tmp_path: Path):
+    async def test_twice_stops_at_once(self, many_ids: Path, tmp_path: Path):
         out = tmp_path / "out.jsonl"
         async with Simulator(SimulatorSettings(quota=None, faults={Fault.HANG: 0.2}, fault_seconds=60.0)) as simulator:
             async with started("retrieve", "-i", many_ids, "-o", out, simulator=simulator) as process:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 
 
-class TestASimulator:
-    async def test_says_how_to_use_it_and_counts(self):
+class TestSimulate:
+    async def test_prints_how_to_use_it_and_what_it_counted(self):
         async with started("simulate", "--port", "0", "--quota", "3/60", "--client", "me:my secret") as process:
             assert process.stderr is not None
             greeting = ""
@@ -40,7 +40,7 @@ class TestASimulator:
             assert "4 API requests of which 3 succeeded, 1 were refused with 429" in await err_of(process)
         assert statuses == [200, 200, 200, 429]
 
-    async def test_and_the_command_understand_each_other(self):
+    async def test_serves_the_command(self):
         async with started("simulate", "--port", "0", "--quota", "none") as process:
             assert process.stderr is not None
             greeting = ""
@@ -52,7 +52,7 @@ class TestASimulator:
             assert await process.wait() == 0
         assert done.code == 0
 
-    async def test_that_finds_its_port_taken_says_so(self, simulator: Simulator):
+    async def test_ends_with_2_if_its_port_is_taken(self, simulator: Simulator):
         port = simulator.base_url.rpartition(":")[2]
 
         done = await run("simulate", "--port", port)

@@ -44,8 +44,8 @@ async def simulator(anyio_backend):
 
 
 @pytest.mark.anyio
-class TestASource:
-    async def test_is_where_the_urls_come_from(self, simulator: Simulator):
+class TestSource:
+    async def test_provides_the_urls(self, simulator: Simulator):
         document_id = simulator.organization.document_ids()[0]
         done = await run("retrieve", "--source", "document", document_id, simulator=simulator)
         assert done.code == 0, done.err
@@ -53,7 +53,7 @@ class TestASource:
         assert (result["file_id"], result["status"]) == (document_id, "ok")
         assert str(result["url"]).startswith(simulator.base_url)
 
-    async def test_with_several_media_for_an_id_has_a_line_for_each(self, simulator: Simulator, tmp_path: Path):
+    async def test_writes_a_line_for_each_medium_of_an_id(self, simulator: Simulator, tmp_path: Path):
         one, two = simulator.organization.orphan_ids()[:2]
         simulator.organization.change(one, parts=2)
         (tmp_path / "ids.csv").write_text(f"orphan_id,size\n{one},7\n{two},8\n")
@@ -91,7 +91,7 @@ class TestASource:
         # The recipe for the rest would compare lines of the table with ids.
         assert "jq" not in done.err
 
-    async def test_counts_a_header_as_no_id(self, simulator: Simulator, tmp_path: Path):
+    async def test_does_not_count_a_header_as_an_id(self, simulator: Simulator, tmp_path: Path):
         (tmp_path / "ids.csv").write_text("conversationId,communicationId\n")
         done = await run("retrieve", "--source", "transcript", "-i", tmp_path / "ids.csv", simulator=simulator)
         assert done.code == 4
@@ -113,7 +113,7 @@ class TestASource:
     ],
     ids=" ".join,
 )
-def test_a_source_that_cannot_be_ends_with_2_and_the_repair(
+def test_a_bad_source_ends_with_2_and_the_repair(
     arguments: tuple[str, ...], repair: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("GENESYSCLOUD_ACCESS_TOKEN", "any")
@@ -140,7 +140,7 @@ def test_every_source_has_id_formats_a_permission_and_a_probe():
 
 
 @pytest.mark.anyio
-async def test_the_simulators_greeting_can_be_typed(simulator: Simulator):
+async def test_the_simulators_greeting_has_ids_that_work(simulator: Simulator):
     text = greeting(simulator)
     ids = an_id_of_each_source(simulator)
     assert set(ids) == set(SOURCES) - {"media-storage"}

@@ -22,7 +22,7 @@ from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, SpeedOptions, sett
 from ..output.progress import PlainProgressKind, duration, plain_progress_for, quota_words
 from ..output.streams import print_err, print_failure, redirect_to_null
 from ..output.writer import Output, open_target
-from ..supervisor import run_supervised
+from ..supervisor import CancellableJob, run_supervised
 
 CONVERSATIONS = Group("Conversations", sort_key=1)
 
@@ -149,8 +149,8 @@ class DiscoverySnapshot:
         return json.dumps(fields, separators=(",", ":"))
 
 
-class DiscoverJob:
-    """Writes the ids of conversations to an output, once; as a `Job`."""
+class DiscoverJob(CancellableJob):
+    """The job of `discover`: writes the ids of conversations to an output."""
 
     def __init__(
         self, retriever: MediaRetriever, interval: Interval, filters: DiscoveryOptions, output: Output[str]
@@ -186,14 +186,6 @@ class DiscoverJob:
                 await self._output.put(conversation_id)
                 if self._output.failure is not None:
                     return
-
-    def stop(self) -> bool:
-        """Return False: a search can only be cancelled."""
-        return False
-
-    def is_idle(self) -> bool:
-        """Return True: nothing is worth waiting for."""
-        return True
 
     def snapshot(self) -> DiscoverySnapshot | None:
         """Return the state of the search; None unless it is running."""

@@ -19,7 +19,7 @@ from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, QuotaOptions, sett
 from ..output.progress import NoProgress
 from ..output.streams import print_failure, redirect_to_null
 from ..sources import SOURCES
-from ..supervisor import run_supervised
+from ..supervisor import CancellableJob, run_supervised
 
 if TYPE_CHECKING:
     from ..doctor.findings import Findings
@@ -83,8 +83,8 @@ def doctor(*, options: DoctorOptions = DEFAULTS) -> int:
     return job.findings.exit_code
 
 
-class DoctorJob:
-    """Examines a setup, once; as a `Job`."""
+class DoctorJob(CancellableJob):
+    """The job of `doctor`: examines a setup."""
 
     def __init__(self, settings: Settings, sources: Sequence[str]) -> None:
         self.findings: Findings | None = None
@@ -99,14 +99,6 @@ class DoctorJob:
     async def work(self) -> None:
         """Make the checks."""
         self.findings = await examine(self._settings, self._transport, self._sources, SystemClock())
-
-    def stop(self) -> bool:
-        """Return False: an examination can only be cancelled."""
-        return False
-
-    def is_idle(self) -> bool:
-        """Return True: nothing is worth waiting for."""
-        return True
 
     def snapshot(self) -> None:
         """Return None: there is no progress to show."""

@@ -19,7 +19,7 @@ from ..options import quota_words, unknown_value
 from ..output.progress import NoProgress
 from ..output.streams import print_err, print_failure, reason
 from ..sources import SOURCES
-from ..supervisor import run_supervised
+from ..supervisor import CancellableJob, run_supervised
 
 if TYPE_CHECKING:
     from ...simulator.counts import Counts
@@ -127,8 +127,8 @@ def simulate(*, options: SimulateOptions = DEFAULTS) -> int:
     return _conclude(report, job)
 
 
-class SimulateJob:
-    """Keeps a simulator listening; as a `Job`."""
+class SimulateJob(CancellableJob):
+    """The job of `simulate`: keeps a simulator listening."""
 
     def __init__(self, settings: "SimulatorSettings", host: str, port: int) -> None:
         from ...simulator.simulator import Simulator
@@ -154,14 +154,6 @@ class SimulateJob:
         """Print how to use the simulator, and wait."""
         print_err(greeting(self.simulator))
         await anyio.sleep_forever()
-
-    def stop(self) -> bool:
-        """Return False: there is nothing to finish."""
-        return False
-
-    def is_idle(self) -> bool:
-        """Return True: nothing is worth waiting for."""
-        return True
 
     def snapshot(self) -> None:
         """Return None: there is no progress to show."""

@@ -159,7 +159,7 @@ def _counts(report: RetrievalReport) -> str:
         return head + counts
     elapsed = report.statistics.elapsed
     # The rate of a shorter run is an accident.
-    rate = f" ({report.statistics.rate * 60:,.0f} per minute)" if elapsed >= MIN_SECONDS_FOR_RATE else ""
+    rate = f" ({report.statistics.rate * 60:,.0f} a minute)" if elapsed >= MIN_SECONDS_FOR_RATE else ""
     return f"{head}{counts}, in {_elapsed(elapsed)}{rate}"
 
 
