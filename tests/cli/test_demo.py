@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands import (
-    lines_of,
-    run,
-)
+from tests.support.commands import err_of, lines_in, lines_of, run, started, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,3 +36,13 @@ class TestDemo:
 
         assert (await run("demo", "--items", "3", cwd=tmp_path)).code == 0
         assert len(lines_of((tmp_path / "genesys-media-demo.jsonl").read_text())) == 3
+
+    async def test_interrupted_suggests_one_next_step(self, tmp_path: Path):
+        out = tmp_path / "demo.jsonl"
+        async with started("demo", "--items", "100000", "--output", out) as process:
+            await until(lambda: lines_in(out) > 0)
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+            err = await err_of(process)
+        assert "Interrupted: " in err
+        assert err.count("Next") == 1

@@ -241,6 +241,14 @@ class TestDoctor:
         assert refused["verdict"] == "problem"
         assert report["suggested"] == {"GENESYS_MEDIA_QUOTA": "300/60"}
 
+    @pytest.mark.parametrize("encoding", ["ascii:strict", "cp1252", "cp437"])
+    async def test_prints_problems_in_a_narrow_encoding(self, encoding: str):
+        async with Simulator() as simulator:
+            variables = {"PYTHONIOENCODING": encoding, "GENESYSCLOUD_OAUTHCLIENT_SECRET": "wrong"}
+            done = await run("doctor", simulator=simulator, variables=variables)
+        assert (done.code, done.err) == (ExitCode.CONFIGURATION, "")
+        assert "-> Check the client id" in done.out
+
     async def test_ends_with_5_without_a_login_host(self):
         async with Simulator() as simulator:
             nobody = {"GENESYS_MEDIA_LOGIN_URL": "http://127.0.0.1:1"}

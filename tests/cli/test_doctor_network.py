@@ -39,11 +39,9 @@ class TestNetwork:
             finding = await connect("API", urlsplit(simulator.base_url.replace("http:", "https:")))
         assert finding.verdict == "problem"
 
-    @pytest.mark.parametrize(
-        ("days", "verdict", "said"), [(300, "ok", "certificate valid for"), (3, "warning", "certificate valid for")]
-    )
+    @pytest.mark.parametrize(("days", "verdict"), [(300, "ok"), (3, "warning")])
     async def test_has_a_certificate_with_an_end(
-        self, days: int, verdict: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, days: int, verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         authority = trustme.CA()
         certificate = authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) + timedelta(days=days))
@@ -59,4 +57,4 @@ class TestNetwork:
         assert "SSL_CERT_FILE" in unknown.repair
         assert known.verdict == verdict
         assert "TLSv1." in known.message
-        assert said in known.message
+        assert "certificate valid for" in known.message

@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from tests.support.commands import (
-    TIMEOUT,
-    environment,
-    run,
-)
+from tests.support.commands import TIMEOUT, environment, run
 
 if TYPE_CHECKING:
     from pathlib import Path

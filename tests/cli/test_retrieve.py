@@ -15,17 +15,7 @@ import pytest
 
 from genesys_media_async.models import ResultDict
 from genesys_media_async.simulator import Fault, Simulator
-from tests.support.commands import (
-    COMMAND,
-    SECRET,
-    ids_in,
-    lines_in,
-    lines_of,
-    run,
-    run_in_shell,
-    started,
-    until,
-)
+from tests.support.commands import COMMAND, SECRET, ids_in, lines_in, lines_of, run, run_in_shell, started, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -242,11 +232,14 @@ class TestWrongCredentials:
     @pytest.mark.parametrize(
         "variable", ["GENESYSCLOUD_OAUTHCLIENT_SECRET", "GENESYSCLOUD_OAUTHCLIENT_ID"], ids=["secret", "client"]
     )
-    async def test_end_with_3_and_keep_the_old_output(self, simulator: Simulator, tmp_path: Path, variable: str):
+    @pytest.mark.parametrize("format_name", ["jsonl", "csv"])
+    async def test_end_with_3_and_keep_the_old_output(
+        self, simulator: Simulator, tmp_path: Path, variable: str, format_name: str
+    ):
         (tmp_path / "out.jsonl").write_text("old\n")
 
         done = await run(
-            *("retrieve", "a", "-o", tmp_path / "out.jsonl"),
+            *("retrieve", "a", "-o", tmp_path / "out.jsonl", "--format", format_name),
             simulator=simulator,
             variables={variable: "wrong-canary"},
         )

@@ -14,17 +14,7 @@ import pytest
 
 from genesys_media_async.settings.settings import AUTO_WORKERS
 from genesys_media_async.simulator import Fault, Quota, Simulator, SimulatorSettings
-from tests.support.commands import (
-    COMMAND,
-    err_of,
-    ids_in,
-    lines_in,
-    lines_of,
-    run,
-    run_in_shell,
-    started,
-    until,
-)
+from tests.support.commands import COMMAND, err_of, ids_in, lines_in, lines_of, run, run_in_shell, started, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 

@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.support.commands import (
-    err_of,
-    run,
-    started,
-)
+from tests.support.commands import err_of, run, started
 
 if TYPE_CHECKING:
     from genesys_media_async.simulator import Simulator
