@@ -39,7 +39,6 @@ from aiolimiter import AsyncLimiter
 
 from genesys_media_async import MediaRetriever, QuotaLimit, Settings, ValidationRule
 from genesys_media_async.clock import SystemClock, VirtualClock
-from genesys_media_async.quota import Reading
 from genesys_media_async.simulator import Quota, Simulator, SimulatorSettings
 from genesys_media_async.simulator.quota import retry_after
 from genesys_media_async.simulator.quota_models import (
@@ -64,9 +63,8 @@ from .quota_strategies.sleep import SleepRetryAfter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from genesys_media_async.retrieval.session import TransportChoice
-
     from genesys_media_async.clock import Clock
+    from genesys_media_async.retrieval.session import TransportChoice
 
     from .quota_strategies.base import Strategy
 
@@ -120,8 +118,13 @@ class Server:
         await self._clock.sleep(there)
         charge = self.model.charge(self._clock.monotonic())
         await self._clock.sleep(back)
-        reading = Reading(*header_values(charge, LIMIT)) if self._has_headers else None
-        return Reply(None if charge.allowed else retry_after(charge, "down"), reading)
+        count, allowed, reset = header_values(charge, LIMIT)
+        headers = {
+            "inin-ratelimit-count": str(count),
+            "inin-ratelimit-allowed": str(allowed),
+            "inin-ratelimit-reset": str(reset),
+        }
+        return Reply(None if charge.allowed else retry_after(charge, "down"), headers if self._has_headers else None)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ async def soak(count: int, concurrency: int) -> list[str]:
         ("an id has no result, or more than one", len(outcome.seen) != count or set(outcome.seen.values()) != {1}),
         ("not every fault was met", len(theirs.faults) != len(FAULTS) and count >= 20_000),
         ("requests are counted differently", ours.requests != theirs.api_requests),
-        ("more were in flight than allowed", theirs.greatest_in_flight > concurrency),
+        ("more were in flight than allowed", theirs.peak_in_flight > concurrency),
         ("connections are left open", theirs.connections_open != 0),
     ]
     return [f"concurrency {concurrency}: {what}" for what, is_so in wrong if is_so]

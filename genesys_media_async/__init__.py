@@ -34,7 +34,7 @@ from .errors import (
     UrlRejectedError,
 )
 from .models import DownloadUrl, Failed, MediaRequest, MediaResult, ResultDict, Retrieved
-from .quota import QuotaState
+from .quota.permit import QuotaState
 from .retrieval.options import RunOptions
 from .retrieval.retriever import MediaRetriever
 from .retrieval.run import Run

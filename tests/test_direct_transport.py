@@ -18,7 +18,7 @@ import pytest
 import trustme
 
 from genesys_media_async.errors import APIConnectionError, APITimeoutError, ConnectError
-from genesys_media_async.simulator.server import reset
+from genesys_media_async.simulator.carriers.connection import reset
 from genesys_media_async.transports import DirectTransport, connection, racing, wire
 from tests.scripted_server import OK, dripping, resetting, saying, saying_and_closing, server_tls, serving, silent
 from tests.support.retrievers import other_tasks

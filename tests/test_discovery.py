@@ -232,7 +232,7 @@ def test_any_interval_has_each_of_its_conversations_once(begin: datetime, length
         assert all(started[each] < midnight for each in missing)
 
     few = OrganizationSettings(conversations=600, days=44.0, recordings=(0, 1))
-    virtual(scenario, organization=few, analytics=AnalyticsSettings(job_data_delay=delay, job_page_size_max=100))
+    virtual(scenario, organization=few, analytics=AnalyticsSettings(job_data_delay=delay, max_job_page_size=100))
 
 
 @pytest.mark.anyio

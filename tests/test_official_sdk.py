@@ -71,7 +71,7 @@ WORLD = SimulatorSettings(
     clients=(CLIENT, STRANGER),
     organization=OrganizationSettings(conversations=2, recordings=(2, 2), media=("audio",), two_part_share=1.0),
     recording=RecordingSettings(long_poll=False),
-    analytics=AnalyticsSettings(job_page_size_max=1),
+    analytics=AnalyticsSettings(max_job_page_size=1),
     # A URL that does not tell when it ends has the settings asked for.
     url_styles={"batch": "cloudfront-policy", "recording": "cloudfront-policy"},
 )
@@ -153,7 +153,9 @@ FAMILIES = {
         retrieving(Organization.document_ids),
         {document._Reply: "DownloadResponse"},
     ),
-    "download": Family(PlatformDownload(), retrieving(Organization.download_ids), {download._Reply: "UrlResponse"}),
+    "download": Family(
+        PlatformDownload(), retrieving(Organization.platform_download_ids), {download._Reply: "UrlResponse"}
+    ),
     "orphan-recording": Family(
         OrphanRecording(format_id="WAV", media_formats=["MP3"], download=True, file_name="a.mp3"),
         retrieving(Organization.orphan_ids),

@@ -30,9 +30,9 @@ from genesys_media_async.api.client import Call, CallResult, error_from
 from genesys_media_async.endpoints import Document, MessageMedia, OrphanRecording, PlatformDownload, Transcript
 from genesys_media_async.simulator import (
     DocumentSettings,
-    DownloadSettings,
     Fault,
     OAuthClient,
+    PlatformDownloadSettings,
     RecordingSettings,
     Simulator,
     SimulatorSettings,
@@ -141,7 +141,7 @@ def ids_in(simulator: Simulator, name: str, count: int = 2) -> list[str]:
         case "document":
             return organization.document_ids()[:count]
         case "download":
-            return organization.download_ids()[:count]
+            return organization.platform_download_ids()[:count]
         case "orphan-recording":
             return organization.orphan_ids()[:count]
         case "transcript" | "transcripts":
@@ -428,11 +428,11 @@ class TestARedirect:
         assert (result.error.code, result.error.status_code) == ("unexpected_status", 307)
 
     async def test_of_the_simulator_is_not_needed(self):
-        download = DownloadSettings(redirect_to="itself")
-        async with Simulator(SimulatorSettings(quota=None, download=download)) as simulator:
+        download = PlatformDownloadSettings(redirect_to="itself")
+        async with Simulator(SimulatorSettings(quota=None, platform_download=download)) as simulator:
             configured = settings_for(simulator, rule=ANYTHING)
             async with MediaRetriever(configured, endpoint=PlatformDownload()) as retriever:
-                results = await collect(retriever, simulator.organization.download_ids())
+                results = await collect(retriever, simulator.organization.platform_download_ids())
         assert all(result.ok for result in results)
         assert simulator.counts.media_requests == 0
 

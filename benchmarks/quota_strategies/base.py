@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from genesys_media_async.quota import Reading
+    from collections.abc import Awaitable, Callable, Mapping
 
 
 @dataclass(frozen=True)
@@ -16,7 +14,7 @@ class Reply:
     """A client's view of one exchange; `retry_after` is None unless the request was refused."""
 
     retry_after: int | None
-    reading: Reading | None
+    headers: Mapping[str, str] | None
 
 
 Exchange: TypeAlias = "Callable[[], Awaitable[Reply]]"

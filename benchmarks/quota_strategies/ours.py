@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from genesys_media_async.api.retry import pause_after_429
-
 from genesys_media_async import QuotaLimit
-from genesys_media_async.governor import LocalLimiter
+from genesys_media_async.api.retry import pause_after_429
+from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.simulator.quota_models import LIMIT, SECONDS
 
 if TYPE_CHECKING:
@@ -18,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Ours:
-    """The package's governor."""
+    """The package's limiter."""
 
     def __init__(self, clock: Clock) -> None:
-        self._governor = LocalLimiter(QuotaLimit(limit=LIMIT, seconds=SECONDS), clock)
+        self._limiter = LocalLimiter(QuotaLimit(limit=LIMIT, seconds=SECONDS), clock)
 
     async def send(self, exchange: Exchange) -> None:
         """Send when there is a permit; a refusal pauses all workers."""
         while True:
-            permit = await self._governor.acquire(deadline=math.inf)
+            permit = await self._limiter.acquire(deadline=math.inf)
             reply = await exchange()
             if reply.retry_after is None:
-                self._governor.spend(permit, reply.reading)
+                self._limiter.complete(permit, reply.headers)
                 return
-            self._governor.refuse(permit, pause_after_429(reply.retry_after, 1))
+            self._limiter.reject(permit, pause_after_429(reply.retry_after, 1))

@@ -24,7 +24,6 @@ from ..errors import (
 )
 from ..events import AttemptAudited, Outcome, RetryScheduled
 from ..ids import correlation_id
-from ..quota import Reading
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .calls import Call, CallResult
 from .replies import check_redirect, error_from, retry_after_of
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..counters import Counters
     from ..events import Event
-    from ..governor import LocalLimiter
-    from ..quota import Permit
+    from ..limiter.base import Limiter
+    from ..quota.permit import Permit
     from ..settings.settings import Settings
     from .tokens import TokenManager
 
@@ -74,7 +73,7 @@ class ApiClient:
         settings: Settings,
         transport: Transport,
         tokens: TokenManager,
-        governor: LocalLimiter,
+        limiter: Limiter,
         *,
         clock: Clock,
         rng: random.Random,
@@ -83,7 +82,7 @@ class ApiClient:
     ) -> None:
         self._transport = transport
         self._tokens = tokens
-        self._governor = governor
+        self._limiter = limiter
         self._clock = clock
         self._rule = RetryRule(settings.retry, rng)
         self._emit = emit
@@ -124,7 +123,7 @@ class ApiClient:
         clock = self._clock
         # The fast path: everything an attempt needs is there, and nothing has to be waited for but the reply.
         sent = clock.monotonic()
-        permit, token = self._governor.take(sent), self._tokens.peek(sent)
+        permit, token = self._limiter.try_acquire(sent), self._tokens.peek(sent)
         if permit is None or token is None:
             try:
                 permit, token = await self._wait_for(permit, progress)
@@ -152,7 +151,7 @@ class ApiClient:
                 self._refuse(permit, reply)
             else:
                 self._refusals_in_a_row = 0
-                self._governor.spend(permit, Reading.from_headers(reply.headers))
+                self._limiter.complete(permit, reply.headers)
             owed = None
             value = self._read(call, reply, sent_at)
         except GenesysMediaError as failure:
@@ -165,7 +164,7 @@ class ApiClient:
             counters.in_flight -= 1
             if owed is not None:
                 # There is no reply, or none that can be read; Genesys may have counted the request all the same.
-                self._governor.spend(owed)
+                self._limiter.complete(owed)
         if isinstance(error, TokenRejectedError):
             self._tokens.invalidate(token)
         elif reply is not None:
@@ -179,11 +178,11 @@ class ApiClient:
     async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
         with anyio.move_on_after(progress.ends - self._clock.monotonic()):
             if permit is None:
-                permit = await self._governor.acquire(deadline=progress.ends)
+                permit = await self._limiter.acquire(deadline=progress.ends)
             try:
                 return permit, await self._tokens.bearer()
             except BaseException:
-                self._governor.give_back(permit)
+                self._limiter.cancel(permit)
                 raise
         raise DeadlineExceededError("There was no permit, or no token, in time.")
 
@@ -196,7 +195,7 @@ class ApiClient:
         self._refusals_in_a_row += 1
         retry_after = retry_after_of(reply, wall=self._clock.wall())
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
-        self._governor.refuse(permit, pause, told=retry_after is not None)
+        self._limiter.reject(permit, pause, has_retry_after=retry_after is not None)
 
     def _request(self, call: Call[T], token: str) -> HttpRequest:
         if token is not self._token:

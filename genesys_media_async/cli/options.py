@@ -307,7 +307,7 @@ def _check(name: str, value: object, code: ExitCode, named: Callable[[str], str]
         Settings.from_mapping({"access_token": "any", name: value}, {})
     except SettingsError as error:
         sentence = str(error).removeprefix(f"{name} (or {ENVIRONMENT[name][0]}): ").removeprefix(f"{name}: ")
-        sentence = quota_words(sentence) if name == "quota" else sentence
+        sentence = quota_sentence(sentence) if name == "quota" else sentence
         if sentence.startswith(f"{name} is "):
             sentence = f"{named(name)}{sentence.removeprefix(name)}"
         else:
@@ -315,7 +315,7 @@ def _check(name: str, value: object, code: ExitCode, named: Callable[[str], str]
         raise CommandFailed(code, _SETTING_NAME.sub(lambda found: named(found[0]), sentence)) from None
 
 
-def quota_words(sentence: str) -> str:
+def quota_sentence(sentence: str) -> str:
     """Return a sentence about a quota that names its parts as the option does."""
     for part, words in QUOTA_PARTS.items():
         sentence = sentence.replace(part, words)

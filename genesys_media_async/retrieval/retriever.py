@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..discovery.filters import DiscoveryOptions, Interval
     from ..endpoints.base import Endpoint
     from ..models import MediaResult, Retrieved
-    from ..quota import QuotaState
+    from ..quota.permit import QuotaState
     from ..settings.settings import SettingsOptions
     from ..sinks.base import Sink
     from ..sinks.metrics import MetricsSnapshot

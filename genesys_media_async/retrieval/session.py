@@ -13,7 +13,7 @@ from ..api.retry import RetryBudget
 from ..api.tokens import TokenManager
 from ..counters import Counters, Statistics
 from ..errors import SettingsError, TokenUnavailableError, sanitized
-from ..governor import LocalLimiter
+from ..limiter.local import LocalLimiter
 from ..sinks.dispatch import Dispatcher
 from ..transports.base import Transport
 from ..transports.direct import DirectTransport

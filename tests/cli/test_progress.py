@@ -35,20 +35,20 @@ class TestASnapshot:
         )
 
     def test_shows_the_quota_and_estimates_the_end_by_it(self):
-        state = QuotaState(used=200, allowed=150, foreign=20, resets_in=12.4, paused_for=57.0)
+        state = QuotaState(used=200, allowed=150, used_by_others=20, resets_in=12.4, paused_for=57.0)
         snapshot = ProgressSnapshot(statistics(), total=310, quota=QuotaLimit(), state=state)
         assert snapshot.log_line().endswith(" left=2m57s quota=150/150 others=20 resets=12s paused=57s")
         assert snapshot.remaining == pytest.approx(57 + 300 * 60 / 150)
 
     def test_shows_no_quota_that_is_off(self):
-        state = QuotaState(used=3, allowed=None, foreign=0, resets_in=None, paused_for=None)
+        state = QuotaState(used=3, allowed=None, used_by_others=0, resets_in=None, paused_for=None)
         assert quota_words(state) == {}
 
     def test_is_one_object_for_a_program(self):
         fields = json.loads(ProgressSnapshot(statistics(), total=None, quota=None).json_object())
         assert fields["total"] is None
         assert fields["rate"] == 300
-        state = QuotaState(used=9, allowed=300, foreign=0, resets_in=None, paused_for=1.25)
+        state = QuotaState(used=9, allowed=300, used_by_others=0, resets_in=None, paused_for=1.25)
         fields = json.loads(ProgressSnapshot(statistics(), total=None, quota=None, state=state).json_object())
         assert (fields["quota_used"], fields["quota_allowed"], fields["quota_paused"]) == (9, 300, 1.2)
 

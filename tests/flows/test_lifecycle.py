@@ -258,6 +258,19 @@ def test_a_retriever_is_a_fixture_of_pytest_asyncio(scope: str, tmp_path: Path) 
             assert (await retriever.retrieve("recording-1")).url
         """)
     )
-    arguments = ["-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-W", "error", "-o", "asyncio_default_fixture_loop_scope=function", "test_mine.py"]
+    arguments = [
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+        "-o",
+        "asyncio_default_fixture_loop_scope=function",
+        "test_mine.py",
+    ]
     done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 passed" in done.stdout, done.stdout + done.stderr

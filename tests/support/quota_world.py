@@ -15,7 +15,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from genesys_media_async.quota import Permit, QuotaAccount, Reading
+from genesys_media_async.quota.account import QuotaAccount
+from genesys_media_async.quota.headers import Reading
+from genesys_media_async.quota.permit import Permit
 from genesys_media_async.simulator.quota_models import (
     LIMIT,
     SECONDS,
@@ -81,10 +83,10 @@ class Headers:
 
 
 class Account(Protocol):
-    def take(self, now: float) -> Permit | None: ...
-    def next_chance(self, now: float) -> float: ...
-    def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None: ...
-    def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool: ...
+    def try_acquire(self, now: float) -> Permit | None: ...
+    def next_attempt_at(self, now: float) -> float: ...
+    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> None: ...
+    def reject(self, permit: Permit, now: float, pause: float, *, has_retry_after: bool = True) -> bool: ...
 
 
 class SafeAccount:
@@ -104,7 +106,7 @@ class SafeAccount:
         self._min_room = min(self._others.room, default=math.inf)
         self._chance = math.inf
 
-    def take(self, now: float) -> Permit | None:
+    def try_acquire(self, now: float) -> Permit | None:
         while self._spent and self._spent[0] <= now:
             self._spent.popleft()
         counted, leaves_at = self._others.counted(now)
@@ -120,14 +122,14 @@ class SafeAccount:
         self._chance = now
         return Permit(now, 0, 0, 0, 0, is_probe=False)
 
-    def next_chance(self, now: float) -> float:
+    def next_attempt_at(self, now: float) -> float:
         return self._chance
 
-    def spend(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
+    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
         self._in_flight -= 1
         self._spent.append(now + self._seconds)
 
-    def refuse(self, permit: Permit, now: float, pause: float, *, told: bool = True) -> bool:
+    def reject(self, permit: Permit, now: float, pause: float, *, has_retry_after: bool = True) -> bool:
         raise AssertionError("what is safe against every server was refused")
 
 
@@ -188,21 +190,21 @@ class World:
                 in_flight -= 1
                 idle += 1
                 if charge.allowed:
-                    account.spend(permit, now, reading)
+                    account.complete(permit, now, reading)
                     done += 1
                 else:
                     outcome.refusals.append((permit.taken_at, now))
-                    account.refuse(permit, now, max(1, math.floor(charge.reset_in)) + GUARD)
+                    account.reject(permit, now, max(1, math.floor(charge.reset_in)) + GUARD)
                     to_do += 1
             elif wake_at is not None and now >= wake_at:
                 wake_at = None
-            while idle and to_do and (permit := account.take(now)) is not None:
+            while idle and to_do and (permit := account.try_acquire(now)) is not None:
                 idle, to_do, in_flight = idle - 1, to_do - 1, in_flight + 1
                 outcome.most_in_flight = max(outcome.most_in_flight, in_flight)
                 there, back = self.latency(rng)
                 self._at(now + there, "arrive", permit, back)
             if idle and to_do:
-                chance = account.next_chance(now)
+                chance = account.next_attempt_at(now)
                 assert chance > now, "the account says that now is the time, and gives no permit"
                 if chance < math.inf and (wake_at is None or chance < wake_at):
                     wake_at = chance

@@ -14,7 +14,7 @@ from cyclopts import Group, Parameter
 from ...counters import Statistics
 from ...discovery.filters import Direction, DiscoveryOptions, Interval, Way
 from ...errors import SettingsError
-from ...quota import QuotaState
+from ...quota.permit import QuotaState
 from ...retrieval.retriever import MediaRetriever
 from ..event_loop import run_in_event_loop
 from ..exit_codes import CommandFailed, ExitCode, RunReport, exit_code_table, usage_error

@@ -15,7 +15,7 @@ from cyclopts import Group, Parameter, validators
 from ...errors import SettingsError
 from ...settings.policies import QuotaLimit
 from ..exit_codes import CommandFailed, ExitCode, RunReport, usage_error
-from ..options import quota_words, unknown_value
+from ..options import quota_sentence, unknown_value
 from ..output.progress import NoProgress
 from ..output.streams import print_err, print_failure, reason
 from ..sources import SOURCES
@@ -23,7 +23,7 @@ from ..supervisor import CancellableJob, run_supervised
 
 if TYPE_CHECKING:
     from ...simulator.counts import Counts
-    from ...simulator.faults import Fault
+    from ...simulator.fault_kinds import Fault
     from ...simulator.settings import OAuthClient, Quota, SimulatorSettings
     from ...simulator.simulator import Simulator
 
@@ -176,7 +176,7 @@ def settings_of(options: SimulateOptions) -> "SimulatorSettings":
         quota_headers=options.quota_headers,
         latency=options.latency,
         faults=_faults(options.fault or ()),
-        token_life=options.token_lifetime,
+        token_lifetime=options.token_lifetime,
     )
     return settings if not options.client else _with_clients(settings, options.client)
 
@@ -203,12 +203,12 @@ def _quota(options: SimulateOptions) -> "Quota | None":
     try:
         limit = QuotaLimit.parse(options.quota)
     except SettingsError as error:
-        raise usage_error("--quota", quota_words(str(error))) from None
+        raise usage_error("--quota", quota_sentence(str(error))) from None
     return None if limit is None else Quota(limit.limit, limit.seconds, options.quota_kind)
 
 
 def _faults(texts: Sequence[str]) -> "Mapping[Fault, float]":
-    from ...simulator.faults import Fault
+    from ...simulator.fault_kinds import Fault
 
     faults: dict[Fault, float] = {}
     for text in texts:
@@ -277,7 +277,7 @@ def an_id_of_each_source(simulator: "Simulator") -> dict[str, str]:
         "recording-batch": conversation.id,
         "recording": f"{conversation.id}/{recording.id}",
         "document": organization.document_ids()[0],
-        "platform-download": organization.download_ids()[0],
+        "platform-download": organization.platform_download_ids()[0],
         "orphan-recording": organization.orphan_ids()[0],
         "transcript": communication,
         "message-media": f"{communication}/{organization.message_media_id(conversation)}",

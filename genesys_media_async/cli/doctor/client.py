@@ -9,7 +9,7 @@ import anyio
 
 from ...api.tokens import TokenManager
 from ...errors import AuthenticationError, GenesysMediaError
-from ...quota import Reading
+from ...quota.headers import Reading
 from ...transports.base import HttpRequest
 
 if TYPE_CHECKING:
