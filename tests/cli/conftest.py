@@ -36,7 +36,7 @@ def many_ids(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def nobody_listens(monkeypatch: pytest.MonkeyPatch):
+def unreachable_genesys(monkeypatch: pytest.MonkeyPatch):
     """Set an environment in which no request gets a reply."""
     for name in os.environ:
         if name.upper().startswith("GENESYS"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.usefixtures("nobody_listens")
+pytestmark = pytest.mark.usefixtures("unreachable_genesys")
 
 
 def message(capsys: pytest.CaptureFixture[str]) -> str:

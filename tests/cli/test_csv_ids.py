@@ -42,7 +42,7 @@ def test_a_header_is_recognised_in_any_spelling(header: str):
 @pytest.mark.parametrize(
     ("text", "id_formats", "expected"),
     [
-        # In any order, and beside columns that nobody asked for.
+        # In any order, and beside other columns.
         ("queue,recordingId,conversationId,name\nq,b,a,x\n,d,c,\n", RECORDING, ["a/b", "c/d"]),
         ("conversationId,agent\na,x\nb,y", RECORDING, ["a", "b"]),
         ("conversationId\na\nb", RECORDING, ["a", "b"]),

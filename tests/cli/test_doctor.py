@@ -124,7 +124,7 @@ class TestExamination:
         assert "canary" not in findings.for_people() + findings.for_programs()
 
     @pytest.mark.parametrize(
-        ("seconds", "verdict", "said"),
+        ("seconds", "verdict", "message"),
         [
             (-2.0, "ok", "agrees"),
             (3.0, "ok", "agrees"),
@@ -133,11 +133,11 @@ class TestExamination:
             (86_400.0, "problem", "ahead of"),
         ],
     )
-    async def test_measures_a_wrong_clock(self, seconds: float, verdict: str, said: str):
+    async def test_measures_a_wrong_clock(self, seconds: float, verdict: str, message: str):
         async with Simulator() as simulator:
             found, findings = await examined(simulator, clock=Shifted(seconds))
         assert found["clock"].verdict == verdict
-        assert said.rsplit(maxsplit=1)[-1] in found["clock"].message
+        assert message.rsplit(maxsplit=1)[-1] in found["clock"].message
         assert (findings.exit_code != 0) == (verdict == "problem")
         assert bool(found["clock"].repair) == (verdict != "ok")
 
@@ -251,8 +251,8 @@ class TestDoctor:
 
     async def test_ends_with_5_without_a_login_host(self):
         async with Simulator() as simulator:
-            nobody = {"GENESYS_MEDIA_LOGIN_URL": "http://127.0.0.1:1"}
-            done = await run("doctor", simulator=simulator, variables=nobody)
+            unreachable = {"GENESYS_MEDIA_LOGIN_URL": "http://127.0.0.1:1"}
+            done = await run("doctor", simulator=simulator, variables=unreachable)
         assert done.code == 5
         assert "problem  connection login" in done.out
 

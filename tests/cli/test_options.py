@@ -16,7 +16,7 @@ from genesys_media_async.cli.options import (
     unknown_value,
 )
 
-pytestmark = pytest.mark.usefixtures("nobody_listens")
+pytestmark = pytest.mark.usefixtures("unreachable_genesys")
 
 
 def test_an_option_overrides_its_variable(monkeypatch: pytest.MonkeyPatch):

@@ -253,7 +253,7 @@ class TestWrongCredentials:
 
 class TestUnreadableInput:
     @pytest.mark.parametrize(
-        ("wrong", "said"),
+        ("wrong", "message"),
         [
             (b"\xff\n", "line 3: the line is not UTF-8"),
             (b"x\0y\n", "line 3: the line has a NUL byte"),
@@ -261,12 +261,12 @@ class TestUnreadableInput:
         ],
         ids=["not text", "binary", "endless line"],
     )
-    async def test_ends_with_4_after_the_results_so_far(self, simulator: Simulator, wrong: bytes, said: str):
+    async def test_ends_with_4_after_the_results_so_far(self, simulator: Simulator, wrong: bytes, message: str):
         done = await run("retrieve", "-i", "-", simulator=simulator, stdin=b"a\nb\n" + wrong)
 
         assert done.code == 4
         assert ids_in(done.results) == ["a", "b"]
-        assert f"genesys-media: standard input, {said}" in done.err
+        assert f"genesys-media: standard input, {message}" in done.err
 
     async def test_ends_with_4_if_it_is_empty(self, simulator: Simulator):
         done = await run("retrieve", "-i", "-", simulator=simulator, stdin=b"\n \r\n")

@@ -26,8 +26,8 @@ class TestSimulate:
             greeting = ""
             while "Ctrl-C" not in greeting:
                 greeting += (await process.stderr.receive()).decode()
-            said = dict(re.findall(r"^export (\w+)=(.*)$", greeting, re.MULTILINE))
-            variables = {name: shlex.split(value)[0] for name, value in said.items()}
+            exported = dict(re.findall(r"^export (\w+)=(.*)$", greeting, re.MULTILINE))
+            variables = {name: shlex.split(value)[0] for name, value in exported.items()}
             assert variables["GENESYS_MEDIA_QUOTA"] == "3/60"
             token = await self.token(variables)
             statuses = [await self.status(variables["GENESYS_MEDIA_BASE_URL"], token) for _ in range(4)]
@@ -42,8 +42,8 @@ class TestSimulate:
             greeting = ""
             while "Ctrl-C" not in greeting:
                 greeting += (await process.stderr.receive()).decode()
-            said = dict(re.findall(r"^export (\w+)=(.*)$", greeting, re.MULTILINE))
-            done = await run("retrieve", "a", variables=said)
+            exported = dict(re.findall(r"^export (\w+)=(.*)$", greeting, re.MULTILINE))
+            done = await run("retrieve", "a", variables=exported)
             process.terminate()
             assert await process.wait() == 0
         assert done.code == 0

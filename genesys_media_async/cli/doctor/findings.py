@@ -16,7 +16,7 @@ Verdict = Literal["ok", "warning", "problem"]
 
 WIDTH: Final = 100
 VERDICT_WIDTH: Final = 9
-CHECK_WIDTH: Final = 19
+CHECK_WIDTH: Final = 18
 
 BY_SEVERITY: Final = (ExitCode.CONFIGURATION, ExitCode.PERMANENT_FAILURES, ExitCode.RETRYABLE_FAILURES)
 
