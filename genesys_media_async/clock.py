@@ -1,8 +1,8 @@
 """
-Time as a part that is handed in, so that hours of quota can pass in milliseconds of test.
+Clocks, which are handed in, so that hours of quota pass in milliseconds of test.
 
-Deadlines, token lives and quota windows are measured on the monotonic reading, which no administrator can step;
-the wall reading is only ever shown to people and to Genesys's date headers.
+Deadlines, token lifetimes and quota windows use the monotonic reading, which nobody can set. The wall reading is only
+for people, and for the dates in Genesys's headers.
 """
 
 from __future__ import annotations
@@ -25,44 +25,43 @@ GRACE_BEFORE_DEADLOCK = 5.0
 
 class Clock(Protocol):
     """
-    What the package needs of time.
+    A source of time.
 
-    A clock and the timers of the event loop it is used on must keep the same time: `VirtualClock.run` sees to
-    that for virtual time, and `SystemClock` agrees with every ordinary loop.
+    A clock and the timers of its event loop must agree: `SystemClock` agrees with every ordinary loop, and a
+    `VirtualClock` with the loop of its `run`.
     """
 
     def monotonic(self) -> float:
-        """Return seconds from an arbitrary start; never goes back."""
+        """Return seconds since an arbitrary start; never decreases."""
         ...
 
     def wall(self) -> float:
-        """Return seconds since 1970-01-01 UTC; may jump when somebody sets the machine's clock."""
+        """Return seconds since 1970-01-01 UTC; may jump when the machine's clock is set."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; nothing or less is a bare checkpoint."""
+        """Sleep; zero or less is a bare checkpoint."""
         ...
 
 
 class SystemClock:
-    """The machine's own time."""
+    """The time of the machine."""
 
     # The functions themselves: both are read many times for every id.
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for real."""
+        """Sleep in real time."""
         await anyio.sleep(max(0.0, seconds))
 
 
 class VirtualClock:
     """
-    Time that moves only when every task waits for it, and then jumps straight to the next timer.
+    A clock that moves only when every task waits, and then jumps to the next timer.
 
-    `run` executes a coroutine on an event loop whose timers follow this clock, so that `anyio.sleep`, cancel scope
-    deadlines and third-party limiters jump along. Threads and other processes live in real time and should not be
-    waited for.
+    `run` executes a coroutine on an event loop whose timers follow this clock; so do `anyio.sleep`, the deadlines of
+    cancel scopes, and third-party limiters. Do not wait for threads and other processes: they live in real time.
     """
 
     def __init__(self, *, wall: float = 1_700_000_000.0) -> None:
@@ -81,15 +80,15 @@ class VirtualClock:
         return self._wall_offset + self._now
 
     async def sleep(self, seconds: float) -> None:
-        """Wait in virtual time; only of use inside `run`."""
+        """Sleep in virtual time, inside `run`."""
         await anyio.sleep(max(0.0, seconds))
 
     def advance(self, seconds: float) -> None:
-        """Let time pass at once, without running anything that was due meanwhile."""
+        """Move the clock at once, without running timers that become due."""
         self._now += max(seconds, SMALLEST_STEP)
 
     def step_wall(self, seconds: float) -> None:
-        """Move the date alone, as an administrator or a leap in the time service would."""
+        """Move the wall reading alone, as an administrator does who sets the clock."""
         self._wall_offset += seconds
 
     def event_loop(self) -> asyncio.AbstractEventLoop:
@@ -97,7 +96,7 @@ class VirtualClock:
         return _VirtualEventLoop(self)
 
     def run(self, main: Coroutine[object, object, T]) -> T:
-        """Run a coroutine to its end in virtual time and return what it returns."""
+        """Run a coroutine in virtual time and return its result."""
         with asyncio.Runner(loop_factory=self.event_loop) as runner:
             return runner.run(main)
 
@@ -112,7 +111,7 @@ class _VirtualEventLoop(asyncio.SelectorEventLoop):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Where an ordinary loop would block until its next timer, move the clock there instead."""
+    """A selector that moves the clock to the next timer instead of blocking until then."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()
@@ -124,7 +123,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             return ready
         if timeout is None:
             raise RuntimeError("every task waits for something that nobody will ever do")
-        # Even a loop that has work left moves a step: a limiter that sets itself a timer nearer than the loop's
-        # resolution would otherwise be woken at the same instant for ever.
+        # The clock moves a step even while work is left: otherwise a limiter with a timer closer than the loop's
+        # resolution would be woken at the same instant for ever.
         self._clock.advance(timeout)
         return ready

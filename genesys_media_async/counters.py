@@ -1,4 +1,4 @@
-"""What a run has done so far: counts that machinery adds to, and the snapshot a user reads."""
+"""Live counts of a run, and their snapshot."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Counters:
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """
-    How far a run is.
+    The progress of a run.
 
-    `done` counts ids, `succeeded` and `failed` count media, of which an id may have several. `in_flight` are the
-    requests on their way, `waiting_for_quota` the workers that have an id but no permit, `requests` what was sent and
-    `retries` the share of it that repeated something. `elapsed` is in seconds and `rate` in ids a second since the
-    start. `transport` is what carries the requests: "direct", "httpx", or the name of a class of the user's own.
+    `done` counts ids; `succeeded` and `failed` count media, of which an id may have several. `requests` counts what was
+    sent, and `retries` the part of it that repeated an attempt. `in_flight` counts the requests without a reply so far,
+    `waiting_for_quota` the workers with an id but no permit. `elapsed` is in seconds, and `rate` is the ids per second
+    since the start. `transport` is "direct", "httpx", or the name of a class of the user's own.
     """
 
     done: int
@@ -46,7 +46,7 @@ class Statistics:
 
     @classmethod
     def of(cls, counters: Counters, *, waiting_for_quota: int, elapsed: float, transport: str) -> Statistics:
-        """Take the snapshot of a counters that has been counting for `elapsed` seconds."""
+        """Make the snapshot of counters that have counted for `elapsed` seconds."""
         return cls(
             done=counters.done,
             succeeded=counters.succeeded,

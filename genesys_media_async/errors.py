@@ -1,5 +1,5 @@
 """
-The exceptions of this package, as one tree, grouped by who can repair the fault.
+The exceptions of this package: one tree, grouped by who can repair the fault.
 
     GenesysMediaError
     ├── SettingsError                 you: the configuration cannot work
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MAX_QUOTED_TEXT = 300
 
-# Quotes and brackets do not end it: a URL may have them, and a signature may follow.
+# Quotes and brackets do not end a query: a URL may have them, and a signature may follow.
 _URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S*", re.IGNORECASE)
 _BEARER = re.compile(r"(bearer|basic)\s+[\w.~+/=-]+", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -43,7 +43,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 def sanitized(text: str, max_length: int = MAX_QUOTED_TEXT) -> str:
     """
-    Return foreign text in a form that is safe to quote in a message.
+    Return foreign text in a form that is safe in a message.
 
     Control characters become spaces, the query of a URL and anything after `Bearer` or `Basic` is masked, and text
     longer than `max_length` characters is cut.
@@ -145,7 +145,7 @@ class CredentialsRejectedError(AuthenticationError):
 
 
 class TokenUnavailableError(AuthenticationError):
-    """The login host granted no token this time; `retry_after` is the time until the next request for one."""
+    """The login host granted no token; `retry_after` is the time until the next request for one."""
 
     default_code = "token_unavailable"
     default_retryable = True
@@ -158,7 +158,7 @@ class APIStatusError(GenesysMediaError):
 
 
 class TokenRejectedError(AuthenticationError, APIStatusError):
-    """401, although a new token was tried."""
+    """401, even with a new token."""
 
     default_code = "token_rejected"
     default_advice = (
@@ -203,7 +203,7 @@ class InternalServerError(APIStatusError):
 
 
 class APIConnectionError(GenesysMediaError):
-    """There is no complete reply; Genesys may or may not have received the request."""
+    """The reply did not arrive completely; Genesys may or may not have received the request."""
 
     default_code = "connection_error"
     default_retryable = True
@@ -252,7 +252,7 @@ class DeadlineExceededError(GenesysMediaError):
 
 
 class AuditWriteError(GenesysMediaError):
-    """An audit record could not be written; the run stops, since nothing must be retrieved without a record."""
+    """An audit record could not be written; the run stops, since nothing is retrieved without a record."""
 
     default_code = "audit_write_failed"
     default_retryable = True

@@ -1,5 +1,5 @@
 """
-One frozen class per thing that can happen, for sinks to see.
+Events for sinks: one value class per thing that can happen.
 
 No event carries a token, a secret or a pre-signed URL. An event may carry a file id; a metric's label may not.
 """
@@ -30,9 +30,9 @@ class Outcome(StrEnum):
 @record
 class Event:
     """
-    Something that happened `at` that many seconds since 1970 UTC.
+    Something that happened at the time `at`, in seconds since 1970 UTC.
 
-    An event of your own, which an endpoint may `emit`, is a subclass with a `name` and decorated with `value`.
+    An event of your own, which an endpoint may `emit`, is a subclass with a `name` and the decorator `record`.
     """
 
     name: ClassVar[str] = "event"
@@ -40,7 +40,7 @@ class Event:
     at: float
 
     def as_dict(self) -> dict[str, JsonScalar]:
-        """Return the event as one flat JSON object: its name, its time in ISO 8601, then its other members."""
+        """Return the event as a flat JSON object: name, time in ISO 8601, then the other members."""
         flat: dict[str, JsonScalar] = {"event": self.name, "time": iso(self.at)}
         for member in fields(self)[1:]:
             flat[member.name] = getattr(self, member.name)
@@ -48,7 +48,7 @@ class Event:
 
 
 def iso(at: float) -> str:
-    """Return seconds since 1970 as an ISO 8601 date in UTC, to the millisecond."""
+    """Return seconds since 1970 as an ISO 8601 time in UTC, to the millisecond."""
     return _to_the_millisecond(int(at * 1_000))
 
 
@@ -63,10 +63,10 @@ _1970 = datetime.fromtimestamp(0, UTC)
 @record
 class AttemptAudited(Event):
     """
-    The audit record: one for every attempt, and one for a request that was refused before it was sent.
+    The audit record of one attempt, or of a request that was refused before it was sent.
 
-    `latency` is in seconds and 0 where nothing was sent; `attempt` counts from 1, and is 0 likewise. `status` is the
-    HTTP status, if there was a reply; `code` is the error's.
+    `latency` is in seconds, and `attempt` counts from 1; both are 0 if nothing was sent. `status` is the HTTP status of
+    the reply, if there was one; `code` is that of the error.
     """
 
     name: ClassVar[str] = "attempt_audited"
@@ -85,9 +85,9 @@ class AttemptAudited(Event):
 @record
 class RetrievalFinished(Event):
     """
-    One medium is done: the event that metrics are made of. `latency` and `expires_in` are in seconds.
+    One medium is done; metrics are made of these events. `latency` and `expires_in` are in seconds.
 
-    `media_id` says which one it is, where an id can stand for several.
+    `media_id` identifies the medium where an id can have several.
     """
 
     name: ClassVar[str] = "retrieval_finished"
@@ -105,7 +105,7 @@ class RetrievalFinished(Event):
 
 @record
 class RetryScheduled(Event):
-    """An attempt failed and will be repeated in `delay` seconds; sent when the wait begins."""
+    """An attempt failed, and its retry follows in `delay` seconds; emitted when the delay begins."""
 
     name: ClassVar[str] = "retry_scheduled"
 
@@ -118,7 +118,7 @@ class RetryScheduled(Event):
 
 @record
 class BatchSubmitted(Event):
-    """Genesys has made a batch job for so many `requests`; whoever knows `job_id` can ask for its results."""
+    """Genesys accepted a batch job of so many `requests`; its results are found by `job_id`."""
 
     name: ClassVar[str] = "batch_submitted"
 
@@ -129,9 +129,9 @@ class BatchSubmitted(Event):
 @record
 class BatchCompleted(Event):
     """
-    A batch job is completed. It had so many `results` for its requests, of which `errors` brought no URL to hand out.
+    A batch job is completed: so many `results` for its requests, of which so many `errors` have no usable URL.
 
-    `seconds` is how long after its submission that was seen.
+    `seconds` is the time from its submission to the reply that showed it.
     """
 
     name: ClassVar[str] = "batch_completed"
@@ -144,7 +144,7 @@ class BatchCompleted(Event):
 
 @record
 class UnrequestedBatchResults(Event):
-    """A batch job had so many `results` for recordings that nobody had asked it for; they were told to nobody."""
+    """A batch job had so many `results` for recordings that were not requested; they were dropped."""
 
     name: ClassVar[str] = "unrequested_batch_results"
 
@@ -154,17 +154,17 @@ class UnrequestedBatchResults(Event):
 
 @record
 class TokenRefreshed(Event):
-    """A token was granted for `life` seconds; asking took `latency` seconds."""
+    """A token was granted for `lifetime` seconds; the request took `latency` seconds."""
 
     name: ClassVar[str] = "token_refreshed"
 
-    life: float
+    lifetime: float
     latency: float
 
 
 @record
 class TokenRefreshFailed(Event):
-    """No token was granted; nobody asks again for `pause` seconds."""
+    """No token was granted; the next request for one follows after `pause` seconds."""
 
     name: ClassVar[str] = "token_refresh_failed"
 
@@ -174,7 +174,7 @@ class TokenRefreshFailed(Event):
 
 @record
 class QuotaPaused(Event):
-    """A 429 arrived: nobody sends with this token for `seconds`."""
+    """A 429 arrived: nothing is sent with this token for `seconds`."""
 
     name: ClassVar[str] = "quota_paused"
 
@@ -183,7 +183,7 @@ class QuotaPaused(Event):
 
 @record
 class QuotaResumed(Event):
-    """The pause is over, after `seconds`: the first request goes out again."""
+    """The pause is over after `seconds`; the first request is sent again."""
 
     name: ClassVar[str] = "quota_resumed"
 
@@ -193,9 +193,9 @@ class QuotaResumed(Event):
 @record
 class QuotaLimitChanged(Event):
     """
-    Another limit than before is in force: `allowed` requests in a window from now on.
+    The limit in force changed: `allowed` requests in each window from now on.
 
-    Headers or a 429 taught it, or some windows have passed without a 429, after which a little more is tried.
+    Headers or a 429 showed it, or several windows passed without a 429, after which a little more is tried.
     """
 
     name: ClassVar[str] = "quota_limit_changed"
@@ -216,7 +216,7 @@ class WebhookDelivered(Event):
 
 @record
 class WebhookFailed(Event):
-    """The event about `file_id` was given up, for `reason`."""
+    """The event about `file_id` was not delivered; `reason` is the last failure."""
 
     name: ClassVar[str] = "webhook_failed"
 

@@ -1,4 +1,4 @@
-"""What an id may be: the rule for file ids, and the correlation id of a reply."""
+"""Ids: the rule for file ids, and the correlation id of a reply."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 MAX_FILE_ID = 128
 MAX_CORRELATION_ID = 64
 
-# An allow-list, not an escape: ".." survives percent-encoding, and HTTP clients resolve it onto another endpoint.
-# Here `$` is the end of the text and nothing before it, a line break least of all: pydantic's patterns are Rust's.
+# An allow-list instead of quoting: ".." survives percent-encoding, and HTTP clients resolve it to another endpoint.
+# pydantic's patterns are Rust's, in which `$` matches at the end of the text only, never before a line break.
 _FILE_ID = Annotated[str, Field(strict=True, max_length=MAX_FILE_ID, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")]
 
 is_file_id: Callable[[object], bool] = TypeAdapter(_FILE_ID).validator.isinstance_python
@@ -26,11 +26,11 @@ def check_file_id(file_id: object, id_format: str = "fileId") -> str:
     """
     Return a valid file id as an exact `str`, or raise `InvalidRequestError`.
 
-    `id_format` names the parts of the id with slashes between, as in `conversationId/recordingId`. The id has at most
-    128 characters, and each part is valid by itself.
+    `id_format` names the parts of the id with slashes between, as in `conversationId/recordingId`. The whole id has at
+    most 128 characters, and each part is a valid id.
     """
     file_id = exact_str(file_id)
-    # Neither may be a type checker's `str` at run time: ids come from the user's own iterable.
+    # The cast keeps the check: ids come from the user's iterable, and may be anything at run time.
     if not isinstance(cast("object", file_id), str):
         raise InvalidRequestError(
             f"The file id is of type {type(file_id).__name__}, not str.",
@@ -43,7 +43,7 @@ def check_file_id(file_id: object, id_format: str = "fileId") -> str:
         raise InvalidRequestError(
             f"The file id has {len(file_id)} characters; {MAX_FILE_ID} are allowed.",
             code="invalid_file_id",
-            advice="Check that the input holds one id a line.",
+            advice="Check that the input has one id per line.",
         )
     parts, expected = file_id.split("/"), id_format.count("/") + 1
     if not all(map(is_file_id, parts)):
@@ -54,27 +54,31 @@ def check_file_id(file_id: object, id_format: str = "fileId") -> str:
         )
     if len(parts) != expected:
         raise InvalidRequestError(
-            f"The file id {sanitized(ascii(file_id), 80)} has {len(parts)} part(s) instead of {expected}.",
+            f"The file id {sanitized(ascii(file_id), 80)} has {_parts(len(parts))} instead of {expected}.",
             code="invalid_file_id",
             advice=f"Write it as {id_format}.",
         )
     return file_id
 
 
+def _parts(count: int) -> str:
+    return "1 part" if count == 1 else f"{count} parts"
+
+
 def exact_str(given: object) -> str:
     """
-    Return an id as an exact `str`; anything that is no text is returned as it is, and refused later.
+    Return an id as an exact `str`; anything else than text is returned unchanged, and refused later.
 
-    A subclass of `str`, such as a member of an enum, may be formatted differently from the characters it has.
+    A subclass of `str`, such as a member of an enum, may be formatted differently from its characters.
     """
     return str.__str__(given) if isinstance(given, str) else cast("str", given)
 
 
 def display_id(given: object) -> str:
-    """Return anything given for an id as text; never raises."""
+    """Return the text of anything given for an id; never raises."""
     try:
         return str(exact_str(given))
-    except Exception:  # noqa: BLE001 - the refusal of an odd object has to name it, whatever its __str__ does
+    except Exception:  # noqa: BLE001 - the refusal names the object, whatever its __str__ raises
         return f"<{type(given).__name__}>"
 
 
@@ -83,5 +87,5 @@ def correlation_id(headers: Mapping[str, str]) -> str | None:
     found = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id")
     if not found:
         return None
-    # Nearly always a UUID; sanitizing costs more than the rest of reading a reply.
+    # Nearly always a UUID, which needs no sanitizing; that would cost more than the rest of reading a reply.
     return found if len(found) <= MAX_CORRELATION_ID and is_file_id(found) else sanitized(found, MAX_CORRELATION_ID)

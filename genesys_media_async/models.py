@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .errors import GenesysMediaError
 
 ExpirySource = Literal["reply", "url", "settings", "default"]
-"""Where the end of a URL is known from: the reply, the signed URL itself, the organisation's settings, or a default."""
+"""The source of a URL's end: the reply, the signed URL itself, the organisation's settings, or a default."""
 
 MAX_LIFETIME = 86_400
 DEFAULT_LIFETIME = 3_600
@@ -44,10 +44,10 @@ _ACCESS_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 @record
 class MediaRequest:
     """
-    One id and the URL wanted for it: a lifetime of `expires_in` seconds, and an access level if one is needed.
+    A request for the URL of one id: a lifetime of `expires_in` seconds, and an access level if one is needed.
 
-    `id_format` names the parts of the id with slashes between, as in `conversationId/recordingId`. A run checks the
-    members before it makes a request; `checked` does so for one made by hand.
+    `id_format` names the parts of the id with slashes between, as in `conversationId/recordingId`. A run checks its
+    requests; use `checked` for a request of your own.
     """
 
     file_id: str
@@ -66,8 +66,8 @@ class MediaRequest:
         """
         Make a request, or raise `InvalidRequestError` for one that must not be sent.
 
-        An id has 1 to 128 characters, each of its parts some of `A-Z a-z 0-9 . _ -` and no dot first; `expires_in` is
-        a whole number from 1 to 86,400.
+        An id has 1 to 128 characters; each of its parts consists of `A-Z a-z 0-9 . _ -` and begins with no dot.
+        `expires_in` is a whole number from 1 to 86,400.
         """
         level = None if access_level is None else check_access_level(access_level)
         return cls(check_file_id(file_id, id_format), check_lifetime(expires_in), level, id_format)
@@ -112,8 +112,8 @@ class DownloadUrl:
     A pre-signed URL as an endpoint received it.
 
     Anybody with `url` can download the medium: it is a secret, and no `repr` shows it. `ends_at` (seconds since 1970,
-    UTC) is counted from when the request was sent, so that it is never later than the truth. `expires_in` is the
-    lifetime in seconds that Genesys granted, known from `expiry_source`.
+    UTC) is counted from the sending of the request, so that it is never later than the truth. `expires_in` is the
+    granted lifetime in seconds. Both are known from `expiry_source`.
     """
 
     url: str = field(repr=False)
@@ -149,10 +149,10 @@ class ErrorDict(TypedDict):
 
 class ResultDict(TypedDict):
     """
-    A result as one flat JSON object: the line of the command's JSONL output, and `MediaResult.as_dict()`.
+    A result as one JSON object, flat but for `error`: a line of the command's JSONL output.
 
-    Every key is always there. `expires_at` is an ISO 8601 date in UTC, to the second; `expires_in` and `latency` are
-    seconds.
+    Every key is always present. `expires_at` is an ISO 8601 time in UTC, to the second; `expires_in` and `latency` are
+    seconds. `Retrieved` and `Failed` describe the other keys.
     """
 
     schema_version: int
@@ -173,12 +173,12 @@ class ResultDict(TypedDict):
 
 
 class _Serializable:
-    """Lets pydantic, and so FastAPI, take a result as a field, and serialize it by `as_dict`."""
+    """Makes a result a field type of pydantic, and so of FastAPI; it is serialized by `as_dict`."""
 
     __slots__ = ()
 
     def as_dict(self) -> ResultDict:
-        """Return the result as a flat JSON object; see `ResultDict`."""
+        """Return the result as a JSON object; see `ResultDict`."""
         raise NotImplementedError
 
     @classmethod
@@ -238,7 +238,7 @@ class Retrieved(_Serializable):
         return self
 
     def as_dict(self) -> ResultDict:
-        """Return the result as a flat JSON object; see `ResultDict`."""
+        """Return the result as a JSON object; see `ResultDict`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "file_id": self.file_id,
@@ -261,9 +261,9 @@ class Retrieved(_Serializable):
 @record
 class Failed(_Serializable):
     """
-    The error that remained for one id, or for one of its media; the other members are those of `Retrieved`.
+    The last error of one id, or of one of its media; the other members are those of `Retrieved`.
 
-    `latency` is 0 if nothing was sent. The error holds no frames.
+    `latency` is 0 if nothing was sent. The error keeps no frames.
     """
 
     ok: ClassVar[Literal[False]] = False
@@ -292,7 +292,7 @@ class Failed(_Serializable):
         raise self.error
 
     def as_dict(self) -> ResultDict:
-        """Return the result as a flat JSON object; see `ResultDict`."""
+        """Return the result as a JSON object; see `ResultDict`."""
         error = self.error
         return {
             "schema_version": SCHEMA_VERSION,
@@ -320,8 +320,8 @@ class Failed(_Serializable):
 
 MediaResult: TypeAlias = Retrieved | Failed
 """
-What became of one id: `if result.ok`, `match` or `isinstance` says which of the two it is.
+The result of one id; `if result.ok`, `match` and `isinstance` distinguish the two.
 
-The members of the other one are None at run time. For type checkers they are `Never`: so `result.url` is a `str` after
+The members of the other kind are None at run time. For type checkers they are `Never`: so `result.url` is a `str` after
 `if result.ok` also in pyright, which by design narrows a union by `result.ok is True` but not by `result.ok` alone.
 """

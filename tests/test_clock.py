@@ -1,4 +1,4 @@
-"""Time from outside: the machine's, and the one that moves only when everybody waits for it."""
+"""Clocks: the machine's, and the virtual one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def both(clock: Clock) -> Clock:
-    """Hold, for the type checker, that a clock is one."""
+    """Return the clock; type checkers see that it is one."""
     return clock
 
 
 @pytest.mark.anyio
-async def test_the_system_clock_is_the_machines_time_and_sleeps_for_real() -> None:
+async def test_the_system_clock_is_the_time_of_the_machine() -> None:
     clock = both(SystemClock())
     assert clock.wall() == pytest.approx(time.time(), abs=1)
     assert clock.monotonic() == pytest.approx(time.monotonic(), abs=1)
@@ -34,7 +34,7 @@ async def test_the_system_clock_is_the_machines_time_and_sleeps_for_real() -> No
     assert 0.015 < clock.monotonic() - before < 0.3
 
 
-def test_hours_pass_in_no_time() -> None:
+def test_hours_of_virtual_time_take_no_real_time() -> None:
     clock = VirtualClock()
     before = time.monotonic()
 
@@ -71,7 +71,7 @@ def test_the_monotonic_reading_never_goes_back(steps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0])
-def test_a_sleep_of_nothing_is_a_checkpoint_at_which_others_run(seconds: float) -> None:
+def test_a_sleep_of_zero_is_a_checkpoint(seconds: float) -> None:
     async def main(clock: Clock) -> list[str]:
         order: list[str] = []
 
@@ -114,7 +114,7 @@ def test_sleepers_wake_in_the_order_of_their_times_and_never_early(delays: list[
         assert at == pytest.approx(delay, abs=0.001)
 
 
-def test_the_loop_keeps_the_clocks_time_so_that_deadlines_jump_along() -> None:
+def test_deadlines_of_the_loop_follow_virtual_time() -> None:
     clock = VirtualClock()
 
     async def main() -> None:
@@ -131,7 +131,7 @@ def test_the_loop_keeps_the_clocks_time_so_that_deadlines_jump_along() -> None:
     clock.run(main())
 
 
-def test_a_limiter_of_somebody_elses_follows_too() -> None:
+def test_aiolimiter_follows_virtual_time() -> None:
     clock = VirtualClock()
 
     async def main() -> None:
@@ -160,7 +160,7 @@ def test_work_that_is_ready_is_done_before_time_moves() -> None:
     clock.run(main())
 
 
-def test_advancing_lets_time_pass_without_running_what_was_due() -> None:
+def test_advance_runs_nothing_that_was_due() -> None:
     clock = VirtualClock()
 
     async def main() -> None:
@@ -175,7 +175,7 @@ def test_advancing_lets_time_pass_without_running_what_was_due() -> None:
     clock.run(main())
 
 
-def test_a_result_from_a_thread_arrives_although_no_timer_is_set() -> None:
+def test_a_result_from_a_thread_arrives_without_a_timer() -> None:
     clock = VirtualClock()
 
     async def main() -> str:
@@ -184,7 +184,7 @@ def test_a_result_from_a_thread_arrives_although_no_timer_is_set() -> None:
     assert clock.run(main()) == "from a thread"
 
 
-def test_what_the_coroutine_returns_or_raises_comes_out() -> None:
+def test_run_returns_or_raises_what_the_coroutine_does() -> None:
     async def fine() -> int:
         return 7
 
@@ -196,21 +196,27 @@ def test_what_the_coroutine_returns_or_raises_comes_out() -> None:
         VirtualClock().run(broken())
 
 
-def test_a_clock_may_run_again_and_goes_on_from_where_it_was() -> None:
+def test_a_clock_continues_in_its_next_run() -> None:
     clock = VirtualClock()
     for number in range(1, 4):
         clock.run(clock.sleep(100))
         assert clock.monotonic() == pytest.approx(100 * number, abs=0.001)
 
 
-def test_the_repr_says_what_time_it_is() -> None:
+def test_the_repr_shows_the_time() -> None:
     clock = VirtualClock()
     clock.advance(1.5)
     assert repr(clock) == "<VirtualClock at 1.500 s>"
 
 
 @pytest.mark.parametrize("make", [SystemClock, VirtualClock])
-def test_readings_are_not_decreasing_while_they_are_taken(make: Callable[[], Clock]) -> None:
+def test_readings_never_decrease(make: Callable[[], Clock]) -> None:
     clock = make()
     readings = [clock.monotonic() for _ in range(1_000)]
     assert readings == sorted(readings)
+
+
+def test_tasks_that_all_wait_for_ever_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("genesys_media_async.clock.GRACE_BEFORE_DEADLOCK", 0.01)
+    with pytest.raises(RuntimeError, match="every task waits"):
+        VirtualClock().run(asyncio.Event().wait())

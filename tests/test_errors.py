@@ -1,8 +1,9 @@
-"""The errors: their tree as it is drawn, their codes, and what may be quoted in a message."""
+"""Errors: the tree in the docstring, codes, messages, and quoted text."""
 
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 
 import pytest
@@ -11,16 +12,24 @@ from hypothesis import strategies as st
 
 from genesys_media_async import errors
 from genesys_media_async.endpoints.validation import check
-from genesys_media_async.errors import GenesysMediaError, NotFoundError, RateLimitError, sanitized
+from genesys_media_async.errors import (
+    APIStatusError,
+    AuthenticationError,
+    GenesysMediaError,
+    NotFoundError,
+    RateLimitError,
+    TokenRejectedError,
+    sanitized,
+)
 from genesys_media_async.models import DownloadUrl, MediaRequest
-from genesys_media_async.settings.settings import ValidationRule
+from genesys_media_async.settings.policies import ValidationRule
 
 ALL = [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, GenesysMediaError)]
 URL_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~:/?#[]@!$&'()*+,;=%-"
 
 
 def drawn_tree() -> dict[str, str | None]:
-    """Read each class of the docstring's drawing, and the one it hangs from."""
+    """Return each class in the docstring's drawing with its base."""
     parents: dict[str, str | None] = {}
     above: dict[int, str] = {}
     for line in (errors.__doc__ or "").splitlines():
@@ -36,27 +45,27 @@ def real_tree() -> dict[str, str | None]:
     return {each.__name__: None if each is GenesysMediaError else each.__mro__[1].__name__ for each in ALL}
 
 
-class TestTheTree:
-    def test_is_the_one_that_the_docstring_draws(self) -> None:
+class TestTree:
+    def test_the_docstring_draws_the_tree(self) -> None:
         assert drawn_tree() == real_tree()
 
-    def test_is_a_tree_with_every_class_below_one_root(self) -> None:
+    def test_every_class_is_below_one_root(self) -> None:
         assert len(ALL) > 15
-        assert all(len(each.__bases__) == 1 for each in ALL)
+        assert {each.__name__ for each in ALL if len(each.__bases__) > 1} == {"TokenRejectedError"}
         assert [name for name, parent in real_tree().items() if parent is None] == ["GenesysMediaError"]
 
     @pytest.mark.parametrize("kind", ALL)
-    def test_gives_every_class_a_code_and_a_docstring(self, kind: type[GenesysMediaError]) -> None:
+    def test_every_class_has_a_code_and_a_docstring(self, kind: type[GenesysMediaError]) -> None:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", kind.default_code)
         assert kind.__doc__
         assert kind("x").code == kind.default_code
 
-    def test_gives_every_class_a_code_of_its_own(self) -> None:
+    def test_every_class_has_a_code_of_its_own(self) -> None:
         codes = [kind.default_code for kind in ALL]
         assert len(codes) == len(set(codes))
 
     @pytest.mark.parametrize("kind", [each for each in ALL if each.__subclasses__() == [] and each.default_retryable])
-    def test_says_what_to_do_about_what_may_pass(self, kind: type[GenesysMediaError]) -> None:
+    def test_every_transient_error_has_advice(self, kind: type[GenesysMediaError]) -> None:
         if kind.__name__ != "TokenUnavailableError":  # whoever raises it knows better
             assert kind.default_advice
 
@@ -82,17 +91,17 @@ class TestTheTree:
             ("AuditWriteError", True),
         ],
     )
-    def test_says_whether_asking_again_can_help(self, name: str, retryable: bool) -> None:
+    def test_retryable_is_right_for_each_class(self, name: str, retryable: bool) -> None:
         assert getattr(errors, name)("x").retryable is retryable
 
 
-class TestAnError:
-    def test_tells_what_happened_what_to_do_and_what_support_will_ask_for(self) -> None:
+class TestError:
+    def test_the_message_ends_with_the_repair_and_the_correlation_id(self) -> None:
         error = NotFoundError("Genesys answered 404.", correlation_id="corr-1")
         assert str(error) == f"Genesys answered 404. {NotFoundError.default_advice} (correlation id corr-1)"
         assert repr(error) == f"NotFoundError({str(error)!r}, code='not_found', retryable=False)"
 
-    def test_takes_what_is_said_over_its_defaults(self) -> None:
+    def test_arguments_win_over_the_defaults_of_the_class(self) -> None:
         error = RateLimitError(
             "x",
             code="c",
@@ -107,7 +116,7 @@ class TestAnError:
         assert (error.correlation_id, error.context_id, error.retry_after) == ("i", "j", 0.0)
         assert str(error) == "x (correlation id i)"
 
-    def test_knows_nothing_it_was_not_told(self) -> None:
+    def test_members_that_are_not_given_are_none(self) -> None:
         error = GenesysMediaError("x")
         assert (error.status_code, error.correlation_id, error.context_id, error.retry_after) == (
             None,
@@ -117,8 +126,36 @@ class TestAnError:
         )
         assert str(error) == "x"
 
+    def test_a_rejected_token_is_both_an_authentication_error_and_a_status_error(self) -> None:
+        error = TokenRejectedError("Genesys answered 401.", status_code=401)
+        assert isinstance(error, AuthenticationError)
+        assert isinstance(error, APIStatusError)
 
-class TestQuotedText:
+    @pytest.mark.parametrize("kind", ALL)
+    def test_pickle_keeps_the_class_and_all_members(self, kind: type[GenesysMediaError]) -> None:
+        error = kind("x", code="c", retryable=True, advice="y", status_code=1, correlation_id="i", retry_after=2.0)
+        error.context_id = "j"
+        error.add_note("a note")
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is kind
+        assert vars(again) == vars(error)
+        assert str(again) == str(error)
+
+    def test_without_frames_an_error_keeps_no_locals_alive(self) -> None:
+        def fail() -> None:
+            try:
+                int("canary")
+            except ValueError as inner:
+                raise NotFoundError("x") from inner
+
+        with pytest.raises(NotFoundError) as caught:
+            fail()
+        error = caught.value.without_frames()
+        assert error is caught.value
+        assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)
+
+
+class TestSanitized:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
@@ -138,10 +175,10 @@ class TestQuotedText:
             ("bearers of news", "bearers of news"),
         ],
     )
-    def test_is_made_printable_and_masked(self, text: str, expected: str) -> None:
+    def test_text_is_printable_and_masked(self, text: str, expected: str) -> None:
         assert sanitized(text) == expected
 
-    def test_is_cut_to_the_length_asked_for(self) -> None:
+    def test_text_is_cut(self) -> None:
         assert sanitized("x" * 300) == "x" * 300
         assert sanitized("x" * 301) == "x" * 299 + "…"
         assert sanitized("x" * 11, 10) == "x" * 9 + "…"
@@ -151,17 +188,17 @@ class TestQuotedText:
         before=st.text(max_size=300),
         path=st.text(URL_CHARACTERS.replace("?", ""), min_size=1, max_size=30),
         query=st.text(URL_CHARACTERS, max_size=30),
-        longest=st.integers(1, 400),
+        max_length=st.integers(1, 400),
     )
-    @example(before="", path="it's/a.wav", query="", longest=300)
-    @example(before="", path="a.wav", query="name='x'&", longest=300)
+    @example(before="", path="it's/a.wav", query="", max_length=300)
+    @example(before="", path="a.wav", query="name='x'&", max_length=300)
     @settings(deadline=None, max_examples=200)
-    def test_never_shows_what_is_in_the_query_of_a_url(self, before: str, path: str, query: str, longest: int) -> None:
-        assert "CANARY" not in sanitized(f"{before} https://media.example.com/{path}?{query}CANARY", longest)
+    def test_the_query_of_a_url_is_masked(self, before: str, path: str, query: str, max_length: int) -> None:
+        assert "CANARY" not in sanitized(f"{before} https://media.example.com/{path}?{query}CANARY", max_length)
 
     @pytest.mark.parametrize("path", ["it's/a.wav", "a(1).wav", "a,b;c", "a"])
     @pytest.mark.parametrize("query", ["name='x'&sig=", "x=(1)&sig=", "sig=", "a=b?c&sig="])
-    def test_never_shows_the_signature_of_a_url_that_validation_lets_through(self, path: str, query: str) -> None:
+    def test_the_signature_of_a_valid_url_is_masked(self, path: str, query: str) -> None:
         text = f"https://media.example.com/{path}?{query}canary"
         url = DownloadUrl(text, 1_900_000_000.0, 60, content_type="audio/wav")
         assert check(url, MediaRequest("f-1"), ValidationRule()) is None
@@ -173,16 +210,16 @@ class TestQuotedText:
         scheme=st.sampled_from(["Bearer", "bearer", "BEARER", "Basic", "basic"]),
         gap=st.sampled_from([" ", "  ", "\t", "\r\n "]),
         token=st.from_regex(r"[\w.~+/=-]{0,20}CANARY[\w.~+/=-]{0,20}", fullmatch=True),
-        longest=st.integers(1, 400),
+        max_length=st.integers(1, 400),
     )
     @settings(deadline=None, max_examples=200)
-    def test_never_shows_a_bearer_token(self, before: str, scheme: str, gap: str, token: str, longest: int) -> None:
-        assert "CANARY" not in sanitized(f"{before} {scheme}{gap}{token}", longest)
+    def test_a_bearer_token_is_masked(self, before: str, scheme: str, gap: str, token: str, max_length: int) -> None:
+        assert "CANARY" not in sanitized(f"{before} {scheme}{gap}{token}", max_length)
 
     @given(st.text(), st.integers(1, 400))
     @settings(deadline=None, max_examples=200)
-    def test_has_one_line_no_control_characters_and_the_length_asked_for(self, text: str, longest: int) -> None:
-        shown = sanitized(text, longest)
-        assert len(shown) <= longest
+    def test_any_text_becomes_one_short_line_without_control_characters(self, text: str, max_length: int) -> None:
+        shown = sanitized(text, max_length)
+        assert len(shown) <= max_length
         assert len(shown.splitlines()) <= 1
         assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)

@@ -1,227 +1,101 @@
-"""What one id turns into: the request, its payload, the reply's shapes, and reprs that show no URL."""
+"""The values of one id: the request, the URL, and the result with its JSON."""
 
 from __future__ import annotations
 
+import copy
 import json
-import re
+import pickle
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, assert_type, get_type_hints
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from genesys_media_async.api.replies import ErrorBody
-from genesys_media_async.errors import InvalidRequestError, NotFoundError, sanitized
-from genesys_media_async.ids import correlation_id
-from genesys_media_async.models import DownloadUrl, MediaRequest, MediaResult, check_access_level, check_lifetime
+from genesys_media_async.errors import GenesysMediaError, InvalidRequestError, NotFoundError, RateLimitError
+from genesys_media_async.models import (
+    SCHEMA_VERSION,
+    DownloadUrl,
+    ErrorDict,
+    Failed,
+    MediaRequest,
+    MediaResult,
+    ResultDict,
+    Retrieved,
+    check_access_level,
+    check_lifetime,
+)
 
 SIGNED = "https://media.example.com/a.wav?X-Signature=canary-signature"
+ENDS_AT = datetime(2024, 1, 1, 12, tzinfo=UTC).timestamp()
+
+RETRIEVED = Retrieved(
+    "f-1", SIGNED, ENDS_AT, 3_600, "a.wav", "audio/wav", "private", "url", 2, 0.123456789, "corr-1", "m-1"
+)
+FAILED = Failed("f-2", NotFoundError("No such file.", status_code=404, correlation_id="c-2"), 1, 0.25, "c-2", "m-2")
+RESULTS: list[MediaResult] = [RETRIEVED, FAILED]
 
 
-def reply(**changes: Any) -> bytes:
-    whole = {"url": SIGNED, "expiresIn": 3_600, "fileName": "a.wav", "contentType": "audio/wav"}
-    return json.dumps({name: value for name, value in {**whole, **changes}.items() if value != "left out"}).encode()
+class Report(BaseModel):
+    """A user's model with results in it."""
+
+    result: MediaResult
+    others: list[MediaResult] = []
 
 
-class TestAnId:
+class TestMediaRequest:
+    def test_a_request_is_not_checked_by_itself(self) -> None:
+        assert MediaRequest("../a", 0).file_id == "../a"
+
+    def test_a_checked_request_has_the_same_members(self) -> None:
+        assert MediaRequest.checked("a/b", 60, "private", "x/y") == MediaRequest("a/b", 60, "private", "x/y")
+        assert MediaRequest.checked("a") == MediaRequest("a")
+
     @pytest.mark.parametrize(
-        "file_id",
-        ["a", "7", "_", "-", "5a1d7e4c-2f9b-4d7e-8a57-3f0c8b6f1e2d", "A.b_c-9", "a..b", "a.", "x" * 128],
-    )
-    def test_of_plain_characters_is_taken(self, file_id: str) -> None:
-        assert MediaRequest(file_id).file_id == file_id
-
-    @pytest.mark.parametrize(
-        "file_id",
+        ("options", "code"),
         [
-            "",
-            " ",
-            ".",
-            "..",
-            ".a",
-            "...",
-            "a/b",
-            "../a",
-            "a\\b",
-            "a b",
-            " a",
-            "a ",
-            "a\n",
-            "\na",
-            "a\x00",
-            "%2e%2e",
-            "a%2Fb",
-            "a?b",
-            "a#b",
-            "a;b",
-            "a:b",
-            "a@b",
-            "{fileId}",
-            "ä",
-            "\u0661",
-            "\uff41",
-            "\ud800",
-            "x" * 129,
-            None,
-            7,
-            b"a",
-            ["a"],
-            "https://media.example.com/?canary",
+            ({"file_id": ".."}, "invalid_file_id"),
+            ({"file_id": "a/b"}, "invalid_file_id"),
+            ({"file_id": "a", "id_format": "x/y"}, "invalid_file_id"),
+            ({"file_id": "a", "expires_in": 0}, "invalid_expires_in"),
+            ({"file_id": "a", "access_level": "a b"}, "invalid_access_level"),
         ],
     )
-    def test_that_could_reach_another_endpoint_or_none_is_refused(self, file_id: Any) -> None:
+    def test_a_request_that_must_not_be_sent_is_refused(self, options: dict[str, Any], code: str) -> None:
         with pytest.raises(InvalidRequestError) as caught:
-            MediaRequest(file_id)
-        assert caught.value.code == "invalid_file_id"
-        assert caught.value.advice
-        assert not caught.value.retryable
-        said = str(caught.value)
-        assert said.isprintable()
-        assert "canary" not in said
-        assert len(said) < 300
+            MediaRequest.checked(**options)
+        assert caught.value.code == code
 
-    @given(st.text())
-    @settings(deadline=None, max_examples=200)
-    def test_that_is_taken_is_the_same_once_it_is_quoted(self, file_id: str) -> None:
-        try:
-            request = MediaRequest(file_id)
-        except InvalidRequestError:
-            return
-        assert set(request.file_id) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
-        assert not request.file_id.startswith(".")
-        assert 1 <= len(request.file_id) <= 128
+    def test_the_parts_are_those_between_the_slashes(self) -> None:
+        assert MediaRequest("a").parts == ("a",)
+        assert MediaRequest("a/b", id_format="x/y").parts == ("a", "b")
 
-    @given(
-        file_id=st.one_of(st.text(), st.text("aZ0._-/\n\ud800", max_size=140)),
-        form=st.sampled_from(["fileId", "a/b", "a/b/c"]),
-    )
-    @settings(deadline=None, max_examples=300)
-    def test_is_taken_if_each_of_its_parts_is_of_plain_characters(self, file_id: str, form: str) -> None:
-        part = r"[A-Za-z0-9_-][A-Za-z0-9._-]*"
-        plain = re.fullmatch("/".join([part] * len(form.split("/"))), file_id) and len(file_id) <= 128
-        try:
-            taken = MediaRequest(file_id, form=form).file_id == file_id
-        except InvalidRequestError:
-            taken = False
-        assert taken == bool(plain)
-
-
-class TestALife:
     @pytest.mark.parametrize("seconds", [1, 2, 3_600, 86_400])
-    def test_from_a_second_to_a_day_is_taken(self, seconds: int) -> None:
-        assert MediaRequest("a", expires_in=seconds).expires_in == seconds
+    def test_a_lifetime_from_a_second_to_a_day_is_valid(self, seconds: int) -> None:
         assert check_lifetime(seconds) == seconds
 
     @pytest.mark.parametrize("seconds", [0, -1, 86_401, 10**30, True, False, 3_600.0, "3600", None, float("nan"), [1]])
-    def test_that_is_anything_else_is_refused(self, seconds: Any) -> None:
+    def test_any_other_lifetime_is_refused(self, seconds: Any) -> None:
         with pytest.raises(InvalidRequestError) as caught:
-            MediaRequest("a", expires_in=seconds)
+            check_lifetime(seconds)
         assert caught.value.code == "invalid_expires_in"
         assert "86400" in str(caught.value)
 
-
-class TestAnAccessLevel:
-    @pytest.mark.parametrize("level", [None, "private", "Public", "a:b", "a.b_c-1", "7", "x" * 64])
-    def test_that_is_a_plain_word_is_taken(self, level: str | None) -> None:
-        assert MediaRequest("a", access_level=level).access_level == level
+    @pytest.mark.parametrize("level", ["private", "Public", "a:b", "a.b_c-1", "7", "x" * 64])
+    def test_an_access_level_that_is_a_plain_word_is_valid(self, level: str) -> None:
+        assert check_access_level(level) == level
 
     @pytest.mark.parametrize("level", ["", " ", "a b", "-a", ".a", "a\n", "ä", "x" * 65, 7, b"a", "a/b", 'a"b', False])
-    def test_that_is_anything_else_is_refused(self, level: Any) -> None:
+    def test_any_other_access_level_is_refused(self, level: Any) -> None:
         with pytest.raises(InvalidRequestError) as caught:
-            MediaRequest("a", access_level=level)
-        assert caught.value.code == "invalid_access_level"
-        with pytest.raises(InvalidRequestError):
             check_access_level(level)
+        assert caught.value.code == "invalid_access_level"
 
 
-class TestThePayload:
-    def test_is_the_agreed_json(self) -> None:
-        assert MediaRequest("f-1", 60).payload() == b'{"fileId":"f-1","expiresIn":60}'
-        assert json.loads(MediaRequest("f-1", 60, "private").payload()) == {
-            "fileId": "f-1",
-            "expiresIn": 60,
-            "accessLevel": "private",
-        }
-
-
-class TestAReply:
-    def test_becomes_a_url_that_knows_when_it_ends(self) -> None:
-        url = DownloadUrl.from_reply(reply(accessLevel="private", unknown={"a": 1}), sent_at=1_700_000_000.5)
-        assert url == DownloadUrl(
-            url=SIGNED,
-            ends_at=1_700_003_600.5,
-            expires_in=3_600,
-            file_name="a.wav",
-            content_type="audio/wav",
-            access_level="private",
-        )
-        assert url.expires_at == datetime(2023, 11, 14, 23, 13, 20, 500_000, tzinfo=UTC)
-        assert url.remaining(1_700_000_000.5) == pytest.approx(3_600)
-        assert url.remaining(1_700_003_601.5) == pytest.approx(-1)
-
-    @pytest.mark.parametrize("left_out", ["fileName", "contentType", "accessLevel"])
-    @pytest.mark.parametrize("value", [None, "left out"])
-    def test_may_lack_what_is_not_needed(self, left_out: str, value: str | None) -> None:
-        DownloadUrl.from_reply(reply(**{left_out: value}), sent_at=0)
-
-    @pytest.mark.parametrize(
-        "body",
-        [
-            b"",
-            b"null",
-            b"[]",
-            b'"text"',
-            b"<html>",
-            b"\xff",
-            b"[" * 10_000,
-            reply(url="left out"),
-            reply(url=None),
-            reply(url=""),
-            reply(url=7),
-            reply(url=["a"]),
-            reply(expiresIn="left out"),
-            reply(expiresIn=None),
-            reply(expiresIn=0),
-            reply(expiresIn=-1),
-            reply(expiresIn="3600"),
-            reply(expiresIn=True),
-            reply(expiresIn=1.5),
-            reply(fileName=7),
-            reply(contentType=["audio/wav"]),
-            reply(accessLevel=False),
-            reply()[:-1],
-        ],
-    )
-    def test_of_another_shape_is_refused_and_its_url_not_shown(self, body: bytes) -> None:
-        with pytest.raises(ValidationError) as caught:
-            DownloadUrl.from_reply(body, sent_at=0)
-        assert "canary" not in str(caught.value)
-
-    @pytest.mark.parametrize("zeros", [12, 30, 400])
-    def test_that_lives_beyond_any_date_is_refused(self, zeros: int) -> None:
-        with pytest.raises(ValidationError, match="expiresIn"):
-            DownloadUrl.from_reply(b'{"url": "https://a.test/", "expiresIn": 1%s}' % (b"0" * zeros), sent_at=0)
-
-    @given(expires_in=st.integers(1, 10**12), sent_at=st.floats(0, 10**10))
-    @settings(deadline=None, max_examples=100)
-    def test_that_is_taken_ends_on_a_date(self, expires_in: int, sent_at: float) -> None:
-        try:
-            url = DownloadUrl.from_reply(reply(expiresIn=expires_in), sent_at=sent_at)
-        except ValidationError:
-            assert expires_in > 10**11
-        else:
-            assert url.expires_at.timestamp() == pytest.approx(sent_at + expires_in)
-
-    @given(st.binary(max_size=60))
-    @settings(deadline=None, max_examples=100)
-    def test_of_any_bytes_is_a_url_or_a_validation_error(self, body: bytes) -> None:
-        with pytest.raises(ValidationError):
-            DownloadUrl.from_reply(body, sent_at=0)
-
-
-class TestAUrl:
+class TestDownloadUrl:
     @pytest.mark.parametrize(
         ("url", "host"),
         [
@@ -233,65 +107,178 @@ class TestAUrl:
             ("https://[broken/", None),
         ],
     )
-    def test_knows_its_host(self, url: str, host: str | None) -> None:
-        assert DownloadUrl(url, 1_900_000_000.0, 60).host == host
+    def test_the_host_is_found(self, url: str, host: str | None) -> None:
+        assert DownloadUrl(url, ENDS_AT, 60).host == host
 
-    def test_shows_itself_in_no_repr(self) -> None:
-        url = DownloadUrl.from_reply(reply(), sent_at=0)
-        for shown in (repr(url), str(url), f"{url}", repr(MediaResult("f-1", url)), repr([url])):
-            assert "canary" not in shown
-            assert "media.example.com" not in shown
+    def test_the_end_is_a_date_in_utc(self) -> None:
+        assert DownloadUrl(SIGNED, ENDS_AT + 0.5, 60).expires_at == datetime(2024, 1, 1, 12, 0, 0, 500_000, tzinfo=UTC)
+
+    @pytest.mark.parametrize("shown", [DownloadUrl(SIGNED, ENDS_AT, 60), RETRIEVED, FAILED])
+    def test_no_repr_shows_the_url(self, shown: object) -> None:
+        for text in (repr(shown), str(shown), f"{shown}", repr([shown])):
+            assert "canary" not in text
+            assert "media.example.com" not in text
 
 
-class TestAResult:
-    def test_is_ok_with_a_url_and_unwraps_to_it(self) -> None:
-        url = DownloadUrl.from_reply(reply(), sent_at=0)
-        result = MediaResult("f-1", url)
-        assert result.ok
-        assert result.unwrap() is url
+class TestResult:
+    def test_a_retrieved_result_is_ok_and_unwraps_to_itself(self) -> None:
+        assert RETRIEVED.ok is True
+        assert RETRIEVED.unwrap() is RETRIEVED
+        assert RETRIEVED.expires_at == datetime(2024, 1, 1, 12, tzinfo=UTC)
 
-    def test_is_not_ok_with_an_error_and_raises_it(self) -> None:
-        error = NotFoundError("Genesys answered 404.", status_code=404)
-        result = Failed("f-1", error)
-        assert not result.ok
+    def test_a_failed_result_is_not_ok_and_raises_its_error(self) -> None:
+        assert FAILED.ok is False
         with pytest.raises(NotFoundError) as caught:
-            result.unwrap()
-        assert caught.value is error
+            FAILED.unwrap()
+        assert caught.value is FAILED.error
 
-    def test_with_neither_is_a_fault_of_whoever_made_it(self) -> None:
-        with pytest.raises(RuntimeError, match="neither"):
-            MediaResult("f-1").unwrap()
+    def test_the_member_of_the_other_kind_is_none(self) -> None:
+        assert vars(Retrieved)["error"] is None
+        others = {each.name for each in fields(Retrieved)} - {each.name for each in fields(Failed)}
+        assert {vars(Failed)[name] for name in others | {"expires_at"}} == {None}
+        assert [result.url or result.error for result in RESULTS] == [SIGNED, FAILED.error]
+
+    @pytest.mark.parametrize("result", RESULTS)
+    def test_ok_narrows_the_type(self, result: MediaResult) -> None:
+        if result.ok:
+            assert_type(result, Retrieved)
+            assert_type(result.url, str)
+        else:
+            assert_type(result, Failed)
+            assert_type(result.error, GenesysMediaError)
+
+    @pytest.mark.parametrize("result", RESULTS)
+    def test_match_narrows_the_type(self, result: MediaResult) -> None:
+        match result:
+            case Retrieved(file_id=file_id, url=url):
+                assert (file_id, url) == ("f-1", SIGNED)
+            case Failed(error=error):
+                assert error.code == "not_found"
+
+    @pytest.mark.parametrize("copied", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy])
+    def test_a_retrieved_result_equals_its_copy(self, copied: Any) -> None:
+        assert copied(RETRIEVED) == RETRIEVED
+        assert hash(copied(RETRIEVED)) == hash(RETRIEVED)
+
+    @pytest.mark.parametrize("copied", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy])
+    def test_a_failed_result_keeps_its_error_in_a_copy(self, copied: Any) -> None:
+        it = copied(FAILED)
+        assert it.as_dict() == FAILED.as_dict()
+        assert type(it.error) is NotFoundError
 
 
-@pytest.mark.parametrize(
-    "body", [b"{}", b'{"code": null}', b'{"code": "a", "message": "b", "contextId": "c", "status": 400, "errors": []}']
-)
-def test_an_error_body_may_lack_anything_and_have_more(body: bytes) -> None:
-    ErrorBody.model_validate_json(body)
+class TestDict:
+    def test_a_retrieved_result_as_a_dict(self) -> None:
+        assert RETRIEVED.as_dict() == {
+            "schema_version": SCHEMA_VERSION,
+            "file_id": "f-1",
+            "media_id": "m-1",
+            "status": "ok",
+            "url": SIGNED,
+            "expires_at": "2024-01-01T12:00:00Z",
+            "expires_in": 3_600,
+            "expiry_source": "url",
+            "file_name": "a.wav",
+            "content_type": "audio/wav",
+            "access_level": "private",
+            "attempts": 2,
+            "latency": 0.123457,
+            "correlation_id": "corr-1",
+            "error": None,
+        }
+
+    def test_a_failed_result_as_a_dict(self) -> None:
+        given_up = dict.fromkeys(ResultDict.__annotations__)
+        assert FAILED.as_dict() == {
+            **given_up,
+            "schema_version": SCHEMA_VERSION,
+            "file_id": "f-2",
+            "media_id": "m-2",
+            "status": "failed",
+            "attempts": 1,
+            "latency": 0.25,
+            "correlation_id": "c-2",
+            "error": {"code": "not_found", "message": str(FAILED.error), "retryable": False, "status_code": 404},
+        }
+
+    @pytest.mark.parametrize("result", RESULTS)
+    def test_every_key_is_always_there_in_the_same_order(self, result: MediaResult) -> None:
+        assert list(result.as_dict()) == list(get_type_hints(ResultDict))
+
+    @pytest.mark.parametrize("result", RESULTS)
+    def test_the_dict_is_flat_but_for_the_error(self, result: MediaResult) -> None:
+        rows = [result.as_dict() for result in RESULTS]
+        for name in get_type_hints(ResultDict):
+            if name != "error":
+                assert all(isinstance(row[name], str | int | float | None) for row in rows)  # type: ignore[literal-required]
+        error = FAILED.as_dict()["error"]
+        assert error is not None
+        assert list(error) == list(get_type_hints(ErrorDict))
+
+    @pytest.mark.parametrize("result", RESULTS)
+    def test_json_brings_back_the_dict(self, result: MediaResult) -> None:
+        line = json.dumps(result.as_dict())
+        assert TypeAdapter(ResultDict).validate_json(line, strict=True) == result.as_dict()
+
+    @given(latency=st.floats(0, 1e6), ends_at=st.floats(0, 2.5e11), attempts=st.integers(0, 1_000))
+    @settings(deadline=None, max_examples=100)
+    def test_any_result_is_json(self, latency: float, ends_at: float, attempts: int) -> None:
+        result = Retrieved("f", SIGNED, ends_at, 60, latency=latency, attempts=attempts)
+        found = json.loads(json.dumps(result.as_dict(), allow_nan=False))
+        assert abs(found["latency"] - latency) <= 1e-6
+        end = datetime.fromisoformat(found["expires_at"]).timestamp()
+        assert ends_at - 1 < end <= ends_at, "never later than the truth"
 
 
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({}, None),
-        ({"inin-correlation-id": "a-1"}, "a-1"),
-        ({"genesys-correlation-id": "a-2"}, "a-2"),
-        ({"inin-correlation-id": "a-1", "genesys-correlation-id": "a-2"}, "a-1"),
-        ({"inin-correlation-id": ""}, None),
-        ({"inin-correlation-id": "a\x1b[31mb"}, "a [31mb"),
-    ],
-)
-def test_a_correlation_id_is_found_under_either_name_and_made_printable(
-    headers: dict[str, str], expected: str | None
-) -> None:
-    assert correlation_id(headers) == expected
+class TestPydantic:
+    def test_a_model_takes_results_and_serializes_them_by_as_dict(self) -> None:
+        report = Report(result=RETRIEVED, others=RESULTS)
+        assert report.result is RETRIEVED
+        expected = {"result": RETRIEVED.as_dict(), "others": [result.as_dict() for result in RESULTS]}
+        assert report.model_dump() == expected
+        assert json.loads(report.model_dump_json()) == expected
+
+    @pytest.mark.parametrize("other", [None, "f-1", {"file_id": "f-1"}, DownloadUrl(SIGNED, ENDS_AT, 60)])
+    def test_a_model_takes_nothing_else(self, other: Any) -> None:
+        with pytest.raises(ValidationError):
+            Report(result=other)
+
+    @pytest.mark.parametrize("kind", [MediaResult, Retrieved, Failed])
+    def test_an_adapter_has_the_schema_of_the_dict(self, kind: Any) -> None:
+        schema = TypeAdapter(kind).json_schema(mode="serialization")
+        assert list(schema["properties"]) == list(get_type_hints(ResultDict))
+        assert set(schema["required"]) == set(schema["properties"])
+
+    @pytest.mark.parametrize("result", RESULTS)
+    def test_an_adapter_serializes_a_result(self, result: MediaResult) -> None:
+        adapter: TypeAdapter[MediaResult] = TypeAdapter(MediaResult)
+        assert json.loads(adapter.dump_json(result)) == result.as_dict()
+        assert adapter.dump_python(result) == result.as_dict()
+
+    @pytest.mark.anyio
+    async def test_fastapi_answers_with_a_result(self) -> None:
+        from fastapi import FastAPI
+
+        app = FastAPI()
+
+        @app.get("/results")
+        async def results() -> list[MediaResult]:
+            return RESULTS
+
+        @app.get("/first", response_model=MediaResult)
+        async def first() -> MediaResult:
+            return FAILED
+
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service.test") as client:
+            assert (await client.get("/results")).json() == [result.as_dict() for result in RESULTS]
+            assert (await client.get("/first")).json() == FAILED.as_dict()
+            shown = (await client.get("/openapi.json")).json()
+        schema = shown["paths"]["/first"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        if "$ref" in schema:
+            schema = shown["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert list(schema["properties"]) == list(get_type_hints(ResultDict))
 
 
-def test_a_correlation_id_is_bounded() -> None:
-    assert len(correlation_id({"inin-correlation-id": "x" * 10_000}) or "") <= 64
-
-
-@given(st.one_of(st.text(min_size=1), st.text("a0-_.: ?\x1b\u0661", min_size=1, max_size=80)))
-@settings(deadline=None, max_examples=300)
-def test_a_correlation_id_is_quoted_as_any_foreign_text_is(text: str) -> None:
-    assert correlation_id({"inin-correlation-id": text}) == sanitized(text, 64)
+@pytest.mark.parametrize("error", [FAILED.error, RateLimitError("x", retry_after=3.0, code="c", advice="y")])
+def test_an_error_keeps_its_members_in_a_pickle(error: GenesysMediaError) -> None:
+    assert vars(pickle.loads(pickle.dumps(error))) == vars(error)

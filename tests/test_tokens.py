@@ -389,7 +389,7 @@ class TestAToken:
         assert isinstance(failed, TokenRefreshFailed)
         assert (failed.code, failed.pause) == ("token_unavailable", 1.0)
         assert isinstance(granted, TokenRefreshed)
-        assert granted.life == 600
+        assert granted.lifetime == 600
         assert granted.latency == pytest.approx(2, abs=0.01)
 
 

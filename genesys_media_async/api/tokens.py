@@ -238,7 +238,7 @@ class TokenManager:
         if self._clock.monotonic() >= sent + life - margin:
             return self._failure_from(InvalidResponseError("the token had ended before it arrived."))
         self._failures_in_a_row = 0
-        self._emit(TokenRefreshed(at=self._clock.wall(), life=life, latency=self._clock.monotonic() - sent))
+        self._emit(TokenRefreshed(at=self._clock.wall(), lifetime=life, latency=self._clock.monotonic() - sent))
         return _Token(granted.access_token, refresh_at=sent + life - ahead, hard_end=sent + life - margin)
 
     def _failure_from(self, error: GenesysMediaError) -> _Failure:

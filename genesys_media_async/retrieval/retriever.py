@@ -22,13 +22,14 @@ from ..endpoints.media_storage import MediaStorage
 from ..errors import InvalidRequestError, SettingsError, sanitized
 from ..ids import display_id
 from ..settings.settings import Settings
+from ..sinks.base import as_sinks
 from ..sinks.metrics import MetricsSink
 from .options import resolve
 from .run import Run, retrieve_one
 from .session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self, Unpack
 
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
     from ..counters import Statistics
     from ..discovery.filters import DiscoveryOptions, Interval
     from ..endpoints.base import Endpoint
+    from ..limiter.base import Limiter
     from ..models import MediaResult, Retrieved
     from ..quota.permit import QuotaState
     from ..settings.settings import SettingsOptions
-    from ..sinks.base import Sink
+    from ..sinks.base import SinkLike
     from ..sinks.metrics import MetricsSnapshot
     from .options import RunOptions
     from .run import Ids
@@ -55,7 +57,8 @@ class MediaRetriever:
 
     `transport` carries the requests: an `httpx.AsyncClient`, an httpx transport or a `Transport` of your own, which
     stays open; or "direct" for the fast one of this package, "httpx" for a client made from the settings, or "auto" for
-    the fast one unless the settings or the environment name a proxy.
+    the fast one unless the settings or the environment name a proxy. `limiter` gives out the permits of the token in
+    place of a `LocalLimiter` made from `settings.quota`; one limiter may serve several retrievers that share a token.
 
     `audit` sinks are awaited for each record, and a run ends if one fails; `sinks` see every event and never hold
     anything up. Many tasks may use one retriever at once.
@@ -67,16 +70,18 @@ class MediaRetriever:
         *,
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
-        audit: Sequence[Sink] = (),
-        sinks: Sequence[Sink] = (),
+        limiter: Limiter | None = None,
+        audit: SinkLike | Iterable[SinkLike] = (),
+        sinks: SinkLike | Iterable[SinkLike] = (),
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.settings = settings
         self._endpoint = endpoint or MediaStorage()
         self._transport: TransportChoice = transport
-        self._audit = tuple(audit)
-        self._sinks = tuple(sinks)
+        self._limiter = limiter
+        self._audit = as_sinks(audit, "audit")
+        self._sinks = as_sinks(sinks, "sinks")
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter is no secret
         self._metrics = MetricsSink()
@@ -88,8 +93,9 @@ class MediaRetriever:
         *,
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
-        audit: Sequence[Sink] = (),
-        sinks: Sequence[Sink] = (),
+        limiter: Limiter | None = None,
+        audit: SinkLike | Iterable[SinkLike] = (),
+        sinks: SinkLike | Iterable[SinkLike] = (),
         clock: Clock | None = None,
         rng: random.Random | None = None,
         **settings: Unpack[SettingsOptions],
@@ -103,6 +109,7 @@ class MediaRetriever:
             Settings.from_env(**settings),
             endpoint=endpoint,
             transport=transport,
+            limiter=limiter,
             audit=audit,
             sinks=sinks,
             clock=clock,
@@ -127,9 +134,10 @@ class MediaRetriever:
             self.settings,
             self._endpoint,
             self._transport,
+            limiter=self._limiter,
             audit=self._audit,
             sinks=self._sinks,
-            count=self._metrics.count,
+            own_metrics=self._metrics,
             clock=self._clock,
             rng=self._rng,
         )

@@ -17,19 +17,20 @@ from ..limiter.local import LocalLimiter
 from ..sinks.dispatch import Dispatcher
 from ..transports.base import Transport
 from ..transports.direct import DirectTransport
-from ..transports.httpx import HttpxTransport
+from ..transports.httpx_transport import HttpxTransport
 from ..webhooks.delivery import Webhooks
 from .background import BackgroundTasks
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ..clock import Clock
     from ..endpoints.base import Endpoint
-    from ..events import Event
+    from ..limiter.base import Limiter
     from ..settings.settings import Settings
-    from ..sinks.base import Sink
+    from ..sinks.base import SinkLike
+    from ..sinks.metrics import MetricsSink
 
 TransportChoice: TypeAlias = (
     httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["auto", "direct", "httpx"]
@@ -63,9 +64,10 @@ class Session:
         endpoint: Endpoint,
         transport: TransportChoice,
         *,
-        audit: Sequence[Sink],
-        sinks: Sequence[Sink],
-        count: Callable[[Event], None],
+        limiter: Limiter | None,
+        audit: Sequence[SinkLike],
+        sinks: Sequence[SinkLike],
+        own_metrics: MetricsSink,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -76,13 +78,13 @@ class Session:
         self.transport, self.transport_name = choose_transport(transport, settings)
         self._owns_transport = self.transport is not transport
         self._background = BackgroundTasks()
-        self.dispatcher = Dispatcher(audit=audit, metrics=sinks, count=count)
+        self.dispatcher = Dispatcher(audit=audit, metrics=sinks, own=own_metrics)
         emit = self.dispatcher.emit
         self.webhooks: Webhooks | None = None
         self.tokens = TokenManager(
             settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
         )
-        self.limiter = LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
+        self.limiter = limiter or LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
         self.api = ApiClient(
             settings,
             self.transport,

@@ -1,31 +1,33 @@
-"""The base of all settings: frozen values whose errors name the setting, the rule and the repair."""
+"""The base class of all settings: frozen values whose errors name the setting and its rule."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from ..errors import InvalidRequestError, SettingsError
-from .environment import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from typing import Self
 
     from pydantic_core import ErrorDetails
 
     Secret: TypeAlias = SecretStr | str
 else:
-    # Text is accepted, too, and becomes a secret that no repr shows.
+    # Plain text is accepted too, and becomes a secret that no repr shows.
     Secret = SecretStr
 
 Given = TypeVar("Given")
 Checked = TypeVar("Checked")
 
 _RULES = {
+    "missing": "is required",
     "int_parsing": "must be a whole number",
+    "int_parsing_size": "is far out of range",
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "float_parsing": "must be a number",
@@ -34,51 +36,67 @@ _RULES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "string_type": "must be text",
-    "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "string_unicode": "must be text in UTF-8",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
-    "missing": "is required",
+    "path_type": "must be a path",
+    "tuple_type": "must be a list or a tuple",
+    "callable_type": "must be a function",
+    "model_type": "must be a {class_name}, or a dict of its settings",
 }
+"""The sentence for each type of error in pydantic; its own sentences are about Python, not about settings."""
 
 
 class CheckedModel(BaseModel):
-    """A frozen value that raises `SettingsError` for wrong input, and never shows the input."""
+    """A frozen value that raises `SettingsError` for wrong input. No message shows a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, arbitrary_types_allowed=True)
 
+    variables: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Environment variables of the settings in this class."""
+
     def __init__(self, **values: object) -> None:
+        """Check the values. Raises `SettingsError`."""
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise SettingsError(explain(error, type(self).model_fields)) from None
+            raise SettingsError(_explain(error, type(self))) from None
 
     @classmethod
     def checked(cls, values: Mapping[str, object]) -> Self:
-        """Make it from names and values that a type checker does not know. Raises `SettingsError`."""
+        """Check names and values that a type checker does not know. Raises `SettingsError`."""
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise SettingsError(explain(error, cls.model_fields)) from None
+            raise SettingsError(_explain(error, cls)) from None
 
 
-def explain(error: ValidationError, known: Iterable[str]) -> str:
-    """Return what is wrong with which settings, one sentence each; `known` are the names that there are."""
+def _explain(error: ValidationError, model: type[CheckedModel]) -> str:
+    """Return what is wrong with which settings, one sentence each."""
     details = error.errors(include_input=False, include_url=False)
-    return " ".join(_sentence(each, list(known)) for each in details)
+    return " ".join(_sentence(each, model) for each in details)
 
 
-def _sentence(detail: ErrorDetails, known: list[str]) -> str:
+def _sentence(detail: ErrorDetails, model: type[CheckedModel]) -> str:
     name = ".".join(str(part) for part in detail["loc"])
-    variables = ENVIRONMENT.get(name, ())
+    variables = model.variables.get(name, ())
     where = f"{name} (or {variables[0]})" if variables else name
     if detail["type"] == "extra_forbidden":
-        return f"{where}: {unknown_name('setting', name, known)}"
-    template = _RULES.get(detail["type"])
-    rule = template.format(**detail.get("ctx", {})) if template else detail["msg"].removeprefix("Value error, ")
-    rule = rule.rstrip(".")
-    return f"{where}: {rule}." if where else f"{rule}."
+        rule = unknown_name("setting", name, model.model_fields)
+    elif detail["type"] == "value_error":
+        rule = detail["msg"].removeprefix("Value error, ")
+    else:
+        context = {key: _number(value) for key, value in detail.get("ctx", {}).items()}
+        rule = _RULES.get(detail["type"], "is not valid").format(**context)
+    sentence = f"{where}: {rule}" if where else rule
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
+
+
+def _number(value: object) -> object:
+    return f"{value:,.15g}" if isinstance(value, int | float) else value
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
@@ -94,7 +112,7 @@ def secret_text(secret: Secret) -> str:
 
 
 def as_value_error(check: Callable[[Given], Checked], value: Given) -> Checked:
-    """Apply a rule that raises errors of this package inside a validator of pydantic."""
+    """Apply a check that raises errors of this package, inside a validator of pydantic."""
     try:
         return check(value)
     except (InvalidRequestError, SettingsError) as error:

@@ -31,11 +31,11 @@ REGIONS: Final = {
 
 def canonical_region(spelling: str) -> str:
     """
-    Return the key of `REGIONS` for a region in any spelling: a name, a domain, or the address of a page of it.
+    Return the key of `REGIONS` for a region in any spelling: a name, a domain, or the address of one of its pages.
 
     Raises `ValueError` with the closest region, or with all of them.
     """
-    # A copied browser address counts by its host.
+    # The address of a page, as copied from a browser, counts by its host.
     spelled = spelling.strip().lower().removeprefix("https://").partition("/")[0]
     name = re.sub(r"[\s-]", "_", spelled)
     if name in REGIONS:
@@ -45,6 +45,6 @@ def canonical_region(spelling: str) -> str:
         if domain == known:
             return name
     names = [name.replace("_", "-") for name in REGIONS]
-    close = get_close_matches(spelled.replace("_", "-"), [*names, *REGIONS.values()], n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the regions are {', '.join(names)}, or their domains."
-    raise ValueError(f"unknown region {spelling[:60]!r}; {hint} For another host set base_url and login_url")
+    close = get_close_matches(spelled.replace("_", "-"), [*names, *REGIONS.values()], cutoff=0.75)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"The regions are {', '.join(names)}, or their domains."
+    raise ValueError(f"{spelling[:60]!r} is not a region. {hint} For another host, set base_url and login_url")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import re
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -19,15 +20,16 @@ from .urls import HEADER_SAFE, check_url, split_url
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Self, Unpack
 
+    from pydantic import ValidatorFunctionWrapHandler
+
 AUTO_WORKERS: Final = 64
-"""Workers if no number is set; httpx's connection pool gets slower, not faster, with many more."""
+"""Workers if no number is set; many more make httpx's connection pool slower, not faster."""
 
 
 class SettingsOptions(TypedDict, total=False):
-    """The settings as they may be given; see `Settings` for their meaning."""
+    """The settings with the types that are accepted for them; `Settings` describes them."""
 
     client_id: str | None
     client_secret: SecretStr | str | None
@@ -58,12 +60,17 @@ class Settings(CheckedModel):
 
     Credentials are `client_id` and `client_secret` of an OAuth client with the Client Credentials grant, or an
     `access_token` from elsewhere. `region` may have any spelling (`us-east-1`, `us_east_1`, `mypurecloud.com`,
-    `https://api.mypurecloud.com`); `base_url` and `login_url` override the hosts that follow from it, and a `base_url`
-    that is a region's API implies that region's login. `quota` may be text, as in `300/60` (requests/seconds) or `none`;
-    `pace` says how it is spent. `timeout` bounds one exchange with Genesys and `deadline` one id with all its attempts
-    and waits, both in seconds. `concurrency` bounds the ids in progress at once; with None or "auto" it follows from the
-    quota. `start_timeout` is the number of seconds in which a run must get its first token.
+    `https://api.mypurecloud.com`). `base_url` and `login_url` override the hosts of the region; a `base_url` that is a
+    region's API implies that region's login.
+
+    `quota` may be text, as in `300/60` (requests/seconds) or `none`, and `pace` is how it is spent. `concurrency`
+    bounds the ids in progress at once; with None or "auto" it follows from the quota.
+
+    `expires_in` is the wanted lifetime of a URL, `timeout` bounds one exchange with Genesys, `deadline` one id with all
+    its attempts and waits, and `start_timeout` the first token of a run; all are seconds.
     """
+
+    variables: ClassVar[Mapping[str, tuple[str, ...]]] = ENVIRONMENT
 
     client_id: str | None = None
     client_secret: Secret | None = None
@@ -97,19 +104,19 @@ class Settings(CheckedModel):
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, /, **overrides: Unpack[SettingsOptions]) -> Self:
         """
-        Read the variables named in `ENVIRONMENT`; overrides that are not None win over them.
+        Read the environment variables in `ENVIRONMENT`; overrides that are not None win over them.
 
-        `environ` is the process's environment unless given. Raises `SettingsError` naming the variable and the repair.
+        `environ` replaces the environment of the process. Raises `SettingsError`, which names the variable.
         """
         return cls.from_mapping(overrides, environ)
 
     @classmethod
     def from_mapping(cls, overrides: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Self:
-        """Do what `from_env` does, for names and values that a type checker does not know. Raises `SettingsError`."""
+        """Do as `from_env`, with names and values that a type checker does not know. Raises `SettingsError`."""
         options = read_environment(os.environ if environ is None else environ)
         given = {name: value for name, value in overrides.items() if value is not None}
         if "client_id" in given or "client_secret" in given:
-            # An OAuth client given by name must win over a token left in the environment.
+            # An OAuth client in the call wins over a token that was left in the environment.
             options.pop("access_token", None)
         return cls.checked(options | given)
 
@@ -129,13 +136,19 @@ class Settings(CheckedModel):
 
     @property
     def workers(self) -> int:
-        """The largest number of ids in progress at once; the limiter allows no more in flight than the quota needs."""
+        """The largest number of ids in progress at once; the limiter lets fewer send if the quota needs fewer."""
         return AUTO_WORKERS if self.concurrency is None else self.concurrency
 
     @field_validator("concurrency", mode="before")
     @classmethod
     def _concurrency(cls, concurrency: object) -> object:
-        return None if isinstance(concurrency, str) and concurrency.strip().lower() == "auto" else concurrency
+        if not isinstance(concurrency, str):
+            return concurrency
+        if concurrency.strip().lower() == "auto":
+            return None
+        if not re.search(r"\d", concurrency):
+            raise ValueError('must be a whole number, or "auto"')
+        return concurrency
 
     @field_validator("client_id", "client_secret", "access_token", mode="before")
     @classmethod
@@ -191,7 +204,17 @@ class Settings(CheckedModel):
     @field_validator("quota", mode="before")
     @classmethod
     def _quota(cls, quota: object) -> object:
-        return as_value_error(QuotaLimit.parse, quota) if isinstance(quota, str) else quota
+        if isinstance(quota, str):
+            return as_value_error(QuotaLimit.parse, quota)
+        if not any(isinstance(quota, kind) for kind in (QuotaLimit, dict, type(None))):
+            raise ValueError("must be REQUESTS/SECONDS, as in 300/60, or none")
+        return quota
+
+    @field_validator("quota", "rule", "retry", "webhook", mode="wrap")
+    @classmethod
+    def _part(cls, given: object, check: ValidatorFunctionWrapHandler) -> object:
+        # A part that is given as a dict raises its own `SettingsError`; this adds the name of the part.
+        return as_value_error(check, given)
 
     @field_validator("deadline")
     @classmethod
@@ -212,15 +235,13 @@ class Settings(CheckedModel):
 
     @model_validator(mode="after")
     def _credentials(self) -> Self:
-        if self.access_token is None:
-            missing = [
-                f"{ENVIRONMENT[name][0]} ({name})"
-                for name in ("client_id", "client_secret")
-                if getattr(self, name) is None
-            ]
-            if missing:
-                raise ValueError(
-                    f"{' and '.join(missing)} missing or empty; set both to those of an OAuth client with the "
-                    f"Client Credentials grant, or set {ENVIRONMENT['access_token'][0]}"
-                )
+        if self.access_token is not None:
+            return self
+        names = [name for name in ("client_id", "client_secret") if getattr(self, name) is None]
+        if names:
+            missing = " and ".join(f"{ENVIRONMENT[name][0]} ({name})" for name in names)
+            raise ValueError(
+                f"{missing} {'are' if len(names) > 1 else 'is'} missing or empty; set both to those of an OAuth client "
+                f"with the Client Credentials grant, or set {ENVIRONMENT['access_token'][0]}"
+            )
         return self

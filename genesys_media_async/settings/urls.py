@@ -9,12 +9,12 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
-"""Printable ASCII without spaces: all that may stand in a header or in a request line."""
+"""Printable ASCII without spaces: the characters that are safe in a header and in a request line."""
 
 
 @lru_cache(maxsize=64)
 def is_loopback(host: str | None) -> bool:
-    """True for a host name or address that can only mean this machine."""
+    """Return True for a host name or an address that can only mean this machine."""
     if host is None:
         return False
     if host == "localhost":
@@ -26,7 +26,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def split_url(url: str) -> SplitResult:
-    """Split a URL into its parts. Raises `ValueError`, which quotes nothing, since a part may be a password."""
+    """Split a URL into its parts. Raises `ValueError` that quotes nothing, since a part may be a password."""
     try:
         parts = urlsplit(url)
         _ = parts.port

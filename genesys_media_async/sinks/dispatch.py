@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from ..errors import AuditWriteError, sanitized
+from .metrics import MAX_UNCOUNTED, MetricsSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from ..events import AttemptAudited, Event
-    from .base import Sink
+    from .base import SinkLike
 
 LOGGER = logging.getLogger("genesys_media_async.sinks")
 
 MAX_WAITING = 10_000
+"""Events in the queue of one metrics sink."""
+
 CLOSE_TIMEOUT = 5.0
-"""Seconds that a sink may take to close, and before that a metrics sink over what still waits."""
+"""Seconds for a sink to close; a metrics sink has as many before that for the events still in its queue."""
 
 RECORD_TIMEOUT = 10.0
 """Seconds that the audit sinks may take over what has come together."""
@@ -30,21 +33,23 @@ RECORD_TIMEOUT = 10.0
 
 class Dispatcher:
     """
-    Brings events to sinks.
+    Brings events to the sinks.
 
-    `audit` hands a record to every audit sink and returns what tells when they have taken it. `emit` puts an event into
-    the bounded queue of each metrics sink; what finds a queue full is dropped and counted in `dropped`. Neither waits.
+    `audit` queues a record for every audit sink and returns the future of its writing. `emit` counts an event in `own`,
+    and puts it into the bounded queue of each metrics sink; an event that finds a queue full is dropped and counted in
+    `dropped`. Neither waits.
     """
 
     def __init__(
         self,
         *,
-        audit: Sequence[Sink] = (),
-        metrics: Sequence[Sink] = (),
-        count: Callable[[Event], None] = lambda _: None,
+        audit: Sequence[SinkLike] = (),
+        metrics: Sequence[SinkLike] = (),
+        own: MetricsSink | None = None,
     ) -> None:
-        self._count = count
-        self._audit = _AuditLane(audit, then=self._emit_all) if audit else None
+        self._own = own or MetricsSink()
+        self._uncounted = self._own.uncounted
+        self._audit = _AuditLane(audit, then=self.emit_all) if audit else None
         self._metrics = [_MetricsLane(sink) for sink in metrics]
 
     def __repr__(self) -> str:
@@ -53,11 +58,11 @@ class Dispatcher:
 
     @property
     def dropped(self) -> int:
-        """How many events did not reach a metrics sink."""
+        """How many events did not reach a metrics sink, counted once for each sink."""
         return sum(lane.dropped for lane in self._metrics)
 
     def start(self, task_group: TaskGroup) -> None:
-        """Begin to write."""
+        """Start the tasks that write to the sinks."""
         for lane in (self._audit, *self._metrics):
             if lane is not None:
                 task_group.start_soon(lane.run)
@@ -76,14 +81,18 @@ class Dispatcher:
         return None
 
     def emit(self, event: Event) -> None:
-        """Count an event, and queue it for every metrics sink."""
-        self._count(event)
+        """Count an event in the retriever's own metrics, and queue it for every metrics sink."""
+        self._uncounted.append(event)
+        if len(self._uncounted) >= MAX_UNCOUNTED:
+            self._own.count()
         for lane in self._metrics:
             lane.put((event,))
 
-    def _emit_all(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._count(event)
+    def emit_all(self, events: Sequence[Event]) -> None:
+        """Do for events that came together what `emit` does for one."""
+        self._uncounted += events
+        if len(self._uncounted) >= MAX_UNCOUNTED:
+            self._own.count()
         for lane in self._metrics:
             lane.put(events)
 
@@ -105,7 +114,7 @@ class Dispatcher:
 class _AuditLane:
     """One queue for all audit sinks: what comes together while they write is their next batch."""
 
-    def __init__(self, sinks: Sequence[Sink], *, then: Callable[[Sequence[AttemptAudited]], None]) -> None:
+    def __init__(self, sinks: Sequence[SinkLike], *, then: Callable[[Sequence[AttemptAudited]], None]) -> None:
         self.sinks = tuple(sinks)
         self._then = then
         self._records: list[AttemptAudited] = []
@@ -170,7 +179,7 @@ class _AuditLane:
             else:
                 written.set_exception(error)
 
-    async def _write(self, records: tuple[AttemptAudited, ...]) -> tuple[Sink, Exception] | None:
+    async def _write(self, records: tuple[AttemptAudited, ...]) -> tuple[SinkLike, Exception] | None:
         for sink in self.sinks:
             try:
                 # A record may be of a request that Genesys has carried out: nothing cancels its way to the sinks.
@@ -194,7 +203,7 @@ def _too_late(record: AttemptAudited) -> AuditWriteError:
     )
 
 
-def _lost(what: str, sink: Sink, error: Exception) -> AuditWriteError:
+def _lost(what: str, sink: SinkLike, error: Exception) -> AuditWriteError:
     reason = sanitized(str(error)) or type(error).__name__
     lost = AuditWriteError(f"{what} could not be written to {sink!r}: {reason}.")
     lost.__cause__ = error
@@ -202,7 +211,9 @@ def _lost(what: str, sink: Sink, error: Exception) -> AuditWriteError:
 
 
 class _MetricsLane:
-    def __init__(self, sink: Sink) -> None:
+    """The bounded queue of one metrics sink; events that come while it writes are its next batch."""
+
+    def __init__(self, sink: SinkLike) -> None:
         self._sink = sink
         self._waiting: list[Event] = []
         self._arrived = asyncio.Event()
@@ -243,6 +254,6 @@ class _MetricsLane:
                 self.dropped += len(batch)
                 LOGGER.exception("%r failed; %d events are lost to it", self._sink, len(batch))
             except BaseException:
-                # Cut off: nobody knows how much of it was written.
+                # Cancelled: how much of the batch was written is unknown.
                 self.dropped += len(batch)
                 raise

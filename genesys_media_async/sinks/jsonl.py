@@ -1,10 +1,11 @@
-"""Events in a file, one JSON object a line."""
+"""Events in a file, one JSON object per line."""
 
 from __future__ import annotations
 
 import os
 import stat
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
-from ..events import AttemptAudited, RetrievalFinished, iso
+from ..events import AttemptAudited, RetrievalFinished
+from .base import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,18 +22,18 @@ if TYPE_CHECKING:
     from ..events import Event, JsonScalar, Outcome
 
 MAX_REMEMBERED = 256
-"""Texts kept of what many records have in common."""
+"""Texts kept of the members that many records have in common."""
 
 _NEWLINE = ord("\n")
 
 
-class JsonLinesSink:
+class JsonLinesSink(Sink):
     """
-    Appends events to `path`, which only its owner may read.
+    Appends events to the file `path`, which only its owner may read.
 
-    Every `write` reaches the operating system before it returns, so that a crash of the program loses nothing; with
-    `durable` it also reaches the disk, so that a crash of the machine does not either. A line that was broken off, by
-    a full disk or a crash, stays a line of its own. Opening raises `OSError` at once if the file cannot be written.
+    Every `write` reaches the operating system before it returns, so that a crash of the program loses nothing. With
+    `durable` it also reaches the disk, so that a crash of the machine loses nothing either. A line that a full disk or
+    a crash cut off stays a line of its own. The constructor raises `OSError` if the file cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, durable: bool = False) -> None:
@@ -60,9 +62,9 @@ class JsonLinesSink:
         self._file.close()
 
     def _ends_torn(self) -> bool:
-        # A pipe or a device has no end to look at, and being opened to be read may do something to it.
+        # A pipe or a device has no end to read, and opening it for reading may have an effect.
         if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
-            # It may be empty, or open to its writers alone.
+            # The file may be empty, or not readable.
             with suppress(OSError), self.path.open("rb") as file:
                 file.seek(-1, os.SEEK_END)
                 return file.read(1) != b"\n"
@@ -70,7 +72,7 @@ class JsonLinesSink:
 
 
 def _line(event: Event) -> str:
-    """Return an event's `as_dict` as JSON, in ASCII, which has room for any text; nan and infinity are null."""
+    """Return an event's `as_dict` as a line of JSON in ASCII, which can hold any text; nan and infinity are null."""
     if type(event) is AttemptAudited:
         return _attempt(event)
     if type(event) is RetrievalFinished:
@@ -79,10 +81,11 @@ def _line(event: Event) -> str:
 
 
 def _attempt(it: AttemptAudited) -> str:
-    # What differs from record to record is written anew, the rest is looked up.
+    # Only what differs from record to record is written anew; the rest is looked up.
     action, outcome, rest = _common_to_attempts(it.action, it.outcome, it.status, it.user_agent, it.attempt, it.code)
+    time = _time(int(it.at * 1_000))
     return (
-        f'{{"event":"attempt_audited","time":"{iso(it.at)}",{action},"file_id":{_text(it.file_id)},{outcome},'
+        f'{{"event":"attempt_audited","time":"{time}",{action},"file_id":{_text(it.file_id)},{outcome},'
         f'"latency":{_number(it.latency)},{rest},"correlation_id":{_text_or_null(it.correlation_id)}}}\n'
     )
 
@@ -102,8 +105,9 @@ def _retrieval(it: RetrievalFinished) -> str:
     outcome, attempts, rest = _common_to_retrievals(
         it.outcome, it.attempts, it.valid, it.content_type, it.expires_in, it.code
     )
+    time = _time(int(it.at * 1_000))
     return (
-        f'{{"event":"retrieval_finished","time":"{iso(it.at)}","file_id":{_text(it.file_id)},{outcome},'
+        f'{{"event":"retrieval_finished","time":"{time}","file_id":{_text(it.file_id)},{outcome},'
         f'"latency":{_number(it.latency)},{attempts},"media_id":{_text_or_null(it.media_id)},{rest}}}\n'
     )
 
@@ -119,6 +123,18 @@ def _common_to_retrievals(
     )
 
 
+@lru_cache(maxsize=4)
+def _time(milliseconds: int) -> str:
+    """Return what `events.iso` returns, faster: a new millisecond is seldom a new second."""
+    second, millisecond = divmod(milliseconds, 1_000)
+    return f"{_date_and_time(second)}.{millisecond:03}+00:00"
+
+
+@lru_cache(maxsize=4)
+def _date_and_time(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
+
+
 def _members(**members: JsonScalar) -> str:
     return ",".join(
         f'"{name}":{_text(value) if isinstance(value, str) else _number(value)}' for name, value in members.items()
@@ -130,5 +146,5 @@ def _text_or_null(value: str | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    # In half the time that `repr` takes for a number with all its digits.
+    # Half the time of `repr` for a number with many digits.
     return to_json(value, inf_nan_mode="null").decode()

@@ -1,4 +1,4 @@
-"""Events as log records, for programs that already have a place for those."""
+"""Events as log records, for programs that already collect their logs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import sanitized
 from ..events import Outcome, QuotaPaused, RetrievalFinished, TokenRefreshFailed, WebhookFailed
+from .base import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     from ..events import Event
 
 
-class LoggingSink:
+class LoggingSink(Sink):
     """
     Logs each event by its name; its members are the record's `extra`, as `media_<member>`.
 
-    What somebody should look at (a pause, a failed token or webhook, an id that failed) is a warning; the rest has
-    `level`.
+    A pause, a failed token or webhook, and an id that failed are warnings; all else has `level`.
     """
 
     def __init__(self, logger: logging.Logger | None = None, *, level: int = logging.INFO) -> None:
@@ -32,20 +32,19 @@ class LoggingSink:
     async def write(self, events: Sequence[Event]) -> None:
         """Log the events."""
         for event in events:
-            level = logging.WARNING if _is_trouble(event) else self._level
+            level = logging.WARNING if _is_warning(event) else self._level
             if self._logger.isEnabledFor(level):
-                members = event.as_dict()
-                # Quoted, since an id that was refused may hold line breaks.
-                shown = ((name, value) for name, value in members.items() if name not in {"event", "time"})
-                text = " ".join(f"{name}={sanitized(str(value))}" for name, value in shown)
-                extra = {f"media_{name}": value for name, value in members.items()}
-                self._logger.log(level, "%s %s", event.name, text, extra=extra)
+                self._log(level, event)
 
-    async def aclose(self) -> None:
-        """Do nothing: the logger is not ours to close."""
+    def _log(self, level: int, event: Event) -> None:
+        members = event.as_dict()
+        # Sanitized, since an id that was refused may have line breaks.
+        shown = [f"{name}={sanitized(str(value))}" for name, value in members.items() if name not in {"event", "time"}]
+        extra = {f"media_{name}": value for name, value in members.items()}
+        self._logger.log(level, "%s %s", event.name, " ".join(shown), extra=extra)
 
 
-def _is_trouble(event: Event) -> bool:
+def _is_warning(event: Event) -> bool:
     if isinstance(event, RetrievalFinished):
         return event.outcome is not Outcome.SUCCESS
     return isinstance(event, QuotaPaused | TokenRefreshFailed | WebhookFailed)

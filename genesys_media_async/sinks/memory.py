@@ -1,9 +1,11 @@
-"""Events in a list: for tests, and for programs that want to look afterwards."""
+"""Events in a list, for tests and for programs that read them afterwards."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
+
+from .base import Sink
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,11 +13,11 @@ if TYPE_CHECKING:
     from ..events import Event
 
 
-class MemorySink:
-    """Keeps the last `most` events in `events`."""
+class MemorySink(Sink):
+    """Keeps the last `max_events` events in `events`."""
 
-    def __init__(self, most: int = 100_000) -> None:
-        self.events: deque[Event] = deque(maxlen=most)
+    def __init__(self, max_events: int = 100_000) -> None:
+        self.events: deque[Event] = deque(maxlen=max_events)
 
     def __repr__(self) -> str:
         return f"<MemorySink with {len(self.events)} events>"
@@ -23,6 +25,3 @@ class MemorySink:
     async def write(self, events: Sequence[Event]) -> None:
         """Keep the events."""
         self.events.extend(events)
-
-    async def aclose(self) -> None:
-        """Do nothing: the events stay readable."""

@@ -1,16 +1,14 @@
 """
-`media.url.generated`, posted in the background: queued within a bound, repeated, drained on exit, reported if lost.
+Delivery of `media.url.generated` in the background: a bounded queue, retries, a drain on exit, a report of failures.
 
-A slow or dead receiver never slows the retrieval: what finds the queue full is given up at once, and said so.
+A slow or dead receiver never slows the retrieval: an event that finds the queue full fails at once, and is reported.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -21,6 +19,7 @@ from ..errors import GenesysMediaError, SettingsError
 from ..events import WebhookDelivered, WebhookFailed
 from ..settings.checked import secret_text
 from ..transports.base import HttpReply, HttpRequest, Transport
+from .payload import to_json, url_generated
 
 if TYPE_CHECKING:
     import random
@@ -37,13 +36,17 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("genesys_media_async.webhooks")
 
-EVENT_NAME = "media.url.generated"
-WAITS = curve(1.0, 60.0)
-MAX_WAIT = 3_600.0
-CLOSE_TIMEOUT = 5.0
+RETRY_DELAYS = curve(1.0, 60.0)
+"""Seconds: the upper bounds of the random delay before each retry."""
 
-# Statuses with which a receiver may answer while it is being deployed, overloaded or locked.
-_WORTH_REPEATING = frozenset({404, 408, 409, 425, 429})
+MAX_RETRY_AFTER = 3_600.0
+"""Seconds of a receiver's Retry-After that are respected."""
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds for cancelled deliveries to end."""
+
+# A receiver may answer so while it is being deployed, overloaded or locked.
+_RETRYABLE_STATUSES = frozenset({404, 408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +57,23 @@ class _Delivery:
     url: str | None = field(repr=False)
 
     def body(self) -> bytes:
-        return _json(self.event if self.url is None else {**self.event, "url": self.url})
+        return to_json(self.event if self.url is None else {**self.event, "url": self.url})
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why an attempt failed, and the least delay before the next one; None if a retry is useless."""
+
+    reason: str
+    min_delay: float | None
 
 
 class Webhooks:
     """
     Delivers events to one target.
 
-    `post` never waits. On exit, `aclose` waits for what is queued, within the target's bound, and reports the rest as
-    undelivered. An event keeps its id over all tries, so that a receiver can tell a repetition.
+    `post` never waits. `aclose` delivers the queue within the target's `drain_timeout`, and reports the rest as failed.
+    An event keeps its `webhook-id` over all attempts, so that a receiver can recognise a repetition.
     """
 
     def __init__(
@@ -86,33 +97,24 @@ class Webhooks:
         self._scope = anyio.CancelScope()
         self._ended = anyio.Event()
         self.delivered = 0
-        self.undelivered = 0
+        self.failed = 0
 
     def __repr__(self) -> str:
         host = urlsplit(secret_text(self._target.url)).hostname
-        return f"<Webhooks to {host}: {self.waiting} waiting, {self.delivered} delivered, {self.undelivered} lost>"
+        return f"<Webhooks to {host}: {self.waiting} waiting, {self.delivered} delivered, {self.failed} failed>"
 
     @property
     def waiting(self) -> int:
-        """How many events have not been tried yet."""
+        """How many events wait for their first attempt."""
         return self._send.statistics().current_buffer_used
 
     def start(self, task_group: TaskGroup) -> None:
-        """Begin to deliver."""
+        """Start the tasks that deliver."""
         task_group.start_soon(self._run)
 
     def post(self, result: Retrieved) -> None:
-        """Queue the event that a URL was generated."""
-        event: dict[str, JsonScalar] = {
-            "event": EVENT_NAME,
-            "fileId": result.file_id,
-            **({} if result.media_id is None else {"mediaId": result.media_id}),
-            "timestamp": datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds"),
-            "expiresAt": result.expires_at.isoformat(timespec="seconds"),
-            "expiresIn": result.expires_in,
-            "fileName": result.file_name,
-            "contentType": result.content_type,
-        }
+        """Queue the event of a result; one that cannot be queued is reported as failed."""
+        event = url_generated(result, at=self._clock.wall())
         delivery = _Delivery(uuid.uuid4().hex, result.file_id, event, result.url if self._target.include_url else None)
         try:
             self._send.send_nowait(delivery)
@@ -122,7 +124,7 @@ class Webhooks:
             self._give_up(delivery, 0, "closed")
 
     async def aclose(self) -> None:
-        """Deliver what is queued, for at most the target's `drain` seconds; report what is left."""
+        """Deliver the queue for at most the target's `drain_timeout`, and report the rest as failed."""
         self._send.close()
         try:
             with anyio.move_on_after(self._target.drain_timeout):
@@ -149,27 +151,24 @@ class Webhooks:
                 await self._deliver(delivery)
 
     async def _deliver(self, delivery: _Delivery) -> None:
-        attempts, reason = 0, "cut_off"
+        attempts = 0
         try:
-            while attempts < self._target.max_attempts:
+            while True:
                 attempts += 1
-                reason, floor = await self._attempt(delivery)
-                if reason == "":
-                    self.delivered += 1
-                    self._emit(self._delivered(delivery, attempts))
+                failure = await self._attempt(delivery)
+                if failure is None:
+                    self._report_delivered(delivery, attempts)
                     return
-                if floor is None:
+                if failure.min_delay is None or attempts >= self._target.max_attempts:
                     break
-                if attempts < self._target.max_attempts:
-                    jitter = self._rng.random() * WAITS[min(attempts, len(WAITS)) - 1]
-                    await self._clock.sleep(min(floor, MAX_WAIT) + jitter)
+                jitter = self._rng.random() * RETRY_DELAYS[min(attempts, len(RETRY_DELAYS)) - 1]
+                await self._clock.sleep(failure.min_delay + jitter)
         except BaseException:
             self._give_up(delivery, attempts, "cut_off")
             raise
-        self._give_up(delivery, attempts, reason)
+        self._give_up(delivery, attempts, failure.reason)
 
-    async def _attempt(self, delivery: _Delivery) -> tuple[str, float | None]:
-        """Return what stood in the way ("" if nothing did), and the least wait before the next try (None: no more)."""
+    async def _attempt(self, delivery: _Delivery) -> _Failure | None:
         headers = {
             "accept-encoding": "identity",
             "content-type": "application/json",
@@ -180,20 +179,20 @@ class Webhooks:
         try:
             reply = await self._transport.exchange(request, timeout=self._target.timeout)
         except GenesysMediaError as error:
-            return error.code, 0.0
+            return _Failure(error.code, 0.0)
         if 200 <= reply.status < 300:
-            return "", None
-        return f"status_{reply.status}", self._least_wait(reply)
-
-    def _least_wait(self, reply: HttpReply) -> float | None:
-        if reply.status < 500 and reply.status not in _WORTH_REPEATING:
             return None
-        return parse_retry_after(reply.headers.get("retry-after"), wall=self._clock.wall()) or 0.0
+        return _Failure(f"status_{reply.status}", self._min_delay(reply))
 
-    def _delivered(self, delivery: _Delivery, attempts: int) -> WebhookDelivered:
-        return WebhookDelivered(
-            at=self._clock.wall(), file_id=delivery.file_id, webhook_id=delivery.webhook_id, attempts=attempts
-        )
+    def _min_delay(self, reply: HttpReply) -> float | None:
+        if reply.status < 500 and reply.status not in _RETRYABLE_STATUSES:
+            return None
+        retry_after = parse_retry_after(reply.headers.get("retry-after"), wall=self._clock.wall())
+        return min(retry_after or 0.0, MAX_RETRY_AFTER)
+
+    def _report_delivered(self, delivery: _Delivery, attempts: int) -> None:
+        self.delivered += 1
+        self._emit(WebhookDelivered(self._clock.wall(), delivery.file_id, delivery.webhook_id, attempts))
 
     def _give_up_waiting(self) -> None:
         while True:
@@ -204,22 +203,16 @@ class Webhooks:
             self._give_up(delivery, 0, "not_drained")
 
     def _give_up(self, delivery: _Delivery, attempts: int, reason: str) -> None:
-        self.undelivered += 1
-        self._emit(
-            WebhookFailed(
-                at=self._clock.wall(),
-                file_id=delivery.file_id,
-                webhook_id=delivery.webhook_id,
-                attempts=attempts,
-                reason=reason,
-            )
-        )
-        if self._target.undelivered_file is not None:
+        self.failed += 1
+        self._emit(WebhookFailed(self._clock.wall(), delivery.file_id, delivery.webhook_id, attempts, reason))
+        path = self._target.undelivered_file
+        if path is not None:
             line = {"webhook_id": delivery.webhook_id, "attempts": attempts, "reason": reason, **delivery.event}
             try:
-                with self._target.undelivered_file.open("ab") as file:
-                    file.write(_json(line) + b"\n")
+                with path.open("ab") as file:
+                    file.write(to_json(line) + b"\n")
             except OSError as error:
+                # The reason is in the message; a traceback adds nothing.
                 LOGGER.error("the undelivered webhook for %s could not be kept: %s", delivery.file_id, error)  # noqa: TRY400
 
 
@@ -231,7 +224,3 @@ def _check_writable(path: Path | None) -> None:
             raise SettingsError(
                 f"undelivered_file: {error}.", advice="Name a file that can be written, or leave it out."
             ) from None
-
-
-def _json(value: dict[str, JsonScalar]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -42,7 +42,7 @@ def message(capsys: pytest.CaptureFixture[str]) -> str:
         (("--deadline", "nan"), "--deadline: "),
         (
             ("--region", "us-east1"),
-            "--region: unknown region 'us-east1'; did you mean us-east-1?",
+            "--region: 'us-east1' is not a region. Did you mean us-east-1",
         ),
         (("--base-url", "http://media.example.com"), "--base-url: must begin with https://"),
         (("--login-url", "example.com"), "--login-url: must be a URL"),

@@ -187,7 +187,7 @@ class TestDiscover:
             "unknown direction 'sideways'; choose from inbound,",
         ),
         (("--from", "2026-11-23T00:00Z", "--by", "querry"), "--by: unknown way 'querry'; did you mean query?"),
-        (("--from", "2026-11-23T00:00Z", "--region", "nowhere"), "--region: unknown region"),
+        (("--from", "2026-11-23T00:00Z", "--region", "nowhere"), "is not a region"),
         (
             ("--from", "2026-11-23T00:00Z", "--progress", "loud"),
             "unknown progress 'loud'; choose from log,",

@@ -261,7 +261,7 @@ class TestDoctor:
     ("arguments", "code", "repair"),
     [
         (("--source", "nowhere"), ExitCode.USAGE, "--source: unknown source 'nowhere'; choose from media-storage"),
-        (("--region", "nowhere"), ExitCode.USAGE, "--region: unknown region"),
+        (("--region", "nowhere"), ExitCode.USAGE, "--region: 'nowhere' is not a region"),
         ((), ExitCode.CONFIGURATION, "GENESYSCLOUD_OAUTHCLIENT_ID"),
     ],
 )

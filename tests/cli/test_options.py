@@ -45,7 +45,7 @@ def test_an_option_hides_a_variable_with_a_bad_value(monkeypatch: pytest.MonkeyP
         ("GENESYS_MEDIA_BASE_URL", "http://example.com", "GENESYS_MEDIA_BASE_URL: must begin with https://"),
         ("GENESYS_MEDIA_PACE", "quick", "GENESYS_MEDIA_PACE: must be "),
         ("GENESYS_MEDIA_QUOTA", "0/1", "GENESYS_MEDIA_QUOTA: the number of requests must be at least 1."),
-        ("GENESYS_CLOUD_ENVIRONMENT", "us-east1", "GENESYS_CLOUD_ENVIRONMENT: unknown region"),
+        ("GENESYS_CLOUD_ENVIRONMENT", "us-east1", "GENESYS_CLOUD_ENVIRONMENT: 'us-east1' is not a region"),
         ("GENESYSCLOUD_REGION", "nowhere", "set GENESYS_MEDIA_BASE_URL and GENESYS_MEDIA_LOGIN_URL"),
     ],
 )

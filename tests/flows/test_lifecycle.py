@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from genesys_media_async import MediaRetriever, Settings
+from genesys_media_async import MediaRetriever, QuotaLimit, Settings, SystemClock
+from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.retrievers import other_tasks, settings_for
 
@@ -274,3 +275,21 @@ def test_a_retriever_is_a_fixture_of_pytest_asyncio(scope: str, tmp_path: Path) 
     ]
     done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.anyio
+async def test_retrievers_that_share_a_limiter_share_the_quota() -> None:
+    async with Simulator(SimulatorSettings(quota=None)) as simulator:
+        settings = settings_for(simulator)
+        limiter = LocalLimiter(QuotaLimit(limit=3, seconds=3_600), SystemClock())
+        async with (
+            MediaRetriever(settings, limiter=limiter) as one,
+            MediaRetriever(settings, limiter=limiter) as other,
+        ):
+            assert all(result.ok for result in await one.retrieve_all(IDS[:2]))
+            assert (await other.retrieve(IDS[2])).ok
+            assert one.quota == other.quota
+            with anyio.move_on_after(0.1) as scope:
+                await other.retrieve(IDS[3])
+            assert scope.cancelled_caught
+        assert simulator.counts.api_ok == 3

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from ...clock import SystemClock
 from ...settings.settings import Settings
-from ...transports.httpx import HttpxTransport
+from ...transports.httpx_transport import HttpxTransport
 from ..doctor.examination import examine
 from ..event_loop import run_in_event_loop
 from ..exit_codes import ExitCode, exit_code_table

@@ -1,4 +1,4 @@
-"""A request travels by httpx: by a client of the user's, by any httpx transport, or by a client of our own."""
+"""Requests through httpx: a client of the user's, any httpx transport, or a client of our own."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     from ..settings.settings import Settings
 
-# Closing a connection that is in trouble must not take longer than an exchange may.
 CLOSE_TIMEOUT = 2.0
+"""Seconds that closing may take, so that a connection in trouble does not hold up an exchange."""
 
 
 class HttpxTransport:
     """
     Carries requests through httpx.
 
-    A client keeps everything its owner set: proxies, certificates, event hooks, default headers, time-outs. Only its
+    A client keeps everything its owner set: proxies, certificates, event hooks, default headers, timeouts. Only its
     `auth` and its redirects are left out, since a bearer token must not go elsewhere. An `httpx.AsyncBaseTransport` is
-    called directly, without a client around it. What was handed in is never closed.
+    called directly, without a client around it. `aclose` closes only what is `owned`.
     """
 
     def __init__(self, carrier: httpx.AsyncClient | httpx.AsyncBaseTransport, *, owned: bool = False) -> None:
@@ -44,13 +44,13 @@ class HttpxTransport:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> HttpxTransport:
-        """Make a client of our own: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
+        """Create a client: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
         client = httpx.AsyncClient(
             verify=tls_context(),
             proxy=secret_text(settings.proxy) if settings.proxy else None,
-            # No proxy can reach this machine on our behalf.
+            # No proxy can reach this machine for us.
             mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
-            # The exchange as a whole has a deadline; httpx's own only bound the gaps between two bytes.
+            # The whole exchange has a deadline; httpx's timeouts only bound the gaps between two bytes.
             timeout=None,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.workers),
         )

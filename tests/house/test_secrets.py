@@ -1,4 +1,4 @@
-"""Canaries: a secret that is planted where it belongs turns up nowhere else."""
+"""Canaries: a planted secret appears nowhere but in its place."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CANARIES = (CLIENT_SECRET, TOKEN, SIGNATURE, WEBHOOK_KEY, "Y2FuYXJ5LWNsaWVudC1zZ
 
 
 def answer(request: httpx.Request) -> httpx.Response:
-    """A Genesys that hands out canaries, and quotes them back when it refuses."""
+    """Answer as a Genesys that grants canaries, and quotes them in its refusals."""
     path = request.url.path
     if path == "/oauth/token":
         return httpx.Response(200, json={"access_token": TOKEN, "token_type": "bearer", "expires_in": 3_600})
@@ -124,7 +124,7 @@ async def test_no_secret_is_in_any_log_repr_exception_event_metric_or_file(tmp_p
 
 
 @pytest.mark.anyio
-async def test_a_login_host_that_quotes_the_secret_back_is_not_quoted():
+async def test_a_login_host_that_quotes_the_secret_is_not_quoted():
     def echo(request: httpx.Request) -> httpx.Response:
         description = f"cannot accept {request.headers.get('authorization')}"
         return httpx.Response(401, json={"error": "invalid_client", "error_description": description})
@@ -141,6 +141,6 @@ async def test_a_login_host_that_quotes_the_secret_back_is_not_quoted():
     assert "Y2xpZW50" not in text
 
 
-def test_audit_files_are_for_their_owner_alone(tmp_path: Path):
+def test_only_the_owner_may_read_an_audit_file(tmp_path: Path):
     JsonLinesSink(tmp_path / "audit.jsonl")._file.close()
     assert (tmp_path / "audit.jsonl").stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""A server on a real socket that does what its test says, and the certificates for it."""
+"""A server on a real socket whose replies are scripted by a test, and the certificates for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 2\r\
 
 
 class Server:
-    """Accepts connections, reads a request on each, and then does what its test says."""
+    """Accepts connections, reads each request on them, and runs the script of its test."""
 
     def __init__(self, talk: Talk, *, early: bool = False) -> None:
         self.talk = talk
@@ -78,8 +78,8 @@ async def serving(
         await listening.wait_closed()
 
 
-def saying(*parts: bytes) -> Talk:
-    """Answer each request with these bytes, the parts one after the other."""
+def replying(*parts: bytes) -> Talk:
+    """Reply to each request with these bytes, the parts one after the other."""
 
     async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
         for part in parts:
@@ -90,7 +90,7 @@ def saying(*parts: bytes) -> Talk:
     return talk
 
 
-def saying_and_closing(raw: bytes) -> Talk:
+def replying_and_closing(raw: bytes) -> Talk:
     async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
         await writer.drain()
@@ -122,7 +122,7 @@ def server_tls(authority: trustme.CA, name: str = "127.0.0.1", **options: object
 
 
 def only(context: ssl.SSLContext, version: ssl.TLSVersion) -> ssl.SSLContext:
-    """Let a context speak one version of TLS, in its oldest dialects if need be."""
+    """Limit a context to one version of TLS, with its oldest ciphers allowed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = version

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ssl
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 import pytest
-import trustme
-from pydantic import SecretStr
 
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import (
@@ -21,14 +18,10 @@ from genesys_media_async.errors import (
     GenesysMediaError,
     InvalidResponseError,
 )
-from genesys_media_async.settings.settings import Settings
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest, HttpxTransport
-from genesys_media_async.transports.tls import tls_context
-from tests.scripted_server import OK, saying, server_tls, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
-    from pathlib import Path
 
 BEARER = "Bearer canary-token"
 REQUEST = HttpRequest(
@@ -240,7 +233,7 @@ class TestTheReply:
             outcome, _ = exchange(carried(answering(200, body)), max_reply_size=10)
             assert isinstance(outcome, HttpReply if fits else InvalidResponseError)
             if isinstance(outcome, InvalidResponseError):
-                assert (outcome.code, outcome.status) == ("reply_too_large", 200)
+                assert (outcome.code, outcome.status_code) == ("reply_too_large", 200)
 
     def test_that_never_ends_is_read_no_further_than_the_limit(self, carried: Any) -> None:
         body = Body(b"x" * 1_000, endless=True)
@@ -392,98 +385,3 @@ class TestClosing:
     def test_is_said_in_no_repr_but_the_carrier_is(self) -> None:
         assert repr(HttpxTransport(answering())) == "<HttpxTransport by Wire>"
         assert repr(HttpxTransport(httpx.AsyncClient())) == "<HttpxTransport by AsyncClient>"
-
-
-# ── over real sockets ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def own(**changes: Any) -> HttpxTransport:
-    """The transport that is used when none is given."""
-    return HttpxTransport.from_settings(Settings(access_token=SecretStr("x"), **changes))
-
-
-async def over(transport: HttpxTransport, url: str, timeout: float = 2.0) -> HttpReply:
-    try:
-        return await transport.exchange(HttpRequest("POST", url, dict(REQUEST.headers), b"body"), timeout=timeout)
-    finally:
-        await transport.aclose()
-
-
-@pytest.mark.anyio
-class TestOverASocket:
-    async def test_a_redirect_is_a_reply_and_nobody_goes_there(self) -> None:
-        async with serving(saying(OK)) as (elsewhere, there):
-            raw = f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {there}\r\ncontent-length: 0\r\n\r\n".encode()
-            async with serving(saying(raw)) as (_, url):
-                async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
-                    theirs = await over(HttpxTransport(client), url)
-                ours = await over(own(), url)
-            assert (ours.status, theirs.status) == (307, 307)
-            assert elsewhere.connections == 0
-
-    async def test_credentials_of_the_users_client_or_netrc_do_not_go_out(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        netrc = tmp_path / "netrc"
-        netrc.write_text("machine 127.0.0.1 login user password canary\n")
-        netrc.chmod(0o600)
-        monkeypatch.setenv("NETRC", str(netrc))
-        async with serving(saying(OK)) as (server, url):
-            transport = own()
-            await transport.exchange(HttpRequest("POST", url, {}), timeout=2)
-            await transport.aclose()
-            async with httpx.AsyncClient(auth=("user", "canary"), trust_env=False) as client:
-                await HttpxTransport(client).exchange(HttpRequest("POST", url, {}), timeout=2)
-        assert len(server.requests) == 2
-        assert not [request for request in server.requests if b"authorization" in request.lower()]
-
-    async def test_an_httpx_transport_goes_without_a_client(self) -> None:
-        async with serving(saying(OK)) as (_, url), httpx.AsyncHTTPTransport() as transport:
-            assert (await over(HttpxTransport(transport), url)).body == b"{}"
-
-    async def test_the_proxy_of_the_settings_is_asked_and_not_the_host(self) -> None:
-        async with serving(saying(OK)) as (proxy, url):
-            reply = await over(own(proxy=url.removesuffix("/x")), "http://api.invalid/api/v2")
-        assert reply.status == 200
-        assert proxy.requests[0].startswith(b"POST http://api.invalid/api/v2 HTTP/1.1\r\n")
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-async def status_by(context: ssl.SSLContext, url: str) -> int:
-    async with httpx.AsyncClient(verify=context, trust_env=False) as client:
-        return (await over(HttpxTransport(client), url)).status
-
-
-@pytest.mark.anyio
-class TestTls:
-    async def test_a_certificate_of_an_authority_nobody_knows_is_refused(self, authority: trustme.CA) -> None:
-        async with serving(saying(OK), server_tls(authority)) as (server, url):
-            with pytest.raises(ConnectError, match=r"(?i)certificate"):
-                await over(own(), url)
-        assert server.requests == []
-
-    async def test_an_authority_that_the_users_own_client_trusts_is_enough(self, authority: trustme.CA) -> None:
-        context = ssl.create_default_context()
-        authority.configure_trust(context)
-        async with serving(saying(OK), server_tls(authority)) as (_, url):
-            assert await status_by(context, url) == 200
-
-    async def test_an_authority_named_in_the_environment_is_enough(
-        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        bundle = tmp_path / "ca.pem"
-        authority.cert_pem.write_to_path(str(bundle))
-        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-        async with serving(saying(OK), server_tls(authority)) as (_, url):
-            assert (await over(own(), url)).status == 200
-
-
-def test_the_context_checks_names_and_certificates_from_tls_1_2_on() -> None:
-    context = tls_context()
-    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert context.check_hostname

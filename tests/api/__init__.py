@@ -1,0 +1,1 @@
+"""One call, to its end: attempts, tokens, replies, retries."""

@@ -1,0 +1,1 @@
+"""What each source asks for, and what it makes of the replies."""

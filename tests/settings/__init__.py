@@ -1,0 +1,1 @@
+"""Settings, and the rules for each of them."""

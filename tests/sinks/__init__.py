@@ -1,0 +1,1 @@
+"""The sinks, and the dispatcher that lead to them."""

@@ -1,0 +1,50 @@
+"""Counters of a run, and their snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genesys_media_async.counters import Counters, Statistics
+
+COUNTS = st.builds(Counters, **{each.name: st.integers(0, 10**6) for each in fields(Counters)})
+
+
+@given(one=COUNTS, other=COUNTS)
+def test_add_adds_every_count(one: Counters, other: Counters) -> None:
+    total = Counters()
+    total.add(one)
+    total.add(other)
+    for each in fields(Counters):
+        assert getattr(total, each.name) == getattr(one, each.name) + getattr(other, each.name)
+
+
+def test_statistics_are_the_counts_and_their_rate() -> None:
+    counters = Counters(done=10, succeeded=8, failed=3, in_flight=2, sent=14, retries=4)
+    assert Statistics.of(counters, waiting_for_quota=1, elapsed=4.0, transport="direct") == Statistics(
+        done=10,
+        succeeded=8,
+        failed=3,
+        in_flight=2,
+        waiting_for_quota=1,
+        requests=14,
+        retries=4,
+        elapsed=4.0,
+        rate=2.5,
+        transport="direct",
+    )
+
+
+@pytest.mark.parametrize("elapsed", [0.0, -1.0])
+def test_the_rate_before_any_time_passed_is_zero(elapsed: float) -> None:
+    assert Statistics.of(Counters(done=5), waiting_for_quota=0, elapsed=elapsed, transport="direct").rate == 0.0
+
+
+def test_statistics_do_not_change_later() -> None:
+    counters = Counters(done=1)
+    before = Statistics.of(counters, waiting_for_quota=0, elapsed=1.0, transport="direct")
+    counters.done += 1
+    assert before.done == 1
