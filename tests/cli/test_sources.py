@@ -94,7 +94,7 @@ class TestSource:
     async def test_names_the_parts_that_an_id_lacks(self, simulator: Simulator):
         done = await run("retrieve", "--source", "transcript", "abc", simulator=simulator)
         assert done.code == 6
-        assert "'abc' has 1 part(s) instead of 2." in done.err
+        assert "instead of 2" in done.err
         assert "conversationId/communicationId" in done.err
 
     async def test_does_not_count_a_header_as_an_id(self, simulator: Simulator, tmp_path: Path):
