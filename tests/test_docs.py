@@ -13,7 +13,12 @@ import anyio
 import pytest
 
 from genesys_media_async import MediaRetriever
-from genesys_media_async.cli.app import app, demo, discover, doctor, retrieve, simulate
+from genesys_media_async.cli.app import app
+from genesys_media_async.cli.commands.demo import demo
+from genesys_media_async.cli.commands.discover import discover
+from genesys_media_async.cli.commands.doctor import doctor
+from genesys_media_async.cli.commands.retrieve import retrieve
+from genesys_media_async.cli.commands.simulate import simulate
 from genesys_media_async.cli.exit_codes import MEANINGS
 from genesys_media_async.cli.sources import SOURCES
 from genesys_media_async.settings.settings import ENVIRONMENT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -28,6 +28,9 @@ JSON_CONTENT_TYPES = frozenset(
     {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 )
 """The usual spellings; `require_json` accepts the others."""
+
+MISSING_ID: Final = "00000000-0000-4000-8000-000000000000"
+"""An id that no organisation has, for probes."""
 
 
 class EndpointContext(Protocol):

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import InvalidResponseError
-from .base import Endpoint, read_json
+from .base import MISSING_ID, Endpoint, Probe, read_json
 from .polled_get import TIMEOUT, NotReady, get, or_raise, validated
 from .polling import check_patience
 
@@ -39,6 +39,8 @@ class Document(Endpoint):
 
     action = "document"
     id_formats = ("documentId",)
+    permission = "the permissions of the content management, and access to the document's workspace"
+    probe = Probe("GET", f"/api/v2/contentmanagement/documents/{MISSING_ID}/content")
     batch_size = 1
 
     def __init__(

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from ..api.calls import Call
 from ..errors import SettingsError
 from ..models import DownloadUrl
-from .base import JSON_CONTENT_TYPES, Endpoint, require_json, unexpected_shape
+from .base import JSON_CONTENT_TYPES, Endpoint, Probe, require_json, unexpected_shape
 from .validation import check
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .base import EndpointContext
 
 PATH_TEMPLATE = "/api/v2/media/storage/files/{file_id}/download-url"
+
+MISSING_FILE = "missing-genesys-media-doctor"
+"""An id that no organisation has, for the probe."""
 
 # Seconds of lifetime; `datetime` ends with the year 9999, some 250 thousand million seconds from now.
 _BEYOND_ANY_DATE = 200_000_000_000
@@ -54,7 +57,13 @@ class MediaStorage(Endpoint):
     """
 
     action = "media_storage.download_url"
-    permission = "the permissions of your gateway"
+    permission = "the permission that the owner of the gateway names"
+    probe = Probe(
+        "POST",
+        PATH_TEMPLATE.format(file_id=MISSING_FILE),
+        body=f'{{"fileId":"{MISSING_FILE}","expiresIn":60}}'.encode(),
+        remark="an organisation without this gateway answers 404, too",
+    )
 
     def __init__(self, path_template: str = PATH_TEMPLATE) -> None:
         self._before, found, self._after = path_template.partition("{file_id}")

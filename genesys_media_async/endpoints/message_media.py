@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import APIStatusError, sanitized
-from .base import Endpoint, read_json
+from .base import MISSING_ID, Endpoint, Probe, read_json
 from .polled_get import get, or_raise, validated
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ class MessageMedia(Endpoint):
 
     action = "message_media"
     id_formats = ("conversationId/communicationId/mediaId",)
+    permission = "the permission that the message names"
+    probe = Probe(
+        "GET",
+        f"/api/v2/conversations/messages/{MISSING_ID}/communications/{MISSING_ID}/messages/media/{MISSING_ID}",
+    )
     batch_size = 1
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from .base import Endpoint, read_json
+from .base import MISSING_ID, Endpoint, Probe, read_json
 from .polled_get import get, or_raise, validated
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class PlatformDownload(Endpoint):
 
     action = "download"
     id_formats = ("downloadId",)
+    permission = "the permission that the message names"
+    probe = Probe("GET", f"/api/v2/downloads/{MISSING_ID}?issueRedirect=false&redirectToAuth=false")
     batch_size = 1
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import NotFoundError, sanitized
-from .base import Endpoint, read_json
+from .base import MISSING_ID, Endpoint, Probe, read_json
 from .polled_get import get, validated
 
 if TYPE_CHECKING:
@@ -56,6 +56,11 @@ class Transcript(Endpoint):
 
     action = "transcript"
     id_formats = ("conversationId/communicationId",)
+    permission = "the permissions recording:recording:view and speechAndTextAnalytics:data:view"
+    probe = Probe(
+        "GET",
+        f"/api/v2/speechandtextanalytics/conversations/{MISSING_ID}/communications/{MISSING_ID}/transcripturl",
+    )
     batch_size = 1
 
     def __init__(self, *, all_recordings: bool = False) -> None:

@@ -1,129 +1,185 @@
-"""`genesys-media discover`: the ids of an interval's conversations on standard output, one a line, as they come."""
+"""`genesys-media discover`: the ids of an interval's conversations on standard output, one per line, as they come."""
 
-from __future__ import annotations
+# Annotations are evaluated: cyclopts reads those of the options at run time.
 
 import json
-import signal
-import sys
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated
 
-import anyio
+from cyclopts import Group, Parameter
 
-from ...errors import AuthenticationError, GenesysMediaError, SettingsError
+from ...counters import Statistics
+from ...discovery.filters import Direction, DiscoveryOptions, Interval, Way
+from ...errors import SettingsError
+from ...quota.permit import QuotaState
 from ...retrieval.retriever import MediaRetriever
 from ..event_loop import run_in_event_loop
-from ..exit_codes import CommandFailed, ExitCode
-from ..options import misused, settings_for
-from ..output.progress import JSON_INTERVAL, LOG_INTERVAL, Moment, duration
-from ..output.streams import complain, say, silence
-from ..output.writer import SECONDS_HELD_BACK, Output, open_target
+from ..exit_codes import CommandFailed, ExitCode, RunReport, exit_code_table, usage_error
+from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, SpeedOptions, settings_for
+from ..output.progress import PlainProgressKind, duration, plain_progress_for, quota_words
+from ..output.streams import print_err, print_failure, redirect_to_null
+from ..output.writer import Output, open_target
+from ..supervisor import CancellableJob, run_supervised
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+CONVERSATIONS = Group("Conversations", sort_key=1)
 
-    from ...counters import Statistics
-    from ...discovery.filters import Direction, DiscoveryOptions, Interval, Way
-    from ...settings.settings import Settings
-    from ..output.writer import Target
+EPILOGUE = f"""\
+{CREDENTIALS}
 
-Progress = Literal["log", "json", "none"]
+Finds conversations that were active in the interval and have at least one
+recorded call; --media restricts the media types. The OAuth client needs the
+permission analytics:conversationDetail:view.
 
+Examples:
+  genesys-media discover --from 2026-11-23T00:00Z --to 2026-11-24T00:00Z
+  genesys-media discover --from 2026-11-01T00:00Z --queue QUEUE_ID --media voice
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What `discover` was asked for, as it was typed; `options` are settings by their names."""
-
-    begin: str
-    end: str | None
-    queues: Sequence[str]
-    media: Sequence[str]
-    direction: Direction | None
-    divisions: Sequence[str]
-    by: Way
-    progress: Progress
-    options: Mapping[str, str]
+Exit codes:
+{exit_code_table()}"""
 
 
-def discover(order: Order) -> int:
-    """Carry the order out, and return the exit code. Raises `CommandFailed` before anything is sent."""
-    interval = _moment("--from", order.begin), _end(order.end)
-    wanted: DiscoveryOptions = {
-        "queues": order.queues,
-        "media": order.media,
-        "direction": order.direction,
-        "divisions": order.divisions,
-        "by": order.by,
-    }
-    return run_in_event_loop(_run, settings_for(order.options), interval, wanted, open_target(None), order.progress)
+def _ids(text: str, metavar: str) -> Parameter:
+    return Parameter(group=CONVERSATIONS, metavar=metavar, help=f"{text}; can be repeated.")
 
 
-async def _run(
-    settings: Settings, interval: Interval, wanted: DiscoveryOptions, target: Target, progress: Progress
-) -> int:
-    output = Output[str](target, b"", lambda conversation_id: f"{conversation_id}\n".encode())
-    return await _Run(MediaRetriever(settings), interval, wanted, output, progress).to_its_end()
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class DiscoverOptions:
+    """The options of `discover`, as they were typed."""
+
+    begin: Annotated[
+        str,
+        Parameter(
+            name="--from",
+            group=CONVERSATIONS,
+            metavar="TIME",
+            help="Begin of the interval, in ISO 8601 with a zone, such as 2026-11-23T00:00Z.",
+        ),
+    ]
+    end: Annotated[
+        str | None,
+        Parameter(
+            name="--to",
+            group=CONVERSATIONS,
+            metavar="TIME",
+            show_default="now",
+            help="End of the interval, in the same format.",
+        ),
+    ] = None
+    queue: Annotated[list[str] | None, _ids("Id of a queue", "ID")] = None
+    media: Annotated[list[str] | None, _ids("Media type, such as voice, chat, email or message", "TYPE")] = None
+    direction: Annotated[Direction | None, Parameter(group=CONVERSATIONS, help="Direction of the conversation.")] = None
+    division: Annotated[list[str] | None, _ids("Id of a division", "ID")] = None
+    by: Annotated[
+        Way,
+        Parameter(
+            group=CONVERSATIONS,
+            help="query: immediate, includes the latest calls. job: for large result sets. auto: query for intervals "
+            "of at most 31 days with few results, otherwise job.",
+        ),
+    ] = "auto"
+    progress: Annotated[
+        PlainProgressKind,
+        Parameter(
+            group=OUTPUT,
+            help="Progress on standard error. log: a line every 5 s, then a summary. json: an object every second, "
+            "then the summary. none: errors only.",
+        ),
+    ] = "log"
+    speed: SpeedOptions = field(default_factory=SpeedOptions)
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+
+    def interval(self) -> Interval:
+        """Return the interval; it ends now unless an end is given. Raises `CommandFailed`."""
+        end = datetime.now(UTC) if self.end is None else _time("--to", self.end)
+        return _time("--from", self.begin), end
+
+    def filters(self) -> DiscoveryOptions:
+        """Return the filters. Raises `CommandFailed`."""
+        lists = {"--queue": self.queue or (), "--media": self.media or (), "--division": self.division or ()}
+        for option, values in lists.items():
+            if not all(value.strip() for value in values):
+                raise usage_error(option, "must not be empty; leave it out to find all.")
+        return {
+            "queues": lists["--queue"],
+            "media": lists["--media"],
+            "direction": self.direction,
+            "divisions": lists["--division"],
+            "by": self.by,
+        }
 
 
-class _Run:
-    """Writes the ids to the output, once."""
+def discover(*, options: DiscoverOptions) -> int:
+    """
+    Find the conversations of an interval, and write their ids.
+
+    The ids go to standard output, one per line, for retrieve -i -.
+    """
+    interval, filters = options.interval(), options.filters()
+    settings = settings_for(options.speed, options.connection)
+    output = Output[str](open_target(None), b"", lambda conversation_id: f"{conversation_id}\n".encode())
+    job = DiscoverJob(MediaRetriever(settings), interval, filters, output)
+    run = run_in_event_loop(run_supervised, job, plain_progress_for(options.progress), output)
+    return _conclude(run, job, options.progress)
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverySnapshot:
+    """The state of a search for conversations; `quota` is None once it is over."""
+
+    found: int
+    statistics: Statistics
+    quota: QuotaState | None = None
+
+    def log_line(self) -> str:
+        """Return it as one line of `name=value` pairs."""
+        now = self.statistics
+        words = {"found": self.found, "requests": now.requests, "retries": now.retries}
+        more = {"elapsed": duration(now.elapsed), **quota_words(self.quota)}
+        return " ".join(("progress", *(f"{name}={word}" for name, word in {**words, **more}.items())))
+
+    def json_object(self, event: str = "progress", **more: object) -> str:
+        """Return it as one JSON object; times are seconds."""
+        now = self.statistics
+        counts = {"found": self.found, "requests": now.requests, "retries": now.retries}
+        fields = {"event": event, **more, **counts, "elapsed": round(now.elapsed, 1)}
+        return json.dumps(fields, separators=(",", ":"))
+
+
+class DiscoverJob(CancellableJob):
+    """The job of `discover`: writes the ids of conversations to an output."""
 
     def __init__(
-        self,
-        retriever: MediaRetriever,
-        interval: Interval,
-        wanted: DiscoveryOptions,
-        output: Output[str],
-        progress: Progress,
+        self, retriever: MediaRetriever, interval: Interval, filters: DiscoveryOptions, output: Output[str]
     ) -> None:
+        self.last: DiscoverySnapshot | None = None
         self._retriever = retriever
         self._interval = interval
-        self._wanted = wanted
+        self._filters = filters
         self._output = output
-        self._progress = progress
         self._found = 0
-        self._statistics: Statistics | None = None
         self._is_open = False
-        self._failure: CommandFailed | None = None
-        self._interrupted = False
-        self._scope = anyio.CancelScope()
 
-    async def to_its_end(self) -> int:
-        """Run, whatever happens to it, and return the exit code. Raises only what nobody expects."""
-        async with anyio.create_task_group() as watchers:
-            watchers.start_soon(self._watch_signals)
-            watchers.start_soon(self._flush_now_and_then)
-            watchers.start_soon(self._show_progress)
-            with self._scope:
-                await self._find_or_note_why_not()
-            await self._output.finish()
-            watchers.cancel_scope.cancel()
-        return self._concluded()
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[None]:
+        """Open the retriever, and keep its counts when it closes."""
+        async with self._retriever:
+            self._is_open = True
+            try:
+                yield
+            finally:
+                self._is_open = False
+                self.last = DiscoverySnapshot(self._found, self._retriever.statistics())
 
-    async def _find_or_note_why_not(self) -> None:
+    async def work(self) -> None:
+        """Find the conversations, and write each id as it comes."""
         try:
-            async with self._retriever:
-                self._is_open = True
-                try:
-                    await self._find()
-                finally:
-                    self._is_open = False
-                    self._statistics = self._retriever.statistics()
-        except CommandFailed as failure:
-            self._failure = failure
-        except (AuthenticationError, SettingsError) as error:
-            self._failure = CommandFailed(ExitCode.CONFIGURATION, str(error))
-        except GenesysMediaError as error:
-            code = ExitCode.FAILED_FOR_NOW if error.retryable else ExitCode.FAILED_FOR_GOOD
-            self._failure = CommandFailed(code, str(error))
-
-    async def _find(self) -> None:
-        try:
-            ids = self._retriever.discover(self._interval, **self._wanted)
+            ids = self._retriever.discover(self._interval, **self._filters)
         except SettingsError as error:
-            raise CommandFailed(ExitCode.USAGE, str(error)) from None
+            raise CommandFailed(ExitCode.USAGE, f"--from and --to: {error}") from None
         async with aclosing(ids):
             async for conversation_id in ids:
                 self._found += 1
@@ -131,78 +187,43 @@ class _Run:
                 if self._output.failure is not None:
                     return
 
-    async def _flush_now_and_then(self) -> None:
-        while True:
-            await anyio.sleep(SECONDS_HELD_BACK)
-            await self._output.flush()
-            if self._output.failure is not None:
-                self._scope.cancel()
-
-    async def _show_progress(self) -> None:
-        while self._progress != "none":
-            await anyio.sleep(JSON_INTERVAL if self._progress == "json" else LOG_INTERVAL)
-            if self._is_open:
-                say(self._told("progress", self._retriever.statistics()))
-
-    async def _watch_signals(self) -> None:
-        if sys.platform == "win32":
-            return
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-            async for _ in received:
-                self._interrupted = True
-                self._scope.cancel()
-
-    def _told(self, event: str, now: Statistics, **more: object) -> str:
-        counts = {"found": self._found, "requests": now.requests, "retries": now.retries}
-        if self._progress == "json":
-            fields = {"event": event, **more, **counts, "elapsed": round(now.elapsed, 1)}
-            return json.dumps(fields, separators=(",", ":"))
-        words = {name: str(count) for name, count in counts.items()} | {"elapsed": duration(now.elapsed)}
-        if self._is_open:
-            words |= Moment(now, None, self._retriever.settings.quota, self._retriever.quota).quota_words
-        return " ".join((event, *(f"{name}={word}" for name, word in words.items())))
-
-    def _concluded(self) -> int:
-        failure, output = self._failure, self._output
-        if output.reader_is_gone:
-            silence(1)
-            return ExitCode.READER_GONE
-        if output.failure is not None:
-            why = output.failure.strerror or output.failure
-            failure = CommandFailed(
-                ExitCode.OUTPUT_LOST,
-                f"{output.target.name} could not be written on: {why}; make room and run it again.",
-            )
-        if failure is not None:
-            complain(str(failure))
-        code = failure.code if failure is not None else ExitCode.INTERRUPTED if self._interrupted else 0
-        if self._statistics is not None and self._progress != "none" and (failure is None or self._found):
-            self._say_summary(self._statistics, code)
-        return code
-
-    def _say_summary(self, statistics: Statistics, code: int) -> None:
-        if self._progress == "json":
-            say(self._told("summary", statistics, exit_code=int(code)))
-            return
-        head = "Interrupted: " if code == ExitCode.INTERRUPTED else "Incomplete: " if code else ""
-        noun = "conversation" if self._found == 1 else "conversations"
-        say(
-            f"{head}{self._found:,} {noun} found, in {statistics.elapsed:.1f} s with {statistics.requests:,} requests, "
-            f"of which {statistics.retries:,} retries"
-        )
+    def snapshot(self) -> DiscoverySnapshot | None:
+        """Return the state of the search; None unless it is running."""
+        if not self._is_open:
+            return None
+        return DiscoverySnapshot(self._found, self._retriever.statistics(), self._retriever.quota)
 
 
-def _end(text: str | None) -> datetime:
-    return datetime.now(UTC) if text is None else _moment("--to", text)
+def _conclude(run: RunReport, job: DiscoverJob, progress: PlainProgressKind) -> int:
+    if run.is_reader_gone:
+        redirect_to_null(1)
+        return run.exit_code
+    if run.failure is not None:
+        print_failure(str(run.failure))
+    last = job.last
+    if last is not None and progress != "none" and (run.failure is None or last.found):
+        is_json = progress == "json"
+        print_err(last.json_object("summary", exit_code=run.exit_code.value) if is_json else _summary(run, last))
+    return run.exit_code
 
 
-def _moment(option: str, text: str) -> datetime:
+def _summary(run: RunReport, last: DiscoverySnapshot) -> str:
+    head = "Interrupted: " if run.exit_code == ExitCode.INTERRUPTED else "Incomplete: " if run.exit_code else ""
+    noun = "conversation" if last.found == 1 else "conversations"
+    now = last.statistics
+    return (
+        f"{head}{last.found:,} {noun} found, in {now.elapsed:.1f} s with {now.requests:,} requests, "
+        f"of which {now.retries:,} retries"
+    )
+
+
+def _time(option: str, text: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(text.strip())
+        time = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise misused(
-            option, f"{text[:40]!r} is no time; write it in ISO 8601 with its zone, as in 2026-11-23T00:00Z."
+        raise usage_error(
+            option, f"{text[:40]!r} is not a time; write it in ISO 8601 with a zone, such as 2026-11-23T00:00Z."
         ) from None
-    if moment.tzinfo is None:
-        raise misused(option, f"{text!r} has no zone; write {moment:%Y-%m-%dT%H:%M}Z, or +01:00 and the like for Z.")
-    return moment
+    if time.tzinfo is None:
+        raise usage_error(option, f"{text!r} has no zone; write {time:%Y-%m-%dT%H:%M}Z, or an offset such as +01:00.")
+    return time

@@ -1,218 +1,234 @@
-"""`genesys-media retrieve`: check everything that can be checked, open the files, then run."""
+"""`genesys-media retrieve`: check all options, open the files, then run."""
 
-from __future__ import annotations
+# Annotations are evaluated: cyclopts reads those of the options at run time.
 
-import logging
 import os
 import stat
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from ...errors import SettingsError
+from cyclopts import Parameter
+
+from ...endpoints.base import Endpoint
 from ...retrieval.retriever import MediaRetriever
-from ...settings.policies import ValidationRule, WebhookTarget
 from ...sinks.jsonl import JsonLinesSink
 from ..event_loop import run_in_event_loop
-from ..exit_codes import CommandFailed, ExitCode
-from ..input.csv_ids import Table
+from ..exit_codes import CommandFailed, ExitCode, exit_code_table, usage_error
+from ..input.csv_ids import IdTable
 from ..input.id_files import Input, open_input, read_ids
-from ..options import misused, settings_for
+from ..options import (
+    CREDENTIALS,
+    INPUT,
+    OUTPUT,
+    SPEED,
+    ConnectionOptions,
+    EvidenceOptions,
+    OutputFile,
+    Progress,
+    SpeedOptions,
+    UrlOptions,
+    ValidationOptions,
+    setting,
+    settings_for,
+    stream_or_file,
+)
 from ..output.formats import Format, encoder
-from ..output.progress import ProgressKind, progress_for
-from ..output.streams import Complaints, complain, is_terminal, reason, say, silence
-from ..output.summary import Ended, json_summary, summary
+from ..output.streams import is_terminal, reason
 from ..output.writer import Output, Target, open_target
-from ..sources import DEFAULT_SOURCE, endpoint_for
-from ..supervisor import NO_IDS, Names, Run
+from ..retrieve_job import NO_IDS, RetrieveJob, conclude, run_retrieval
+from ..sources import DEFAULT_SOURCE, MEDIA_FORMATS, SOURCES, endpoint_for, source_table
+from ..supervisor import GRACE_PERIOD
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+EPILOGUE = f"""\
+{CREDENTIALS}
 
-    from ...endpoints.base import Endpoint
+An id has the parts that its source needs, with slashes between them:
+{source_table()}
+The input can be CSV with ',' ';' or tab: a header names those parts, in any
+order, beside other columns; without a header a record has just those parts.
+
+Each line of JSON has the same keys; error is null or an object:
+  schema_version file_id media_id status url expires_at expires_in
+  expiry_source file_name content_type access_level attempts latency
+  correlation_id error {{code message retryable status_code}}
+CSV has the same as columns; error_code and so on stand for the object.
+
+Examples:
+  genesys-media retrieve 5a0d7a9e-6f1c-4f0e-9d5b-0d8f3c1f1b11
+  genesys-media retrieve -i ids.txt -o urls.jsonl --audit audit.jsonl
+  genesys-media retrieve -i ids.txt --format urls | aria2c -i -
+  cat ids.txt | genesys-media retrieve -i - --format csv -o urls.csv
+  genesys-media retrieve --source document DOCUMENT_ID
+  genesys-media retrieve --source transcript -i conversations.csv -o urls.jsonl
+
+Ctrl-C once: finish requests in flight, for up to {GRACE_PERIOD:.0f} s. Twice: stop at once.
+
+Exit codes:
+{exit_code_table()}"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RetrieveSpeedOptions(SpeedOptions):
+    """The speed of a run over ids."""
+
+    concurrency: Annotated[
+        str | None, setting("concurrency", SPEED, "N", "Maximum number of ids in progress at once.")
+    ] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RetrieveOptions:
+    """The options of `retrieve`, as they were typed."""
+
+    source: Annotated[
+        str, Parameter(group=INPUT, choices=tuple(SOURCES), metavar="NAME", help="Source of the URLs.")
+    ] = DEFAULT_SOURCE
+    media_format: Annotated[
+        str | None,
+        Parameter(
+            group=INPUT,
+            metavar="FORMAT",
+            help=f"Format to transcode recordings to, if the source can: {', '.join(MEDIA_FORMATS)}.",
+        ),
+    ] = None
+    input: Annotated[
+        str | None,
+        stream_or_file(
+            "--input", "-i", group=INPUT, text="File of further ids, UTF-8, one per line; - is standard input."
+        ),
+    ] = None
+    output: OutputFile = None
+    format: Annotated[
+        Format,
+        Parameter(
+            group=OUTPUT,
+            help="jsonl: one JSON object per line. csv: RFC 4180 with a header; a cell that a spreadsheet could take "
+            "for a formula (it begins with = + - @ tab or CR) gets a ' before it. urls: the bare URLs only.",
+        ),
+    ] = "jsonl"
+    progress: Progress = "auto"
+    urls: UrlOptions = field(default_factory=UrlOptions)
+    speed: RetrieveSpeedOptions = field(default_factory=RetrieveSpeedOptions)
+    connection: ConnectionOptions = field(default_factory=ConnectionOptions)
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+    evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+
+
+DEFAULTS = RetrieveOptions()
+
+
+def retrieve(
+    *ids: Annotated[str, Parameter(help="Media ids; write -- before an id that begins with a hyphen.")],
+    options: RetrieveOptions = DEFAULTS,
+) -> int:
     """
-    What `retrieve` was asked for, as it was typed.
+    Retrieve a pre-signed download URL for each id, one line per result.
 
-    `options` are settings by their names; those left out are not in it. `webhook`, `content_types` and `hosts` make the
-    settings that have no variable of their own.
+    Every id gets a result, in the order of completion; a failed one has an error.
+    An id with several media gets one result for each, with a media_id.
     """
-
-    ids: Sequence[str]
-    source: str
-    media_format: str | None
-    input: str | None
-    output: str | None
-    format: Format
-    progress: ProgressKind
-    options: Mapping[str, str]
-    audit: str | None
-    webhook: str | None
-    webhook_with_url: bool
-    undelivered: str | None
-    content_types: Sequence[str]
-    hosts: Sequence[str]
-
-
-def retrieve(order: Order) -> int:
-    """Carry the order out, and return the exit code. Raises `CommandFailed` before anything is sent."""
-    endpoint = endpoint_for(order.source, order.media_format)
-    _check_what_can_be_asked(order)
-    settings = settings_for(order.options, rule=_rule_of(order), webhook=_webhook_of(order))
-    source = _input_of(order)
+    endpoint = endpoint_for(options.source, options.media_format)
+    _check_urls_can_be_requested(options)
+    settings = settings_for(
+        *(options.urls, options.speed, options.connection),
+        rule=options.validation.rule(),
+        webhook=options.evidence.webhook_target(),
+    )
+    source = _open_input(ids, options)
     try:
-        total, has_plain_lines = _look_ahead(order, source, endpoint)
-        _check_undelivered(order)
-        target = open_target(order.output)
-        _check_that_files_differ(order, source, target)
-        audit = _audit_of(order)
-        retriever = MediaRetriever(settings, endpoint=endpoint, audit=audit)
-        ids_file = order.input if source is not None and source.is_file and not order.ids and has_plain_lines else None
-        ids = read_ids(order.ids, source, Table(endpoint.id_formats))
-        ended = run_in_event_loop(_run, order, retriever, ids, target, total, ids_file)
+        total, has_plain_lines = _look_ahead(ids, source, endpoint)
+        _check_undelivered_file(options.evidence.undelivered)
+        target = open_target(options.output)
+        _check_files_differ(options, source, target)
+        retriever = MediaRetriever(settings, endpoint=endpoint, audit=_open_audit(options.evidence.audit))
+        all_ids = read_ids(ids, source, IdTable(endpoint.id_formats))
+        job = RetrieveJob(retriever, all_ids, Output(target, *encoder(options.format)), total=total)
+        ids_file = options.input if source is not None and source.is_file and not ids and has_plain_lines else None
+        output_file = options.output if options.format == "jsonl" and target.is_file else None
+        report = run_in_event_loop(run_retrieval, job, options.progress)
     finally:
         if source is not None:
             source.close()
-    if order.format == "urls" and ended.results.failed:
-        ended = replace(
-            ended, remarks=(*ended.remarks, "Which ids failed is not in the output; --format jsonl has them")
-        )
-    return conclude(ended, order.progress)
+    if options.format == "urls" and report.results.failed:
+        report = replace(report, remarks=("The output does not show which ids failed; --format jsonl does",))
+    return conclude(replace(report, ids_file=ids_file, output_file=output_file), options.progress)
 
 
-async def _run(
-    order: Order,
-    retriever: MediaRetriever,
-    ids: AsyncIterator[str],
-    target: Target,
-    total: int | None,
-    ids_file: str | None,
-) -> Ended:
-    logging.getLogger("genesys_media_async").addHandler(Complaints())
-    on_terminal = os.isatty(target.descriptor)
-    named = order.format == "jsonl" and target.is_file
-    return await Run(
-        retriever,
-        ids,
-        Output(target, *encoder(order.format)),
-        progress_for(order.progress, lines_on_terminal=on_terminal),
-        total=total,
-        quiet=order.progress == "none",
-        names=Names(ids_file=ids_file, output_file=order.output if named else None),
-    ).to_its_end()
-
-
-def conclude(ended: Ended, progress: ProgressKind) -> int:
-    """Tell people or programs how a run ended, and return the exit code."""
-    if ended.reader_is_gone:
-        silence(1)
-        return ended.exit_code
-    if ended.trouble is not None:
-        complain(str(ended.trouble))
-    if progress == "json":
-        say(json_summary(ended))
-    elif progress != "none" and ended.statistics is not None:
-        say(summary(ended))
-    return ended.exit_code
-
-
-def _check_what_can_be_asked(order: Order) -> None:
-    for option in ("expires_in", "access_level"):
-        if option in order.options and order.source != DEFAULT_SOURCE:
-            sentence = (
-                f"it is of use with --source {DEFAULT_SOURCE} only; elsewhere the organisation's settings decide."
+def _check_urls_can_be_requested(options: RetrieveOptions) -> None:
+    if options.source == DEFAULT_SOURCE:
+        return
+    for option, value in (("--expires-in", options.urls.expires_in), ("--access-level", options.urls.access_level)):
+        if value is not None:
+            raise usage_error(
+                option, f"it applies to --source {DEFAULT_SOURCE} only; elsewhere the organisation's settings decide."
             )
-            raise misused(f"--{option.replace('_', '-')}", sentence)
 
 
-def _rule_of(order: Order) -> ValidationRule | None:
-    if not order.content_types and not order.hosts:
-        return None
-    types = tuple(order.content_types) or ValidationRule().content_types
-    try:
-        return ValidationRule(content_types=types, allowed_hosts=tuple(order.hosts) or None)
-    except SettingsError as error:
-        setting, _, sentence = str(error).partition(": ")
-        raise misused("--host" if setting == "hosts" else "--content-type", sentence) from None
-
-
-def _webhook_of(order: Order) -> WebhookTarget | None:
-    if order.webhook is None:
-        if order.undelivered is not None or order.webhook_with_url:
-            option = "--undelivered" if order.undelivered is not None else "--webhook-with-url"
-            raise misused(option, "it is of use with --webhook only.")
-        return None
-    undelivered = None if order.undelivered is None else Path(order.undelivered)
-    try:
-        return WebhookTarget(url=order.webhook, include_url=order.webhook_with_url, undelivered_file=undelivered)
-    except SettingsError as error:
-        raise misused("--webhook", str(error).removeprefix("url: ")) from None
-
-
-def _input_of(order: Order) -> Input | None:
-    if order.input is not None:
-        return open_input(order.input)
-    if not order.ids:
-        piped = "" if is_terminal(sys.stdin) else "; standard input is read with -i - only"
+def _open_input(ids: Sequence[str], options: RetrieveOptions) -> Input | None:
+    if options.input is not None:
+        return open_input(options.input)
+    if not ids:
+        piped = "" if is_terminal(sys.stdin) else "; standard input is read only with -i -"
         raise CommandFailed(
-            ExitCode.USAGE, f"No ids: give them as arguments or name a file that has one a line with -i FILE{piped}."
+            ExitCode.USAGE, f"No ids: give them as arguments, or name a file with one per line by -i FILE{piped}."
         )
     return None
 
 
-def _audit_of(order: Order) -> tuple[JsonLinesSink, ...]:
-    if order.audit is None:
+def _open_audit(path: str | None) -> tuple[JsonLinesSink, ...]:
+    if path is None:
         return ()
     try:
-        return (JsonLinesSink(order.audit),)
+        return (JsonLinesSink(path),)
     except (OSError, ValueError) as error:
-        raise misused("--audit", f"{order.audit} cannot be written: {reason(error)}; name another file.") from None
+        raise usage_error("--audit", f"{path} cannot be written: {reason(error)}; name another file.") from None
 
 
-def _check_undelivered(order: Order) -> None:
-    if order.undelivered is not None:
+def _check_undelivered_file(path: str | None) -> None:
+    if path is not None:
         try:
-            Path(order.undelivered).open("ab").close()
+            Path(path).open("ab").close()
         except (OSError, ValueError) as error:
-            sentence = f"{order.undelivered} cannot be written: {reason(error)}; name another file."
-            raise misused("--undelivered", sentence) from None
+            sentence = f"{path} cannot be written: {reason(error)}; name another file."
+            raise usage_error("--undelivered", sentence) from None
 
 
-def _check_that_files_differ(order: Order, source: Input | None, target: Target) -> None:
+def _check_files_differ(options: RetrieveOptions, source: Input | None, target: Target) -> None:
     """Refuse to write one file in two ways, or to overwrite the ids before they are read."""
     seen: dict[tuple[int, int], str] = {}
     named = {"--input": source.status if source else None, "--output": target.status}
-    named |= {"--audit": _status(order.audit), "--undelivered": _status(order.undelivered)}
+    named |= {"--audit": _status(options.evidence.audit), "--undelivered": _status(options.evidence.undelivered)}
     for option, status in named.items():
         if status is None or not stat.S_ISREG(status.st_mode):
             continue
         other = seen.setdefault((status.st_dev, status.st_ino), option)
         if other != option:
-            raise misused(option, f"it is the same file as that of {other}; name another one.")
+            raise usage_error(option, f"it is the same file as that of {other}; name another one.")
 
 
 def _status(path: str | None) -> os.stat_result | None:
     return Path(path).stat() if path is not None and Path(path).exists() else None
 
 
-def _look_ahead(order: Order, source: Input | None, endpoint: Endpoint) -> tuple[int | None, bool]:
+def _look_ahead(ids: Sequence[str], source: Input | None, endpoint: Endpoint) -> tuple[int | None, bool]:
     """
-    Return how many ids there are, and whether the lines of the file are the ids, where that can be said beforehand.
+    Return the number of ids, if it can be known beforehand, and whether the lines of the file are the ids.
 
-    Raises `CommandFailed` for a file that has none.
+    Raises `CommandFailed` for a file without ids.
     """
     if source is None:
-        return len(order.ids), False
+        return len(ids), False
     lines, first = source.count(), source.first_line()
-    first_id = None if first is None else Table(endpoint.id_formats).read(first)
+    first_id = None if first is None else IdTable(endpoint.id_formats).read(first)
     if lines is None:
         return None, first == first_id
     has_header = first is not None and first_id is None
-    total = len(order.ids) + lines - has_header
+    total = len(ids) + lines - has_header
     if total == 0:
         raise CommandFailed(ExitCode.INPUT, NO_IDS)
     return total, first == first_id

@@ -1,25 +1,27 @@
-"""`genesys-media simulate`: a simulated Genesys Cloud that listens until it is told to stop."""
+"""`genesys-media simulate`: a simulated Genesys Cloud that listens until it is interrupted."""
 
-from __future__ import annotations
+# Annotations are evaluated: cyclopts reads those of the options at run time.
 
 import shlex
-import signal
-import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio
+from cyclopts import Group, Parameter, validators
 
 from ...errors import SettingsError
 from ...settings.policies import QuotaLimit
-from ..exit_codes import CommandFailed, ExitCode
-from ..output.streams import reason, say
+from ..exit_codes import CommandFailed, ExitCode, RunReport, usage_error
+from ..options import quota_sentence, unknown_value
+from ..output.progress import NoProgress
+from ..output.streams import print_err, print_failure, reason
 from ..sources import SOURCES
+from ..supervisor import CancellableJob, run_supervised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ...simulator.counts import Counts
     from ...simulator.fault_kinds import Fault
     from ...simulator.settings import OAuthClient, Quota, SimulatorSettings
@@ -27,118 +29,213 @@ if TYPE_CHECKING:
 
 QuotaKind = Literal["fixed", "aligned", "sliding"]
 
+LISTENING = Group("Listening", sort_key=1)
+BEHAVIOUR = Group("Behaviour", sort_key=2)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What `simulate` was asked for, as it was typed; times are seconds."""
-
-    host: str
-    port: int
-    quota: str
-    quota_kind: QuotaKind
-    quota_headers: bool
-    latency: float
-    faults: Sequence[str]
-    token_life: float
-    clients: Sequence[str]
+EPILOGUE = """\
+Examples:
+  genesys-media simulate
+  genesys-media simulate --port 9000 --quota 30/6 --fault server-error-503=0.02
+  genesys-media simulate --quota none --client my-client:my-secret"""
 
 
-def simulate(order: Order) -> int:
-    """Listen until interrupted, and return the exit code. Raises `CommandFailed`."""
-    settings = settings_for(order)
-    anyio.run(_run, order, settings)
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SimulateOptions:
+    """The options of `simulate`, as they were typed; times are in seconds."""
+
+    host: Annotated[str, Parameter(group=LISTENING, metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Parameter(
+            group=LISTENING,
+            metavar="N",
+            validator=validators.Number(gte=0, lte=65_535),
+            help="Port to listen on; 0 for any free one.",
+        ),
+    ] = 8080
+    quota: Annotated[
+        str,
+        Parameter(
+            group=BEHAVIOUR,
+            metavar="REQUESTS/SECONDS",
+            help="Requests allowed for each token in a number of seconds, or none.",
+        ),
+    ] = "300/60"
+    quota_kind: Annotated[
+        QuotaKind,
+        Parameter(
+            group=BEHAVIOUR,
+            help="fixed: a window opens with a request. aligned: windows begin with the minute. sliding: the window "
+            "before each request.",
+        ),
+    ] = "fixed"
+    quota_headers: Annotated[
+        bool, Parameter(group=BEHAVIOUR, show_default=False, help="Send inin-ratelimit-* headers with each reply.")
+    ] = False
+    latency: Annotated[
+        float,
+        Parameter(
+            group=BEHAVIOUR,
+            metavar="SECONDS",
+            validator=validators.Number(gte=0),
+            show_default="{:g}".format,
+            help="Latency of every API reply.",
+        ),
+    ] = 0.0
+    fault: Annotated[
+        list[str] | None,
+        Parameter(
+            group=BEHAVIOUR,
+            metavar="NAME=PROBABILITY",
+            help="Fault and its probability, such as server-error-503=0.05; can be repeated.",
+        ),
+    ] = None
+    token_lifetime: Annotated[
+        float,
+        Parameter(
+            group=BEHAVIOUR,
+            metavar="SECONDS",
+            validator=validators.Number(gte=0),
+            show_default=str,
+            help="Lifetime of a token.",
+        ),
+    ] = 86_400
+    client: Annotated[
+        list[str] | None,
+        Parameter(
+            group=BEHAVIOUR,
+            metavar="ID:SECRET",
+            show_default="demo-client:demo-secret",
+            help="OAuth client; can be repeated.",
+        ),
+    ] = None
+
+
+DEFAULTS = SimulateOptions()
+
+
+def simulate(*, options: SimulateOptions = DEFAULTS) -> int:
+    """
+    Run a simulated Genesys Cloud on this machine until Ctrl-C.
+
+    It has a login service, the API, files and a webhook receiver. Ids that begin
+    with missing- get a 404, with forbidden- a 403; every other id has a file.
+    """
+    job = SimulateJob(settings_of(options), options.host, options.port)
+    report = anyio.run(run_supervised, job, NoProgress())
+    return _conclude(report, job)
+
+
+class SimulateJob(CancellableJob):
+    """The job of `simulate`: keeps a simulator listening."""
+
+    def __init__(self, settings: "SimulatorSettings", host: str, port: int) -> None:
+        from ...simulator.simulator import Simulator
+
+        self.simulator = Simulator(settings, host=host, port=port)
+        self._address = f"{host} port {port}"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[None]:
+        """Listen; raises `CommandFailed` if the address cannot be used."""
+        try:
+            await self.simulator.__aenter__()
+        except (OSError, OverflowError) as error:
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            sentence = f"Cannot listen on {self._address}: {why}; choose others with --host and --port."
+            raise CommandFailed(ExitCode.USAGE, sentence) from None
+        try:
+            yield
+        finally:
+            await self.simulator.aclose()
+
+    async def work(self) -> None:
+        """Print how to use the simulator, and wait."""
+        print_err(greeting(self.simulator))
+        await anyio.sleep_forever()
+
+    def snapshot(self) -> None:
+        """Return None: there is no progress to show."""
+
+
+def _conclude(report: RunReport, job: SimulateJob) -> int:
+    if report.failure is not None:
+        print_failure(str(report.failure))
+        return report.exit_code
+    print_err(farewell(job.simulator.counts))
     return ExitCode.ALL_RETRIEVED
 
 
-async def _run(order: Order, settings: SimulatorSettings) -> None:
-    from ...simulator.simulator import Simulator
-
-    simulator = Simulator(settings, host=order.host, port=order.port)
-    try:
-        await simulator.__aenter__()
-    except (OSError, OverflowError) as error:
-        why = reason(error) if isinstance(error, OSError) else str(error)
-        raise CommandFailed(
-            ExitCode.USAGE,
-            f"Cannot listen on {order.host} port {order.port}: {why}; choose others with --host and --port.",
-        ) from None
-    try:
-        say(greeting(simulator))
-        await _until_told_to_stop()
-    finally:
-        await simulator.aclose()
-    say(farewell(simulator.counts))
-
-
-async def _until_told_to_stop() -> None:
-    if sys.platform == "win32":
-        await anyio.sleep_forever()
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        async for _ in received:
-            return
-
-
-def settings_for(order: Order) -> SimulatorSettings:
-    """Return the simulator's settings. Raises `CommandFailed` naming the option that cannot be."""
+def settings_of(options: SimulateOptions) -> "SimulatorSettings":
+    """Return the simulator's settings. Raises `CommandFailed` naming the option that breaks a rule."""
     from ...simulator.settings import SimulatorSettings
 
-    quota, faults = _quota(order), _faults(order.faults)
+    settings = SimulatorSettings(
+        quota=_quota(options),
+        quota_headers=options.quota_headers,
+        latency=options.latency,
+        faults=_faults(options.fault or ()),
+        token_lifetime=options.token_lifetime,
+    )
+    return settings if not options.client else _with_clients(settings, options.client)
+
+
+def _with_clients(settings: "SimulatorSettings", texts: Sequence[str]) -> "SimulatorSettings":
     try:
-        settings = SimulatorSettings(
-            quota=quota,
-            quota_headers=order.quota_headers,
-            latency=order.latency,
-            faults=faults,
-            token_lifetime=order.token_life,
-        )
-        return settings if not order.clients else _with_clients(settings, order.clients)
+        return replace(settings, clients=tuple(_client(text) for text in texts))
     except ValueError as error:
-        raise CommandFailed(ExitCode.USAGE, f"{error}.") from None
+        raise usage_error("--client", f"{error}.") from None
 
 
-def _with_clients(settings: SimulatorSettings, texts: Sequence[str]) -> SimulatorSettings:
-    return replace(settings, clients=tuple(_client(text) for text in texts))
-
-
-def _client(text: str) -> OAuthClient:
+def _client(text: str) -> "OAuthClient":
     from ...simulator.settings import OAuthClient
 
     client_id, colon, secret = text.partition(":")
     if not (client_id and colon and secret):
-        raise CommandFailed(ExitCode.USAGE, "--client: write ID:SECRET, as in demo-client:demo-secret.")
+        raise usage_error("--client", "write ID:SECRET, such as demo-client:demo-secret.")
     return OAuthClient(client_id, secret)
 
 
-def _quota(order: Order) -> Quota | None:
+def _quota(options: SimulateOptions) -> "Quota | None":
     from ...simulator.settings import Quota
 
     try:
-        limit = QuotaLimit.parse(order.quota)
+        limit = QuotaLimit.parse(options.quota)
     except SettingsError as error:
-        raise CommandFailed(ExitCode.USAGE, f"--quota: {error}") from None
-    return None if limit is None else Quota(limit.limit, limit.seconds, order.quota_kind)
+        raise usage_error("--quota", quota_sentence(str(error))) from None
+    return None if limit is None else Quota(limit.limit, limit.seconds, options.quota_kind)
 
 
-def _faults(texts: Sequence[str]) -> Mapping[Fault, float]:
+def _faults(texts: Sequence[str]) -> "Mapping[Fault, float]":
     from ...simulator.fault_kinds import Fault
 
     faults: dict[Fault, float] = {}
     for text in texts:
-        name, _, chance = text.partition("=")
-        try:
-            faults[Fault(name)] = float(chance)
-        except ValueError:
-            names = ", ".join(fault.value for fault in Fault)
-            raise CommandFailed(
-                ExitCode.USAGE,
-                f"--fault: {text!r} does not fit; write NAME=PROBABILITY, as in server-error-503=0.05. "
-                f"The names are {names}.",
-            ) from None
+        name, equals, chance = text.partition("=")
+        if name not in {fault.value for fault in Fault}:
+            raise unknown_value("--fault", name, [fault.value for fault in Fault])
+        probability = _probability(chance)
+        if not equals or probability is None:
+            raise usage_error(
+                "--fault", f"{text[:60]!r} has no probability from 0 to 1; write NAME=PROBABILITY, such as {name}=0.05."
+            )
+        faults[Fault(name)] = probability
+    if sum(faults.values()) > 1 + 1e-9:
+        raise usage_error("--fault", "the probabilities together must be at most 1.")
     return faults
 
 
-def greeting(simulator: Simulator) -> str:
-    """Return what to do with a simulator that listens: variables to export, and a command to try."""
+def _probability(text: str) -> float | None:
+    try:
+        probability = float(text)
+    except ValueError:
+        return None
+    return probability if 0 <= probability <= 1 else None
+
+
+def greeting(simulator: "Simulator") -> str:
+    """Return how to use a simulator that listens: variables to export, and commands to try."""
     settings = simulator.settings
     quota = settings.quota
     client = settings.clients[0]
@@ -163,14 +260,15 @@ def greeting(simulator: Simulator) -> str:
             f"genesys-media discover --from {a_day_ago:%Y-%m-%dT%H:%M}Z",
             "genesys-media retrieve --source SOURCE ID, with",
             *(f"  {source:<{width}}{some_id}" for source, some_id in ids.items()),
+            f"Webhooks can go to {simulator.webhook_url}.",
             "",
-            "Ctrl-C ends it.",
+            "Ctrl-C stops it.",
         )
     )
 
 
-def an_id_of_each_source(simulator: Simulator) -> dict[str, str]:
-    """Return an id for each source, which the simulator has something for."""
+def an_id_of_each_source(simulator: "Simulator") -> dict[str, str]:
+    """Return an id for each source that the simulator has media for."""
     organization = simulator.organization
     conversation = next(each for each in organization.conversations() if each.recording_count)
     recording = organization.recordings_of(conversation)[0]
@@ -179,7 +277,7 @@ def an_id_of_each_source(simulator: Simulator) -> dict[str, str]:
         "recording-batch": conversation.id,
         "recording": f"{conversation.id}/{recording.id}",
         "document": organization.document_ids()[0],
-        "download": organization.platform_download_ids()[0],
+        "platform-download": organization.platform_download_ids()[0],
         "orphan-recording": organization.orphan_ids()[0],
         "transcript": communication,
         "message-media": f"{communication}/{organization.message_media_id(conversation)}",
@@ -187,11 +285,11 @@ def an_id_of_each_source(simulator: Simulator) -> dict[str, str]:
     return {source: some_id for source, some_id in ids.items() if source in SOURCES}
 
 
-def farewell(counts: Counts) -> str:
-    """Return what the simulator has seen."""
+def farewell(counts: "Counts") -> str:
+    """Return the counts of a simulator."""
     faults = "".join(f", {count:,} {fault.value}" for fault, count in counts.faults.items())
     return (
         f"Counted: {counts.token_requests:,} token requests, {counts.api_requests:,} API requests of which "
-        f"{counts.api_ok:,} were answered well, {counts.refused_429:,} times 429 for the quota{faults}, "
+        f"{counts.api_ok:,} succeeded, {counts.refused_429:,} were refused with 429 for the quota{faults}; "
         f"{counts.webhook_requests:,} webhooks"
     )

@@ -1,10 +1,10 @@
-"""What an examination found, for people or for programs, and the exit code. Pure."""
+"""The findings of an examination, for people and for programs, and the exit code. Pure."""
 
 from __future__ import annotations
 
 import json
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from ..exit_codes import ExitCode
@@ -18,58 +18,63 @@ WIDTH: Final = 100
 VERDICT_WIDTH: Final = 9
 CHECK_WIDTH: Final = 18
 
-WORST_FIRST: Final = (ExitCode.CONFIGURATION, ExitCode.FAILED_FOR_GOOD, ExitCode.FAILED_FOR_NOW)
+BY_SEVERITY: Final = (ExitCode.CONFIGURATION, ExitCode.PERMANENT_FAILURES, ExitCode.RETRYABLE_FAILURES)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One thing that was looked at; what is not `ok` has a repair.
+    The result of one check; unless it is `ok` it has a repair.
 
-    `code` is what a problem tells the shell; of several the first of `WORST_FIRST` counts.
+    `code` is the exit code for a problem. `suggested` are environment variables that would be right.
     """
 
     check: str
     verdict: Verdict
-    said: str
+    message: str
     repair: str = ""
     code: ExitCode = ExitCode.CONFIGURATION
+    suggested: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All findings, and the environment variables that would be right."""
+    """All findings of an examination."""
 
     findings: Sequence[Finding]
-    suggested: Mapping[str, str]
 
     @property
     def exit_code(self) -> ExitCode:
-        """What to tell the shell: 0 unless there is a problem."""
+        """0 without a problem; of several problems the most severe decides."""
         codes = {each.code for each in self.findings if each.verdict == "problem"}
-        return next((code for code in WORST_FIRST if code in codes), ExitCode.ALL_RETRIEVED)
+        return next((code for code in BY_SEVERITY if code in codes), ExitCode.ALL_RETRIEVED)
+
+    @property
+    def suggested(self) -> dict[str, str]:
+        """The environment variables that would be right, with their values."""
+        return {name: value for each in self.findings for name, value in each.suggested.items()}
 
     def for_people(self) -> str:
-        """Return rows of at most 100 columns."""
+        """Return rows of at most 100 columns, in ASCII apart from quoted names."""
         lines = [line for each in self.findings for line in _rows(each)]
         if self.suggested:
             lines += ["", "Suggested:", *(f"  export {name}={text}" for name, text in self.suggested.items())]
         return "\n".join(lines)
 
     def for_programs(self) -> str:
-        """Return one JSON object in a line."""
+        """Return one JSON object in a line, in ASCII."""
         findings = [
-            {"check": each.check, "verdict": each.verdict, "said": each.said, "repair": each.repair or None}
+            {"check": each.check, "verdict": each.verdict, "message": each.message, "repair": each.repair or None}
             for each in self.findings
         ]
-        report = {"exit_code": self.exit_code.value, "findings": findings, "suggested": dict(self.suggested)}
-        return json.dumps(report, ensure_ascii=False, separators=(",", ":"))
+        report = {"exit_code": self.exit_code.value, "findings": findings, "suggested": self.suggested}
+        return json.dumps(report, separators=(",", ":"))
 
 
 def _rows(finding: Finding) -> list[str]:
     head = f"{finding.verdict:<{VERDICT_WIDTH}}{finding.check:<{CHECK_WIDTH}}"
     margin = " " * len(head)
-    rows = textwrap.wrap(finding.said, WIDTH, initial_indent=head, subsequent_indent=margin)
+    rows = textwrap.wrap(finding.message, WIDTH, initial_indent=head, subsequent_indent=margin)
     if finding.repair:
-        rows += textwrap.wrap(finding.repair, WIDTH, initial_indent=f"{margin}→ ", subsequent_indent=f"{margin}  ")
+        rows += textwrap.wrap(finding.repair, WIDTH, initial_indent=f"{margin}-> ", subsequent_indent=f"{margin}   ")
     return rows

@@ -1,4 +1,4 @@
-"""Is a host there, and what does it say of itself? By name, by port, and by TLS."""
+"""Checks of a host: its name, its port and its TLS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import socket
 import ssl
 import time
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import anyio
 from anyio.streams.tls import TLSAttribute, TLSStream
@@ -18,55 +20,73 @@ from .findings import Finding
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
+    from ...settings.settings import Settings
+
 TIMEOUT: Final = 10.0
 CERTIFICATE_WARNING: Final = 14 * 86_400.0
 
 
+async def check_network(settings: Settings) -> list[Finding]:
+    """Check the login host and the API host; behind a proxy only requests can show whether they are there."""
+    if settings.proxy is not None or getproxies():
+        return [Finding("network", "ok", "not checked: a proxy is set; the requests below go through it")]
+    login, api = urlsplit(settings.token_url), urlsplit(settings.api_url)
+    findings: list[Finding] = []
+    for name, parts in {login.netloc: ("login", login), api.netloc: ("API", api)}.values():
+        findings.append(await look_up(name, parts))
+        if findings[-1].verdict != "problem":
+            findings.append(await connect(name, parts))
+    return findings
+
+
 async def look_up(name: str, url: SplitResult) -> Finding:
-    """Look for the addresses of a URL's host."""
+    """Resolve a URL's host."""
     check, (host, port) = f"DNS {name}", _address(url)
     try:
         with anyio.fail_after(TIMEOUT):
             found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        repair = "Check the region or the host, and this machine's name service."
+        repair = "Check the region or the host name, and this machine's DNS."
         return Finding(check, "problem", f"{host} is not found: {_why(error)}", repair)
     addresses = sorted({str(each[4][0]) for each in found})
-    return Finding(check, "ok", f"{host} is {', '.join(addresses[:3])}{' …' * (len(addresses) > 3)}")
+    return Finding(check, "ok", f"{host} is {', '.join(addresses[:3])}{' ...' * (len(addresses) > 3)}")
 
 
 async def connect(name: str, url: SplitResult) -> Finding:
-    """Connect to a URL's host, with TLS where the URL has it; nothing is sent."""
+    """Connect to a URL's host, with TLS if the URL has it; nothing is sent."""
     check, (host, port) = f"connection {name}", _address(url)
     began = time.monotonic()
     try:
         with anyio.fail_after(TIMEOUT):
             async with await anyio.connect_tcp(host, port) as stream:
                 if url.scheme == "http":
-                    return Finding(check, "ok", f"port {port} in {milliseconds(began)}, plain http")
+                    return Finding(check, "ok", f"port {port} in {milliseconds_since(began)}, plain http")
                 tls = await TLSStream.wrap(stream, hostname=host, ssl_context=tls_context(), standard_compatible=False)
     except ssl.SSLError as error:
-        repair = (
-            "Check this machine's clock, and whether something in between opens TLS connections: its root certificate "
-            "goes into the file that SSL_CERT_FILE names."
-        )
-        why = getattr(error, "verify_message", "") or error.reason
-        return Finding(check, "problem", f"TLS with {host} port {port} fails: {why}", repair)
+        return _tls_problem(check, f"TLS with {host} port {port} fails", error)
     except (OSError, anyio.BrokenResourceError, anyio.EndOfStream) as error:
-        repair = "Check the network, the firewall, and whether a proxy has to be named by GENESYS_MEDIA_PROXY."
-        said = f"{host} port {port} cannot be reached: {_why(error)}"
-        return Finding(check, "problem", said, repair, ExitCode.FAILED_FOR_NOW)
+        repair = "Check the network, the firewall, and whether GENESYS_MEDIA_PROXY has to name a proxy."
+        message = f"{host} port {port} cannot be reached: {_why(error)}"
+        return Finding(check, "problem", message, repair, ExitCode.RETRYABLE_FAILURES)
     certificate, version = tls.extra(TLSAttribute.peer_certificate), tls.extra(TLSAttribute.tls_version)  # noqa: S610
     left = ssl.cert_time_to_seconds(str((certificate or {}).get("notAfter"))) - time.time()
-    said = f"port {port} in {milliseconds(began)}, {version}, certificate good for {left / 86_400:.0f} days"
+    message = f"port {port} in {milliseconds_since(began)}, {version}, certificate valid for {left / 86_400:.0f} days"
     if left < CERTIFICATE_WARNING:
-        return Finding(check, "warning", said, "Whoever runs that host has to renew it.")
-    return Finding(check, "ok", said)
+        return Finding(check, "warning", message, "The owner of that host has to renew the certificate.")
+    return Finding(check, "ok", message)
 
 
-def milliseconds(began: float) -> str:
-    """Return for how long something has been going on that began then, by the monotonic clock."""
+def milliseconds_since(began: float) -> str:
+    """Return the time since a moment of the monotonic clock."""
     return f"{(time.monotonic() - began) * 1_000:.0f} ms"
+
+
+def _tls_problem(check: str, message: str, error: ssl.SSLError) -> Finding:
+    repair = (
+        "Check this machine's clock, and whether a proxy or firewall intercepts TLS: its root certificate belongs in "
+        "the file that SSL_CERT_FILE names."
+    )
+    return Finding(check, "problem", f"{message}: {getattr(error, 'verify_message', '') or error.reason}", repair)
 
 
 def _address(url: SplitResult) -> tuple[str, int]:
@@ -76,4 +96,4 @@ def _address(url: SplitResult) -> tuple[str, int]:
 def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer in {TIMEOUT:.0f} s"
-    return (reason(error) if isinstance(error, OSError) else str(error)) or "it was closed"
+    return (reason(error) if isinstance(error, OSError) else str(error)) or "the connection was closed"

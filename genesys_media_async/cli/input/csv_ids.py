@@ -1,7 +1,7 @@
 """
-An id out of a line of text: the line itself, or cells of a CSV record put together. Pure.
+An id from a line of text: the line itself, or cells of a CSV record. Pure.
 
-    conversationId,recordingId     a header names the columns, in any order and spelling; others are passed over
+    conversationId,recordingId     a header names the columns, in any order and spelling, beside others
     5a0d…,77b1…                    without one, a record has just the parts of an id, in their order
     5a0d…/77b1…                    or the line is the id
 """
@@ -17,26 +17,27 @@ if TYPE_CHECKING:
 DELIMITERS: Final = ",;\t"
 
 WHOLE_ID: Final = "fileid"
-"""The column of the command's own CSV that has the id as it was given."""
+"""The column of the command's own CSV with the id as it was given."""
 
 
-class Table:
+class IdTable:
     """
-    Reads the lines of one input, for an endpoint whose ids have these `forms`.
+    Reads the lines of one input, for an endpoint whose ids have these `id_formats`.
 
-    The columns of a header are recognised without case, spaces, dashes and underscores. Where one form is the beginning
-    of another, as `conversationId` is of `conversationId/recordingId`, an empty cell makes the shorter id. What fits no
-    form is an id all the same, which will be refused as one.
+    The columns of a header are matched without case, spaces, dashes and underscores. If one format is the beginning of
+    another, as `conversationId` is of `conversationId/recordingId`, an empty cell makes the shorter id. A line that
+    matches no format is returned as an id all the same, for the run to refuse.
     """
 
-    def __init__(self, forms: Sequence[str]) -> None:
-        self._forms = sorted((tuple(map(_plain, form.split("/"))) for form in forms), key=len, reverse=True)
+    def __init__(self, id_formats: Sequence[str]) -> None:
+        parts = (tuple(map(_normalized, each.split("/"))) for each in id_formats)
+        self._id_formats = sorted(parts, key=len, reverse=True)
         self._is_begun = False
         self._delimiter = ""
         self._columns: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Table with the columns {self._columns}>" if self._columns else "<Table without a header>"
+        return f"<IdTable with the columns {self._columns}>" if self._columns else "<IdTable without a header>"
 
     def read(self, line: str) -> str | None:
         """Return the id in a line that is not blank, or None for a header."""
@@ -46,19 +47,19 @@ class Table:
                 return None
         if self._columns:
             cells = _cells(line, self._delimiter)
-            wanted = [cells[column] if column < len(cells) else "" for column in self._columns]
-        elif len(self._forms[0]) > 1 and (delimiter := _delimiter_in(line)):
-            wanted = _cells(line, delimiter)
+            parts = [cells[column] if column < len(cells) else "" for column in self._columns]
+        elif len(self._id_formats[0]) > 1 and (delimiter := _delimiter_in(line)):
+            parts = _cells(line, delimiter)
         else:
             return line
-        return "/".join(wanted).rstrip("/")
+        return "/".join(parts).rstrip("/")
 
     def _take_header(self, line: str) -> bool:
         self._delimiter = _delimiter_in(line)
-        names = [_plain(cell) for cell in _cells(line, self._delimiter)]
-        for form in (*self._forms, (WHOLE_ID,)):
-            if set(form) <= set(names):
-                self._columns = tuple(names.index(part) for part in form)
+        names = [_normalized(cell) for cell in _cells(line, self._delimiter)]
+        for id_format in (*self._id_formats, (WHOLE_ID,)):
+            if set(id_format) <= set(names):
+                self._columns = tuple(names.index(part) for part in id_format)
                 return True
         return False
 
@@ -68,7 +69,7 @@ def _delimiter_in(line: str) -> str:
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
-    """Return the cells of a record that has one line: no id has a line break in it."""
+    """Return the cells of a record in one line: no id contains a line break."""
     if not delimiter:
         return [line.strip('"').strip()]
     try:
@@ -78,5 +79,5 @@ def _cells(line: str, delimiter: str) -> list[str]:
     return [cell.strip() for cell in cells]
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter not in " -_")

@@ -1,4 +1,4 @@
-"""Ids out of arguments and a file or a pipe, lazily: never more than a chunk in memory, never a blocked event loop."""
+"""Ids from arguments and a file or a pipe, lazily: at most one chunk in memory, never a blocked event loop."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from ..output.streams import reason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
-    from .csv_ids import Table
+    from .csv_ids import IdTable
 
 STANDARD_INPUT = "-"
 CHUNK = 64 * 1024
 MAX_LINE = 64 * 1024
-LARGEST_COUNTED = 64 * 1024 * 1024
-"""Files up to so many bytes are read once more, beforehand, so that progress knows the total."""
+MAX_COUNTED_SIZE = 64 * 1024 * 1024
+"""Files of at most so many bytes are read twice, so that progress knows the total."""
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -34,7 +34,7 @@ _BLANKS = b" \t\r\n"
 
 
 class LineError(ValueError):
-    """A line that is no text: `str` of it says what is wrong, `line` counts from 1."""
+    """A line that is not text: `str` of it is what is wrong, `line` counts from 1."""
 
     def __init__(self, line: int, wrong: str) -> None:
         super().__init__(wrong)
@@ -43,13 +43,13 @@ class LineError(ValueError):
 
 class IdDecoder:
     """
-    Turns chunks of bytes into ids, however the chunks are cut: UTF-8, one id a line, blank lines left out.
+    Decodes ids from chunks of bytes, however they are cut: UTF-8, one id per line, blank lines skipped.
 
-    A byte order mark and CRLF line ends are tolerated, blanks and tabs around an id are dropped. A `table` reads the
-    ids in the lines; without one they are the lines.
+    A byte order mark and CRLF line ends are accepted, spaces and tabs around an id dropped. A `table` reads the ids
+    in the lines; without one they are the lines.
     """
 
-    def __init__(self, table: Table | None = None) -> None:
+    def __init__(self, table: IdTable | None = None) -> None:
         self._table = table
         self._rest = b""
         self._line = 0
@@ -76,40 +76,40 @@ class IdDecoder:
         if len(line) > MAX_LINE:
             raise LineError(self._line, _too_long())
         if b"\0" in line:
-            raise LineError(self._line, "has a NUL byte; ids are expected as text, one a line")
+            raise LineError(self._line, "has a NUL byte; ids are expected as text, one per line")
         try:
             text = line.strip(_BLANKS).decode()
         except UnicodeDecodeError:
-            raise LineError(self._line, "is not UTF-8; ids are expected as text, one a line") from None
+            raise LineError(self._line, "is not UTF-8; ids are expected as text, one per line") from None
         if text and (file_id := text if self._table is None else self._table.read(text)) is not None:
             yield file_id
 
 
 def _too_long() -> str:
-    return f"has more than {MAX_LINE} bytes; ids are expected as text, one a line"
+    return f"has more than {MAX_LINE} bytes; ids are expected as text, one per line"
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An open file of ids and the name it has in messages."""
+    """An open file of ids and its name in messages."""
 
     descriptor: int
     name: str
 
     @property
     def status(self) -> os.stat_result:
-        """What the operating system says of it."""
+        """The operating system's status of it."""
         return os.fstat(self.descriptor)
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a regular file that was opened by its name."""
+        """True for a regular file that was opened by name."""
         return self.descriptor != 0 and stat.S_ISREG(self.status.st_mode)
 
     def count(self) -> int | None:
-        """Return how many lines are not blank, without moving the reading position; None where that is not cheap."""
+        """Count the lines that are not blank, without moving the reading position; None if that is not cheap."""
         status = self.status
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST_COUNTED:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_COUNTED_SIZE:
             return None
         try:
             start = os.lseek(self.descriptor, 0, os.SEEK_CUR)
@@ -121,7 +121,7 @@ class Input:
         return count
 
     def first_line(self) -> str | None:
-        """Return the first line that is not blank, likewise; None where there is none that is text."""
+        """Return the first line that is not blank, likewise; None without one that is text."""
         try:
             start = os.lseek(self.descriptor, 0, os.SEEK_CUR)
             beginning = os.read(self.descriptor, CHUNK)
@@ -132,26 +132,26 @@ class Input:
             return None
 
     async def read(self) -> bytes:
-        """Return the next bytes, waiting for them outside the event loop's way; empty at the end."""
+        """Return the next bytes, without blocking the event loop; empty at the end."""
         if stat.S_ISREG(self.status.st_mode):
             return os.read(self.descriptor, CHUNK)
         if sys.platform == "win32":
             return await to_thread.run_sync(os.read, self.descriptor, CHUNK, abandon_on_cancel=True)
         while True:
-            # The operating system refuses to watch some devices (/dev/null): they never make anybody wait.
+            # What the operating system cannot watch (/dev/null) never blocks.
             with contextlib.suppress(PermissionError):
                 await anyio.wait_readable(self.descriptor)
             with contextlib.suppress(BlockingIOError):
                 return os.read(self.descriptor, CHUNK)
 
     def close(self) -> None:
-        """Close the file; the standard input stays open."""
+        """Close the file; standard input stays open."""
         if self.descriptor != 0:
             os.close(self.descriptor)
 
 
 def open_input(path: str) -> Input:
-    """Open a file of ids, `-` being the standard input. Raises `CommandFailed` with the reason."""
+    """Open a file of ids, `-` for standard input. Raises `CommandFailed` with the reason."""
     if path == STANDARD_INPUT:
         if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
             raise CommandFailed(ExitCode.INPUT, "Standard input is closed; name a file with --input.")
@@ -165,15 +165,15 @@ def open_input(path: str) -> Input:
         opened = Input(descriptor, path)
     if stat.S_ISDIR(opened.status.st_mode):
         opened.close()
-        raise CommandFailed(ExitCode.INPUT, f"{opened.name} is a directory; name a file with one id a line.")
+        raise CommandFailed(ExitCode.INPUT, f"{opened.name} is a directory; name a file with one id per line.")
     return opened
 
 
-async def read_ids(arguments: Sequence[str], source: Input | None, table: Table | None = None) -> AsyncIterator[str]:
+async def read_ids(arguments: Sequence[str], source: Input | None, table: IdTable | None = None) -> AsyncIterator[str]:
     """
     Yield the ids given as arguments, then those in the file: its lines, or what `table` reads in them.
 
-    Raises `CommandFailed`, after the ids before it, for a file that cannot be read on.
+    Raises `CommandFailed` for a line or a file that cannot be read, after the ids before it.
     """
     for file_id in arguments:
         yield file_id
@@ -193,5 +193,5 @@ async def read_ids(arguments: Sequence[str], source: Input | None, table: Table 
 
 
 def unreadable(name: str, error: OSError | ValueError) -> CommandFailed:
-    """Return the failure to raise for a file that cannot be opened or read."""
+    """Failure for a file that cannot be opened or read."""
     return CommandFailed(ExitCode.INPUT, f"{name} cannot be read: {reason(error)}; check the name and the permissions.")

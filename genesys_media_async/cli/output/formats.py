@@ -9,35 +9,25 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ...models import MediaResult
 
 Format = Literal["jsonl", "csv", "urls"]
 Encode = Callable[["MediaResult"], bytes]
 
 CSV_COLUMNS = (
-    "file_id",
-    "status",
-    "url",
-    "expires_at",
-    "expires_in",
-    "file_name",
-    "content_type",
-    "attempts",
-    "latency",
-    "correlation_id",
-    "error_code",
-    "error_message",
-    "error_retryable",
-    "media_id",
+    *("file_id", "status", "url", "expires_at", "expires_in", "expiry_source", "file_name", "content_type"),
+    *("access_level", "attempts", "latency", "correlation_id"),
+    *("error_code", "error_message", "error_retryable", "error_status_code", "media_id"),
 )
+"""The keys of `ResultDict` without the schema's version; the members of the error have columns of their own."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
-Cell = str | int | float | bool | None
-
 
 def encoder(format_name: Format) -> tuple[bytes, Encode]:
-    """Return what the output begins with, and what turns a result into its line (empty if it has none)."""
+    """Return the header of the output, and the function that encodes a result as a line (empty if it has none)."""
     match format_name:
         case "jsonl":
             return b"", json_line
@@ -55,28 +45,12 @@ def json_line(result: MediaResult) -> bytes:
 
 
 def csv_line(result: MediaResult) -> bytes:
-    """Return the result as a CSV record whose cells no spreadsheet takes for formulas."""
+    """Return the result as a CSV record; no spreadsheet takes a cell of it for a formula."""
     fields = result.as_dict()
-    error = fields["error"]
-    errors: tuple[Cell, ...] = (None, None, None)
-    if error is not None:
-        errors = (error["code"], error["message"], error["retryable"])
-    return _csv_row(
-        (
-            fields["file_id"],
-            fields["status"],
-            fields["url"],
-            fields["expires_at"],
-            fields["expires_in"],
-            fields["file_name"],
-            fields["content_type"],
-            fields["attempts"],
-            fields["latency"],
-            fields["correlation_id"],
-            *errors,
-            fields["media_id"],
-        )
-    )
+    cells: dict[str, object] = {**fields}
+    if (error := fields["error"]) is not None:
+        cells |= {f"error_{name}": cell for name, cell in error.items()}
+    return _csv_row([cells.get(column) for column in CSV_COLUMNS])
 
 
 def url_line(result: MediaResult) -> bytes:
@@ -84,13 +58,13 @@ def url_line(result: MediaResult) -> bytes:
     return result.url.encode(errors="backslashreplace") + b"\n" if result.ok else b""
 
 
-def _csv_row(cells: tuple[Cell, ...]) -> bytes:
+def _csv_row(cells: Sequence[object]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerow([_csv_cell(cell) for cell in cells])
     return text.getvalue().encode(errors="backslashreplace")
 
 
-def _csv_cell(cell: Cell) -> Cell:
+def _csv_cell(cell: object) -> object:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

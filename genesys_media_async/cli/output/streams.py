@@ -1,7 +1,8 @@
-"""The standard streams, any of which may be closed or go away at any time, and sentences for people on one of them."""
+"""The standard streams, any of which may be closed or go away at any time."""
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -13,8 +14,15 @@ if TYPE_CHECKING:
 PROGRAM = "genesys-media"
 
 
-def say(text: str) -> None:
-    """Write a line; a standard error that nobody reads any more is no reason to stop."""
+def tolerate_narrow_encodings() -> None:
+    """Replace characters that a standard stream's encoding lacks, as on Windows consoles, instead of failing."""
+    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+def print_err(text: str) -> None:
+    """Write a line to standard error; a closed standard error is no reason to stop."""
     # With a closed descriptor Python has no sys.stderr, and print(file=None) would write to the data's stdout.
     if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
         return
@@ -22,27 +30,27 @@ def say(text: str) -> None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
     except OSError:
-        silence(2)
+        redirect_to_null(2)
 
 
-def complain(sentence: str) -> None:
-    """Write why the command fails."""
-    say(f"{PROGRAM}: {sentence}")
+def print_failure(sentence: str) -> None:
+    """Write why the command fails to standard error."""
+    print_err(f"{PROGRAM}: {sentence}")
 
 
-class Complaints(logging.Handler):
-    """Shows what the library logs as an error and tells nobody otherwise."""
+class ErrorLogHandler(logging.Handler):
+    """Prints the errors that the library can only log."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record's message."""
-        complain(record.getMessage())
+        """Print the record's message."""
+        print_failure(record.getMessage())
 
 
-def silence(descriptor: int) -> None:
-    """Let what is still written to a standard stream vanish, so that the interpreter's last flush succeeds."""
+def redirect_to_null(descriptor: int) -> None:
+    """Discard what is still written to a standard stream, so that the interpreter's last flush succeeds."""
     null = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(null, descriptor)
@@ -51,7 +59,7 @@ def silence(descriptor: int) -> None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether a person sits at the other end."""
+    """Return True for an interactive terminal."""
     return stream is not None and not stream.closed and stream.isatty()
 
 

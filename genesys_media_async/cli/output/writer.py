@@ -1,4 +1,4 @@
-"""Where the lines go: a file or the standard output, in small batches, whole lines, with a count of what is safe."""
+"""The output of a run: a file or standard output, in small batches of whole lines, with a count of safe lines."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .streams import reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Item = TypeVar("Item")
+Item_contra = TypeVar("Item_contra", contravariant=True)
 
 STANDARD_OUTPUT = "-"
-LINES_HELD_BACK = 64
-SECONDS_HELD_BACK = 0.5
-FINISH_PATIENCE = 2.0
+MAX_HELD_LINES = 64
+FLUSH_INTERVAL = 0.5
+FINISH_TIMEOUT = 2.0
 # POSIX: a pipe reported as writable takes this much without blocking.
 PIPE_PORTION = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An open output and the name it has in messages."""
+    """An open output and its name in messages."""
 
     descriptor: int
     name: str
@@ -39,20 +39,20 @@ class Target:
 
     @property
     def status(self) -> os.stat_result:
-        """What the operating system says of it."""
+        """The operating system's status of it."""
         return os.fstat(self.descriptor)
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a regular file of the command's own."""
+        """True for a regular file that was opened by name."""
         return not self.is_standard and stat.S_ISREG(self.status.st_mode)
 
 
 def open_target(path: str | None) -> Target:
     """
-    Open the output, `-` or None being the standard output; what a file holds stays until writing begins.
+    Open the output, `-` or None for standard output; a file keeps its content until `Output.start`.
 
-    A new file is for its owner alone, since it will hold bearer URLs. Raises `CommandFailed` with the reason.
+    A new file is readable by its owner alone, since it will hold bearer URLs. Raises `CommandFailed` with the reason.
     """
     if path is None or path == STANDARD_OUTPUT:
         if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
@@ -67,39 +67,52 @@ def open_target(path: str | None) -> Target:
         ) from None
 
 
-class Output(Generic[Item]):
+class Output(Generic[Item_contra]):
     """
-    Writes items to a target, holding back at most 64 lines, and none for longer than its owner's next `flush`.
+    Writes items to a target; at most 64 lines are held back until the next `flush`.
 
-    The first error is kept in `failure`, and from then on nothing is written: what is there stands, cut back to the
-    last whole line where it is a file. `written` counts the items whose lines are out.
+    The first error is kept in `failure`; after it nothing more is written, and a file is cut back to its last whole
+    line. `written` counts the items whose lines are out, `lost` those that will never be.
     """
 
-    def __init__(self, target: Target, header: bytes, encode: Callable[[Item], bytes]) -> None:
+    def __init__(self, target: Target, header: bytes, encode: Callable[[Item_contra], bytes]) -> None:
         self.target = target
         self.failure: OSError | None = None
         self.written = 0
         self.lost = 0
+        self._header = header
         self._encode = encode
-        self._pending = bytearray(header)
+        self._pending = bytearray()
         self._line_ends: deque[int] = deque()
-        """Where in the output each line that is not out yet will end."""
+        """The position in the output where each held line ends."""
         self._safe_end = 0
         self._position = 0
         self._lock = anyio.Lock(fast_acquire=True)
 
     def start(self) -> None:
-        """Empty the file: from now on its former content is gone."""
+        """Drop the file's former content and begin with the header; an output that never starts changes nothing."""
         if self.target.is_file:
             os.ftruncate(self.target.descriptor, 0)
+        self._pending += self._header
 
     @property
-    def reader_is_gone(self) -> bool:
-        """Whether nobody reads the standard output any more."""
+    def is_reader_gone(self) -> bool:
+        """True if the reader of standard output has closed it."""
         return self.target.is_standard and self.failure is not None and self.failure.errno == errno.EPIPE
 
-    async def put(self, item: Item) -> None:
-        """Take one item; it is out after the next `flush`, or at once if many wait."""
+    @property
+    def loss(self) -> CommandFailed | None:
+        """The failure of a run whose output could not be written; None if all was, or the reader is gone."""
+        if self.failure is None or self.is_reader_gone:
+            return None
+        return CommandFailed(
+            ExitCode.OUTPUT_LOST,
+            f"{self.target.name} could not be written: {reason(self.failure)}; {self.written} results are safely "
+            f"written, {self.lost} are lost. Make room or choose another output, then run again for the rest.",
+        )
+
+    async def put(self, item: Item_contra) -> None:
+        """Add one item; it is written by the next `flush`, or at once if many are held back."""
         if self.failure is not None:
             self.lost += 1
             return
@@ -108,14 +121,14 @@ class Output(Generic[Item]):
             return
         self._pending += line
         self._line_ends.append(self._position + len(self._pending))
-        if len(self._line_ends) >= LINES_HELD_BACK:
+        if len(self._line_ends) >= MAX_HELD_LINES:
             await self.flush()
 
     async def flush(self) -> None:
         """
-        Write out what is held back; never raises, see `failure`.
+        Write what is held back; never raises, see `failure`.
 
-        Cancelled while it waits for a slow reader, it leaves no line written twice or by halves: the next call goes on.
+        Cancelled while it waits for a slow reader, it leaves no line written twice or in part: the next call resumes.
         """
         async with self._lock:
             try:
@@ -125,8 +138,8 @@ class Output(Generic[Item]):
                 self._fail(error)
 
     async def finish(self) -> None:
-        """Write out what is held back, for a moment at most, and close the file."""
-        with anyio.move_on_after(FINISH_PATIENCE, shield=True):
+        """Write what is held back, within `FINISH_TIMEOUT`, and close the file."""
+        with anyio.move_on_after(FINISH_TIMEOUT, shield=True):
             await self.flush()
         self.lost += len(self._line_ends) if self.failure is None else 0
         if not self.target.is_standard:
@@ -138,7 +151,7 @@ class Output(Generic[Item]):
     async def _write_portion(self) -> None:
         portion = len(self._pending)
         if not self.target.is_file and sys.platform != "win32":
-            # What the operating system refuses to watch (a redirected file, /dev/null) never makes anybody wait.
+            # What the operating system cannot watch (a redirected file, /dev/null) never blocks.
             with contextlib.suppress(PermissionError):
                 await anyio.wait_writable(self.target.descriptor)
                 portion = PIPE_PORTION

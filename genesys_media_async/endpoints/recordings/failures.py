@@ -34,6 +34,13 @@ _FILE_STATES = {
 }
 
 
+VIEW_PERMISSION = (
+    "one of the permissions recording:recording:view, recording:recordingSegment:view, "
+    "recording:snippetRecording:view and recording:screenRecording:view"
+)
+"""What the OAuth client needs to see recordings."""
+
+
 def without_media(file_state: str | None) -> GenesysMediaError:
     """Return what it means that a recording is there and has no media, by its `fileState`."""
     if file_state in _FILE_STATES:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from ...errors import GenesysMediaError
-from ..base import Endpoint, read_json
+from ..base import MISSING_ID, Endpoint, Probe, read_json
 from ..polled_get import TIMEOUT, get, validated
 from ..polling import check_patience
 from .recording import MAX_REPLY_SIZE, RecordingBody, media_query
@@ -35,6 +35,8 @@ class OrphanRecording(Endpoint):
 
     action = "orphan_recording"
     id_formats = ("orphanId",)
+    permission = f"the permission {PERMISSION}"
+    probe = Probe("GET", f"/api/v2/orphanrecordings/{MISSING_ID}/media")
     batch_size = 1
 
     def __init__(

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ...api.calls import Call, CallResult
 from ...api.replies import retry_after_of
 from ...errors import GenesysMediaError, SettingsError, sanitized
-from ..base import Endpoint, read_json
+from ..base import MISSING_ID, Endpoint, Probe, read_json
 from ..polling import Polling, check_patience
 from ..validation import check
-from .failures import never_transcoded, no_recordings, without_media, without_url
+from .failures import VIEW_PERMISSION, never_transcoded, no_recordings, without_media, without_url
 from .url_lifetime import UrlLife
 
 if TYPE_CHECKING:
@@ -121,6 +121,9 @@ class Recording(Endpoint):
     """
 
     action = "recording"
+    id_formats = ("conversationId/recordingId", "conversationId")
+    permission = VIEW_PERMISSION
+    probe = Probe("GET", f"/api/v2/conversations/{MISSING_ID}/recordings/{MISSING_ID}")
     batch_size = 1
 
     def __init__(

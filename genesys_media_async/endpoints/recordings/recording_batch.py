@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from ...api.calls import Call, CallResult
 from ...errors import APIStatusError, GenesysMediaError, InvalidResponseError, SettingsError
 from ...events import BatchCompleted, BatchSubmitted, UnrequestedBatchResults
-from ..base import Endpoint, read_json
+from ..base import Endpoint, Probe, read_json
 from ..polling import Polling, check_patience
 from ..validation import check
 from .batch_job import BatchJob, BatchResult, BatchStatus, Progress
 from .failures import (
+    VIEW_PERMISSION,
     failed_in_batch,
     never_completed,
     not_in_batch,
@@ -79,6 +80,9 @@ class RecordingBatch(Endpoint):
 
     action = "recording_batch"
     id_formats = ("conversationId", "conversationId/recordingId")
+    permission = VIEW_PERMISSION
+    # Without an item no job is made.
+    probe = Probe("POST", PATH, body=b'{"batchDownloadRequestList":[]}')
 
     def __init__(self, batch_size: int = MAX_REQUESTS, *, jobs: int = 8, patience: float = 1_800.0) -> None:
         if type(batch_size) is not int or not 1 <= batch_size <= MAX_REQUESTS:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesys_media_async.cli.input.csv_ids import Table
+from genesys_media_async.cli.input.csv_ids import IdTable
 from genesys_media_async.cli.input.id_files import IdDecoder, open_input, read_ids
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ MESSAGE = ("conversationId/communicationId/mediaId",)
 FILE = ("fileId",)
 
 
-def ids_in(text: str, forms: tuple[str, ...]) -> list[str]:
-    decoder = IdDecoder(Table(forms))
+def ids_in(text: str, id_formats: tuple[str, ...]) -> list[str]:
+    decoder = IdDecoder(IdTable(id_formats))
     return [*decoder.feed(text.encode()), *decoder.finish()]
 
 
@@ -40,9 +40,9 @@ def test_a_header_is_recognised_in_any_spelling(header: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "forms", "expected"),
+    ("text", "id_formats", "expected"),
     [
-        # In any order, and beside columns that nobody asked for.
+        # In any order, and beside other columns.
         ("queue,recordingId,conversationId,name\nq,b,a,x\n,d,c,\n", RECORDING, ["a/b", "c/d"]),
         ("conversationId,agent\na,x\nb,y", RECORDING, ["a", "b"]),
         ("conversationId\na\nb", RECORDING, ["a", "b"]),
@@ -69,36 +69,36 @@ def test_a_header_is_recognised_in_any_spelling(header: str):
         ("conversationId,recordingId\n\n", RECORDING, []),
     ],
 )
-def test_an_id_is_made_of_its_parts(text: str, forms: tuple[str, ...], expected: list[str]):
-    assert ids_in(text, forms) == expected
+def test_an_id_is_made_of_its_parts(text: str, id_formats: tuple[str, ...], expected: list[str]):
+    assert ids_in(text, id_formats) == expected
 
 
 PARTS = st.text("abcXYZ019._-", min_size=1, max_size=8).filter(lambda part: not part.startswith("."))
 
 
 @given(st.lists(st.tuples(PARTS, PARTS), min_size=1, max_size=5), st.sampled_from(",;\t"), st.booleans())
-def test_a_table_says_the_same_as_the_ids_themselves(rows: list[tuple[str, str]], delimiter: str, named: bool):
+def test_a_table_gives_the_same_ids_as_lines_of_ids(rows: list[tuple[str, str]], delimiter: str, named: bool):
     header = f"recordingId{delimiter}conversationId\n" if named else ""
     lines = [delimiter.join(reversed(row) if named else row) for row in rows]
     assert ids_in(header + "\n".join(lines), RECORDING) == ["/".join(row) for row in rows]
 
 
 @given(st.text(max_size=40), st.sampled_from([RECORDING, MESSAGE, FILE]))
-def test_no_text_makes_it_raise(text: str, forms: tuple[str, ...]):
-    table = Table(forms)
+def test_no_text_raises(text: str, id_formats: tuple[str, ...]):
+    table = IdTable(id_formats)
     for line in text.split("\n"):
         read = table.read(line)
         assert read is None or isinstance(read, str)
 
 
 @pytest.mark.anyio
-async def test_a_file_is_looked_at_beforehand_without_being_read(tmp_path: Path):
+async def test_a_look_ahead_does_not_move_the_reading_position(tmp_path: Path):
     path = tmp_path / "ids.csv"
     path.write_text("\n\nconversationId,recordingId\na,b\n")
     source = open_input(str(path))
 
     assert source.first_line() == "conversationId,recordingId"
-    assert [file_id async for file_id in read_ids(["x"], source, Table(RECORDING))] == ["x", "a/b"]
+    assert [file_id async for file_id in read_ids(["x"], source, IdTable(RECORDING))] == ["x", "a/b"]
 
     source.close()
 

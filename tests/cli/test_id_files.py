@@ -39,7 +39,7 @@ def test_any_cut_of_the_bytes_gives_the_same_ids(lines: list[str], end: str, bom
     assert bom or whole == [stripped.decode() for line in expected if (stripped := line.strip(b" \t\r\n"))]
 
 
-def test_blanks_around_an_id_go_and_those_within_stay():
+def test_spaces_around_an_id_are_dropped_and_those_within_kept():
     assert decoded(b" \ta b\t \r\n\n\r\n  \nc") == ["a b", "c"]
 
 
@@ -48,7 +48,7 @@ def test_only_the_first_line_may_begin_with_a_byte_order_mark():
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "message"),
     [
         (b"a\nb\0\n", 2, "NUL"),
         (b"a\n\xe4\n", 2, "not UTF-8"),
@@ -57,8 +57,8 @@ def test_only_the_first_line_may_begin_with_a_byte_order_mark():
         (b"x" * (MAX_LINE + 1) + b"\n", 1, "more than"),
     ],
 )
-def test_a_line_that_is_no_text_is_named(text: bytes, line: int, said: str):
-    with pytest.raises(LineError, match=said) as caught:
+def test_a_line_that_is_not_text_is_named(text: bytes, line: int, message: str):
+    with pytest.raises(LineError, match=message) as caught:
         decoded(text)
     assert caught.value.line == line
 
@@ -86,7 +86,7 @@ async def test_arguments_come_before_the_file(tmp_path: Path):
         source.close()
 
 
-def test_counting_tells_lines_with_something_in_them_from_blank_ones(tmp_path: Path):
+def test_blank_lines_are_not_counted(tmp_path: Path):
     (tmp_path / "ids").write_bytes(b"a\r\n\r\n \t\nb\n\nc")
     source = open_input(str(tmp_path / "ids"))
     try:
@@ -96,9 +96,9 @@ def test_counting_tells_lines_with_something_in_them_from_blank_ones(tmp_path: P
         source.close()
 
 
-@pytest.mark.parametrize(("name", "said"), [("missing", "No such file"), (".", "is a directory"), ("a\0b", "null")])
-def test_a_file_that_cannot_be_opened_is_named_with_the_reason(tmp_path: Path, name: str, said: str):
-    with pytest.raises(CommandFailed, match=said) as caught:
+@pytest.mark.parametrize(("name", "message"), [("missing", "No such file"), (".", "is a directory"), ("a\0b", "null")])
+def test_a_file_that_cannot_be_opened_is_named_with_the_reason(tmp_path: Path, name: str, message: str):
+    with pytest.raises(CommandFailed, match=message) as caught:
         open_input(str(tmp_path / name) if "\0" not in name else name)
     assert caught.value.code is ExitCode.INPUT
 
