@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from ..api.calls import Call
 from ..errors import SettingsError
 from ..models import DownloadUrl
-from .base import JSON_CONTENT_TYPES, Endpoint, require_json, unexpected_shape
+from .base import JSON_CONTENT_TYPES, Endpoint, Probe, require_json, unexpected_shape
 from .validation import check
 
 if TYPE_CHECKING:
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from .base import EndpointContext
 
 PATH_TEMPLATE = "/api/v2/media/storage/files/{file_id}/download-url"
+MISSING_FILE = "missing-genesys-media-doctor"
 
-# Seconds of lifetime; `datetime` ends with the year 9999, some 250 thousand million seconds from now.
-_BEYOND_ANY_DATE = 200_000_000_000
+# Seconds; an expiry further away may be beyond the year 9999, where `datetime` ends.
+_MAX_LIFETIME = 200_000_000_000
 
 
 @with_config(ConfigDict(strict=True, hide_input_in_errors=True))
@@ -32,11 +33,11 @@ class _Reply(TypedDict):
     """
     The JSON body of a reply; unknown members are ignored, wrong types are not.
 
-    `expiresIn` is in seconds. A dict, since a model takes half as long again to make and read.
+    `expiresIn` is in seconds. It is a dict, since a model takes 1.5 times as long to make and read.
     """
 
     url: Annotated[str, Field(min_length=1)]
-    expiresIn: Annotated[int, Field(gt=0, lt=_BEYOND_ANY_DATE)]
+    expiresIn: Annotated[int, Field(gt=0, lt=_MAX_LIFETIME)]
     fileName: NotRequired[str | None]
     contentType: NotRequired[str | None]
     accessLevel: NotRequired[str | None]
@@ -54,7 +55,13 @@ class MediaStorage(Endpoint):
     """
 
     action = "media_storage.download_url"
-    permission = "the permissions of your gateway"
+    permission = "the permission that the gateway's owner names"
+    probe = Probe(
+        "POST",
+        PATH_TEMPLATE.format(file_id=MISSING_FILE),
+        f'{{"fileId":"{MISSING_FILE}","expiresIn":60}}'.encode(),
+        remark="an organisation without this gateway answers 404, too",
+    )
 
     def __init__(self, path_template: str = PATH_TEMPLATE) -> None:
         self._before, found, self._after = path_template.partition("{file_id}")
@@ -75,7 +82,7 @@ class MediaStorage(Endpoint):
         def read(reply: HttpReply, sent_at: float) -> DownloadUrl:
             return read_reply(reply, sent_at, request, rule)
 
-        # An id has none of the characters that would need quoting.
+        # No character of an id needs quoting.
         path = f"{self._before}{request.file_id}{self._after}"
         result = await context.call(Call("POST", path, payload(request), request.file_id, self.action, read))
         await context.report(request, result)
@@ -83,7 +90,7 @@ class MediaStorage(Endpoint):
 
 def payload(request: MediaRequest) -> bytes:
     """Return the JSON body of a request."""
-    # None of the characters that an id or a level may have needs escaping.
+    # No character of an id or an access level needs escaping.
     level = "" if request.access_level is None else f',"accessLevel":"{request.access_level}"'
     return f'{{"fileId":"{request.file_id}","expiresIn":{request.expires_in}{level}}}'.encode()
 

@@ -23,6 +23,7 @@ import httpx
 from ..api.client import ApiClient
 from ..api.retry import RetryBudget
 from ..api.tokens import TokenManager
+from ..audit.recorder import AuditRecorder
 from ..clock import Clock, SystemClock
 from ..discovery.discovery import Discovery, DiscoveryOptions, Interval, wanted
 from ..endpoints.base import Endpoint
@@ -228,10 +229,13 @@ class MediaRetriever:
         transport, transport_name = _as_transport(self._transport, settings)
         if transport is not self._transport:
             stack.push_async_callback(transport.aclose)
-        dispatcher = Dispatcher(audit=self._audit, metrics=self._sinks, count=self._metrics.count)
+        dispatcher = Dispatcher(metrics=self._sinks, count=self._metrics.count)
         stack.push_async_callback(dispatcher.aclose)
+        recorder = AuditRecorder(self._audit, clock=clock, user_agent=settings.user_agent, then=dispatcher.emit_all)
+        stack.push_async_callback(recorder.aclose)
         task_group = await _enter_task_group(stack)
         dispatcher.start(task_group)
+        recorder.start(task_group)
         webhooks = None
         if settings.webhook is not None:
             webhooks = Webhooks(
@@ -243,9 +247,7 @@ class MediaRetriever:
             settings, transport, clock=clock, rng=rng, spawn=task_group.start_soon, emit=dispatcher.emit
         )
         governor = LocalLimiter(settings.quota, clock, dispatcher.emit, pace=settings.pace)
-        api = ApiClient(
-            settings, transport, tokens, governor, clock=clock, rng=rng, emit=dispatcher.emit, audit=dispatcher.audit
-        )
+        api = ApiClient(settings, transport, tokens, governor, recorder, clock=clock, rng=rng, emit=dispatcher.emit)
         return Engine(
             api=api,
             tokens=tokens,
@@ -253,6 +255,7 @@ class MediaRetriever:
             transport=transport,
             transport_name=transport_name,
             dispatcher=dispatcher,
+            recorder=recorder,
             webhooks=webhooks,
             endpoint=self._endpoint,
             clock=clock,

@@ -6,10 +6,10 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from ..api.client import outcome_of
+from ..audit.recorder import outcome_of
 from ..counters import Counters, Statistics
-from ..errors import GenesysMediaError, InvalidRequestError, TokenUnavailableError
-from ..events import AttemptAudited, Outcome, RetrievalFinished
+from ..errors import GenesysMediaError, InvalidRequestError
+from ..events import Outcome, RetrievalFinished
 from ..ids import display_id
 from ..models import DownloadUrl, Failed, MediaRequest, MediaResult, Retrieved
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..api.client import ApiClient
     from ..api.retry import RetryBudget
     from ..api.tokens import TokenManager
+    from ..audit.recorder import AuditRecorder
     from ..clock import Clock
     from ..endpoints.base import Endpoint
     from ..events import Event
@@ -55,6 +56,7 @@ class Engine:
     transport: Transport
     transport_name: str
     dispatcher: Dispatcher
+    recorder: AuditRecorder
     webhooks: Webhooks | None
     endpoint: Endpoint
     clock: Clock
@@ -65,17 +67,7 @@ class Engine:
 
     async def first_token(self, patience: float) -> None:
         """Wait until there is a token; give up on a login host that has none to give for `patience` seconds."""
-        gives_up_at = self.clock.monotonic() + patience
-        while True:
-            try:
-                await self.tokens.bearer()
-            except TokenUnavailableError as error:
-                pause = error.retry_after or 0.0
-                if not error.retryable or self.clock.monotonic() + pause >= gives_up_at:
-                    raise
-                await self.clock.sleep(pause)
-            else:
-                return
+        await self.tokens.first(patience)
 
     def total(self) -> Counters:
         """Return the counts of all runs together, those that go on included."""
@@ -142,7 +134,9 @@ class Run:
     async def refuse(self, file_id: str, error: InvalidRequestError) -> MediaResult:
         """Record that an id cannot be asked for."""
         text = display_id(file_id)
-        await self.engine.api.record_unsent(text, self.engine.endpoint.action, error)
+        written = self.engine.recorder.unsent(self.engine.endpoint.action, text, error)
+        if written is not None:
+            await written
         result = Failed(text, error)
         self.finish(result)
         return result
@@ -231,20 +225,9 @@ class Errand:
         self._put(outcome)
 
     async def _record(self, media_id: str, result: CallResult[DownloadUrl]) -> None:
-        engine, error = self._run.engine, result.error
-        written = engine.dispatcher.audit(
-            AttemptAudited(
-                at=engine.clock.wall(),
-                action=f"{engine.endpoint.action}.result",
-                file_id=media_id,
-                outcome=outcome_of(error),
-                status=error.status_code if error is not None else None,
-                latency=result.latency,
-                user_agent=engine.user_agent,
-                attempt=result.attempts,
-                code=error.code if error is not None else None,
-                correlation_id=result.correlation_id,
-            )
+        engine = self._run.engine
+        written = engine.recorder.result(
+            engine.endpoint.action, media_id, result.error, result.latency, result.attempts, result.correlation_id
         )
         if written is not None:
             await written

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from ..api.retry import curve, parse_retry_after
+from ..api.retry import STATUSES, curve, jittered, parse_retry_after
 from ..errors import GenesysMediaError, SettingsError
 from ..events import WebhookDelivered, WebhookFailed
 from ..settings.checked import secret_text
@@ -41,9 +41,6 @@ EVENT_NAME = "media.url.generated"
 WAITS = curve(1.0, 60.0)
 MAX_WAIT = 3_600.0
 CLOSE_TIMEOUT = 5.0
-
-# Statuses with which a receiver may answer while it is being deployed, overloaded or locked.
-_WORTH_REPEATING = frozenset({404, 408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +158,7 @@ class Webhooks:
                 if floor is None:
                     break
                 if attempts < self._target.max_attempts:
-                    jitter = self._rng.random() * WAITS[min(attempts, len(WAITS)) - 1]
-                    await self._clock.sleep(min(floor, MAX_WAIT) + jitter)
+                    await self._clock.sleep(min(floor, MAX_WAIT) + jittered(WAITS, attempts, self._rng))
         except BaseException:
             self._give_up(delivery, attempts, "cut_off")
             raise
@@ -186,7 +182,7 @@ class Webhooks:
         return f"status_{reply.status}", self._least_wait(reply)
 
     def _least_wait(self, reply: HttpReply) -> float | None:
-        if reply.status < 500 and reply.status not in _WORTH_REPEATING:
+        if reply.status not in STATUSES["webhook"]:
             return None
         return parse_retry_after(reply.headers.get("retry-after"), wall=self._clock.wall()) or 0.0
 

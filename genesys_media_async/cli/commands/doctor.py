@@ -176,7 +176,7 @@ class Examination:
                 emit=lambda _: None,
             )
             try:
-                self._bearer = await tokens.bearer()
+                self._bearer = await tokens.get()
             except AuthenticationError as error:
                 self._note(Finding("token", "problem", error.message, error.advice or AGAIN))
             task_group.cancel_scope.cancel()
