@@ -13,7 +13,7 @@ import pytest
 from genesys_media_async import MediaRetriever, MemorySink, QuotaLimit, VirtualClock, WebhookTarget
 from genesys_media_async.events import AttemptAudited
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
-from tests.support import collect, other_tasks, settings_for
+from tests.support.retrievers import collect, other_tasks, settings_for
 
 
 class Stepping(Coroutine):

@@ -27,7 +27,7 @@ from genesys_media_async.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from tests.support import settings_for
+from tests.support.retrievers import settings_for
 from tests.test_cli import TIMEOUT, Finished, err_of, lines_of, run, run_in_shell, started
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from genesys_media_async.errors import APIConnectionError, APITimeoutError, Conn
 from genesys_media_async.simulator.server import reset
 from genesys_media_async.transports import DirectTransport, connection, racing, wire
 from tests.scripted_server import OK, dripping, resetting, saying, saying_and_closing, server_tls, serving, silent
-from tests.support import other_tasks
+from tests.support.retrievers import other_tasks
 from tests.test_transport_conformance import anyio_backend, ask, authority, echo, failure, trusting, turns
 
 if TYPE_CHECKING:

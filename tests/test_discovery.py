@@ -42,7 +42,7 @@ from genesys_media_async.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from tests.support import QUICK_RETRIES, other_tasks, settings_for
+from tests.support.retrievers import QUICK_RETRIES, other_tasks, settings_for
 from tests.test_cancellation import Stop, run_stepping
 
 if TYPE_CHECKING:

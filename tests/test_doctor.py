@@ -24,7 +24,7 @@ from genesys_media_async.clock import SystemClock
 from genesys_media_async.settings.settings import ENVIRONMENT
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import HttpxTransport
-from tests.support import settings_for
+from tests.support.retrievers import settings_for
 from tests.test_cli import run
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from genesys_media_async.errors import GenesysMediaError
 from genesys_media_async.events import AttemptAudited, BatchSubmitted, Outcome
 from genesys_media_async.simulator import OrganizationSettings, RecordingSettings, Simulator, SimulatorSettings
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply
-from tests.support import collect, settings_for
+from tests.support.retrievers import collect, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -53,7 +53,7 @@ from genesys_media_async.events import (
 from genesys_media_async.retrieval.pool import MAX_RESTING
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import MAX_REPLY_SIZE, DirectTransport, HttpReply, HttpxTransport
-from tests.support import QUICK_RETRIES, collect, other_tasks, settings_for
+from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
 
 if TYPE_CHECKING:
     from genesys_media_async.endpoints import EndpointContext

@@ -56,7 +56,7 @@ from genesys_media_async.simulator import (
     SimulatorSettings,
 )
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpxTransport
-from tests.support import collect, settings_for
+from tests.support.retrievers import collect, settings_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -35,7 +35,7 @@ from genesys_media_async.simulator import (
     SimulatorSettings,
 )
 from genesys_media_async.transports import HttpReply
-from tests.support import collect, settings_for
+from tests.support.retrievers import collect, settings_for
 from tests.test_cancellation import Stop, end_of
 from tests.test_endpoints import ScriptedAssignment, codes, json_reply
 

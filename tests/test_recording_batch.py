@@ -53,7 +53,7 @@ from genesys_media_async.simulator import (
     Simulator,
     SimulatorSettings,
 )
-from tests.support import collect, settings_for
+from tests.support.retrievers import collect, settings_for
 from tests.test_cancellation import Stop, end_of
 from tests.test_endpoints import ScriptedAssignment, codes, json_reply
 

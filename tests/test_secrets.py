@@ -24,7 +24,7 @@ from genesys_media_async import (
     ValidationRule,
     WebhookTarget,
 )
-from tests.support import collect
+from tests.support.retrievers import collect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -38,7 +38,7 @@ from genesys_media_async.simulator import (
     SimulatorSettings,
 )
 from genesys_media_async.transports import HttpReply
-from tests.support import QUICK_RETRIES, collect, other_tasks, settings_for
+from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
 from tests.test_cancellation import Stop, run_stepping
 
 if TYPE_CHECKING:

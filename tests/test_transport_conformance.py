@@ -38,7 +38,7 @@ from tests.scripted_server import (
     serving,
     silent,
 )
-from tests.support import other_tasks
+from tests.support.retrievers import other_tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

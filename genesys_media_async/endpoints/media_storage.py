@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from .base import EndpointContext
 
 PATH_TEMPLATE = "/api/v2/media/storage/files/{file_id}/download-url"
+
 MISSING_FILE = "missing-genesys-media-doctor"
+"""An id that no organisation has, for the probe."""
 
 # Seconds; an expiry further away may be beyond the year 9999, where `datetime` ends.
 _MAX_LIFETIME = 200_000_000_000
@@ -55,7 +57,7 @@ class MediaStorage(Endpoint):
     """
 
     action = "media_storage.download_url"
-    permission = "the permission that the gateway's owner names"
+    permission = "the permission that the owner of the gateway names"
     probe = Probe(
         "POST",
         PATH_TEMPLATE.format(file_id=MISSING_FILE),

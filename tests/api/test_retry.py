@@ -1,26 +1,24 @@
-"""Again or not, and when: the decision, its curve, the budget, and what a server may put into Retry-After."""
+"""The retry rules: what is retried, when, and within which budget."""
 
 from __future__ import annotations
 
 import random
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
-from itertools import pairwise
+from typing import get_args
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.api.retry import (
+    STATUSES,
     Again,
     GiveUp,
     Kind,
     RetryBudget,
     RetryRule,
+    StatusQuestion,
     Tries,
     classify,
-    curve,
-    parse_retry_after,
     pause_after_429,
 )
 from genesys_media_async.errors import (
@@ -45,18 +43,10 @@ from genesys_media_async.errors import (
     UrlRejectedError,
 )
 from genesys_media_async.settings.settings import RetryPolicy
+from tests.support.randomness import Steady
 
 FOREVER = float("inf")
 WALL = 1_700_000_000.0
-
-
-class Steady(random.Random):
-    def __init__(self, value: float) -> None:
-        super().__init__()
-        self.value = value
-
-    def random(self) -> float:
-        return self.value
 
 
 def rule_of(policy: RetryPolicy | None = None, *, jitter: float = 0.5) -> RetryRule:
@@ -74,16 +64,37 @@ def status_error(status: int) -> GenesysMediaError:
         404: NotFoundError,
         429: RateLimitError,
     }
-    return kinds.get(status, InternalServerError if status >= 500 else APIStatusError)("x", status=status)
+    return kinds.get(status, InternalServerError if status >= 500 else APIStatusError)("x", status_code=status)
 
 
-class TestTheKindOfAFailure:
+class TestStatuses:
+    @pytest.mark.parametrize(
+        ("question", "expected"),
+        [
+            ("retry", {408, 500, 502, 503, 504}),
+            ("later", {408, 429, 500, 502, 503, 504, 505, 599}),
+            ("login", {408, 429, 500, 501, 502, 503, 504, 505, 599}),
+            ("webhook", {404, 408, 409, 425, 429, 500, 501, 502, 503, 504, 505, 599}),
+            ("unavailable", {401, 408, 429, 500, 501, 502, 503, 504, 505, 599}),
+            ("carried_out", {408, 500, 501, 502, 503, 504, 505, 599}),
+        ],
+    )
+    def test_each_question_has_its_row(self, question: StatusQuestion, expected: set[int]) -> None:
+        asked = {200, 204, 301, 400, 401, 403, 404, 405, 408, 409, 410, 413, 422, 425, 429, 451, *range(500, 506), 599}
+        assert asked & STATUSES[question] == expected
+
+    def test_every_row_is_tested_here(self) -> None:
+        assert set(STATUSES) == set(get_args(StatusQuestion))
+        assert len(STATUSES) == 6
+
+
+class TestClassify:
     @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
-    def test_is_transient_for_what_may_pass(self, status: int) -> None:
+    def test_a_status_that_may_change_is_transient(self, status: int) -> None:
         assert classify(status_error(status)) is Kind.TRANSIENT
 
     @pytest.mark.parametrize("status", [400, 402, 403, 404, 405, 409, 410, 413, 415, 422, 451, 501, 505])
-    def test_is_permanent_for_what_stays(self, status: int) -> None:
+    def test_any_other_status_is_permanent(self, status: int) -> None:
         assert classify(status_error(status)) is Kind.PERMANENT
 
     @pytest.mark.parametrize(
@@ -109,7 +120,7 @@ class TestTheKindOfAFailure:
             (GenesysMediaError("x"), Kind.PERMANENT),
         ],
     )
-    def test_follows_from_its_class(self, error: GenesysMediaError, kind: Kind) -> None:
+    def test_follows_the_class_of_the_error(self, error: GenesysMediaError, kind: Kind) -> None:
         assert classify(error) is kind
 
     @pytest.mark.parametrize(
@@ -128,21 +139,21 @@ class TestTheKindOfAFailure:
             (TokenUnavailableError("x"), Kind.TOKEN_PENDING),
         ],
     )
-    def test_of_what_must_not_be_done_twice_is_permanent_unless_it_was_not_done(
+    def test_a_call_that_is_not_repeatable_fails_for_good_unless_it_was_certainly_not_carried_out(
         self, error: GenesysMediaError, kind: Kind
     ) -> None:
         assert classify(error, repeatable=False) is kind
 
 
-class TestATransientFailure:
-    def test_is_tried_again_until_the_tries_are_used_up(self) -> None:
+class TestTransientFailure:
+    def test_is_retried_until_the_attempts_are_used_up(self) -> None:
         rule, tries, budget = rule_of(RetryPolicy(max_attempts=4)), Tries(), RetryBudget(100)
         decisions = [rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) for _ in range(4)]
         assert [type(each) for each in decisions] == [Again, Again, Again, GiveUp]
         assert decisions[-1] == GiveUp(out_of_time=False)
         assert budget.left == 97
 
-    def test_with_one_try_is_never_repeated(self) -> None:
+    def test_with_one_attempt_is_never_retried(self) -> None:
         budget = RetryBudget(100)
         decision = rule_of(RetryPolicy(max_attempts=1)).decide(
             server_error(), Tries(), remaining=FOREVER, budget=budget
@@ -158,7 +169,7 @@ class TestATransientFailure:
         delays = [each.delay for each in decisions if isinstance(each, Again)]
         assert delays == pytest.approx([share * top for top in (0.5, 1, 2, 4, 8, 10, 10, 10)])
 
-    def test_has_its_jitter_on_top_of_what_the_server_asks_for(self) -> None:
+    def test_adds_its_jitter_to_retry_after(self) -> None:
         rule = rule_of(RetryPolicy(base_delay=4, max_delay=4), jitter=0.5)
         decision = rule.decide(server_error(retry_after=5), Tries(), remaining=FOREVER, budget=RetryBudget(9))
         assert decision == Again(7.0)
@@ -184,13 +195,13 @@ class TestATransientFailure:
         assert delays[-1] > 0.98
         assert delays[450] == pytest.approx(0.5, abs=0.06)
 
-    def test_is_not_tried_again_if_the_wait_would_outlast_the_deadline(self) -> None:
+    def test_is_not_retried_if_the_wait_would_exceed_the_deadline(self) -> None:
         rule = rule_of(RetryPolicy(base_delay=4, max_delay=4))
         for remaining, expected in ((2.1, Again(2.0)), (2.0, GiveUp(out_of_time=True)), (-1, GiveUp(out_of_time=True))):
             decision = rule.decide(server_error(), Tries(), remaining=remaining, budget=RetryBudget(9))
             assert decision == expected
 
-    def test_that_is_given_up_for_want_of_time_takes_nothing_from_the_budget(self) -> None:
+    def test_that_is_given_up_because_of_the_deadline_takes_nothing_from_the_budget(self) -> None:
         budget = RetryBudget(10)
         for _ in range(50):
             decision = rule_of().decide(server_error(retry_after=60), Tries(), remaining=5, budget=budget)
@@ -199,7 +210,7 @@ class TestATransientFailure:
 
 
 class TestRateLimiting:
-    def test_does_not_consume_a_transient_try_nor_the_budget(self) -> None:
+    def test_takes_neither_a_transient_attempt_nor_the_budget(self) -> None:
         rule, tries, budget = rule_of(RetryPolicy(max_attempts=2)), Tries(), RetryBudget(1)
         for _ in range(10):
             assert rule.decide(status_error(429), tries, remaining=FOREVER, budget=budget) == Again(0.0)
@@ -208,12 +219,12 @@ class TestRateLimiting:
         assert isinstance(rule.decide(server_error(), tries, remaining=FOREVER, budget=budget), Again)
         assert rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) == GiveUp()
 
-    def test_is_bounded_by_tries_of_its_own(self) -> None:
+    def test_has_its_own_bound(self) -> None:
         rule, tries = rule_of(RetryPolicy(max_rate_limited=3)), Tries()
         decisions = [rule.decide(status_error(429), tries, remaining=9, budget=RetryBudget(0)) for _ in range(3)]
         assert decisions == [Again(0.0), Again(0.0), GiveUp()]
 
-    def test_is_given_up_at_once_if_the_pause_outlasts_the_deadline(self) -> None:
+    def test_is_given_up_at_once_if_the_pause_exceeds_the_deadline(self) -> None:
         error = RateLimitError("x", status_code=429, retry_after=60)
         assert rule_of().decide(error, Tries(), remaining=59, budget=RetryBudget(1)) == GiveUp(out_of_time=True)
         assert rule_of().decide(error, Tries(), remaining=61, budget=RetryBudget(1)) == Again(0.0)
@@ -222,29 +233,29 @@ class TestRateLimiting:
         ("retry_after", "pause"),
         [(7.0, 8.0), (0.0, 1.0), (-5.0, 1.0), (60.5, 61.5), (1e9, 86_400.0), (FOREVER, 86_400.0)],
     )
-    def test_pauses_everybody_for_what_genesys_asks_and_a_guard_second(self, retry_after: float, pause: float) -> None:
+    def test_pauses_for_retry_after_and_a_guard_second(self, retry_after: float, pause: float) -> None:
         assert [pause_after_429(retry_after, in_a_row) for in_a_row in (1, 5)] == [pause, pause]
 
-    def test_pauses_along_a_curve_where_genesys_asks_for_nothing(self) -> None:
+    def test_pauses_along_a_curve_without_retry_after(self) -> None:
         pauses = [pause_after_429(None, in_a_row) for in_a_row in (1, 2, 3, 6, 7, 8, 10_000)]
         assert pauses == [1, 2, 4, 32, 60, 60, 60]
 
 
-class TestARejectedToken:
-    def test_is_replayed_once_at_once_and_then_given_up(self) -> None:
+class TestToken:
+    def test_rejected_is_retried_once_at_once(self) -> None:
         rule, tries, budget = rule_of(), Tries(), RetryBudget(0)
         assert rule.decide(status_error(401), tries, remaining=9, budget=budget) == Again(0.0)
         assert rule.decide(status_error(401), tries, remaining=9, budget=budget) == GiveUp()
         assert tries.transient == 0
 
-    def test_is_replayed_once_for_an_id_whatever_came_in_between(self) -> None:
+    def test_rejected_is_retried_once_for_a_call_whatever_happened_in_between(self) -> None:
         rule, tries, budget = rule_of(), Tries(), RetryBudget(9)
         rule.decide(status_error(401), tries, remaining=9, budget=budget)
         rule.decide(status_error(429), tries, remaining=9, budget=budget)
         rule.decide(server_error(), tries, remaining=9, budget=budget)
         assert rule.decide(status_error(401), tries, remaining=9, budget=budget) == GiveUp()
 
-    def test_that_cannot_be_had_for_now_is_waited_for_and_counts_nothing(self) -> None:
+    def test_not_available_at_the_moment_is_waited_for_without_counting(self) -> None:
         rule, tries, budget = rule_of(), Tries(), RetryBudget(0)
         for _ in range(100):
             error = TokenUnavailableError("x", retry_after=4)
@@ -253,7 +264,7 @@ class TestARejectedToken:
         too_late = rule.decide(TokenUnavailableError("x", retry_after=9), tries, remaining=9, budget=budget)
         assert too_late == GiveUp(out_of_time=True)
 
-    def test_that_will_never_come_is_not_waited_for(self) -> None:
+    def test_that_will_never_be_available_is_not_waited_for(self) -> None:
         error = TokenUnavailableError("x", retryable=False)
         assert rule_of().decide(error, Tries(), remaining=FOREVER, budget=RetryBudget(9)) == GiveUp()
 
@@ -261,7 +272,7 @@ class TestARejectedToken:
 @pytest.mark.parametrize(
     "error", [status_error(403), status_error(404), UrlRejectedError("x"), CredentialsRejectedError("x")]
 )
-def test_a_permanent_failure_is_given_up_at_once_even_if_the_server_says_when_to_come_again(
+def test_a_permanent_failure_is_given_up_at_once_even_with_retry_after(
     error: GenesysMediaError,
 ) -> None:
     error.retry_after = 1
@@ -270,7 +281,7 @@ def test_a_permanent_failure_is_given_up_at_once_even_if_the_server_says_when_to
     assert (budget.left, tries) == (9, Tries())
 
 
-class TestTheBudget:
+class TestBudget:
     def test_bounds_the_retries_of_an_outage_whatever_the_number_of_ids(self) -> None:
         rule, budget, sent = rule_of(RetryPolicy(max_attempts=5)), RetryBudget(20), 0
         for _ in range(1_000):
@@ -280,14 +291,14 @@ class TestTheBudget:
                 sent += 1
         assert sent == 1_000 + 20
 
-    def test_gives_back_to_an_id_that_succeeded_what_it_took(self) -> None:
+    def test_returns_what_a_successful_call_took(self) -> None:
         budget = RetryBudget(10)
         for _ in range(4):
             assert budget.take()
         budget.succeeded(4)
         assert budget.left == 10
 
-    def test_earns_one_with_ten_ids_that_succeed_at_once_and_never_more_than_at_the_start(self) -> None:
+    def test_earns_one_for_ten_calls_that_succeed_at_once_up_to_its_size(self) -> None:
         budget = RetryBudget(2)
         assert [budget.take() for _ in range(3)] == [True, True, False]
         for _ in range(9):
@@ -300,12 +311,12 @@ class TestTheBudget:
             budget.succeeded(0)
         assert budget.left == 2
 
-    def test_of_nothing_allows_no_retry(self) -> None:
+    def test_of_zero_allows_no_retry(self) -> None:
         assert rule_of().decide(server_error(), Tries(), remaining=FOREVER, budget=RetryBudget(0)) == GiveUp()
 
     @given(st.lists(st.one_of(st.just("take"), st.integers(0, 9)), max_size=60), st.integers(0, 9))
     @settings(deadline=None, max_examples=60)
-    def test_stays_between_nothing_and_its_size(self, steps: list[str | int], size: int) -> None:
+    def test_stays_between_zero_and_its_size(self, steps: list[str | int], size: int) -> None:
         budget = RetryBudget(size)
         for step in steps:
             before = budget.left
@@ -320,99 +331,3 @@ class TestTheBudget:
         budget = RetryBudget(5)
         budget.take()
         assert repr(budget) == "<RetryBudget 4.0 of 5 left>"
-
-
-class TestTheCurve:
-    @pytest.mark.parametrize(
-        ("base", "longest", "expected"),
-        [
-            (1, 30, (1, 2, 4, 8, 16, 30)),
-            (0.5, 4, (0.5, 1, 2, 4)),
-            (5, 5, (5,)),
-            (10, 5, (5,)),
-            (0, 30, (0,)),
-            (1, 0, (0,)),
-        ],
-    )
-    def test_doubles_up_to_the_longest(self, base: float, longest: float, expected: tuple[float, ...]) -> None:
-        assert curve(base, longest) == expected
-
-    @given(st.floats(1e-3, 3_600), st.floats(1e-3, 3_600))
-    @settings(deadline=None, max_examples=100)
-    def test_never_falls_and_ends_with_the_longest(self, base: float, longest: float) -> None:
-        points = curve(base, longest)
-        assert points[-1] == longest
-        assert all(left < right <= 2 * left for left, right in pairwise(points))
-
-
-def http_date(seconds_from_now: float) -> str:
-    return format_datetime(datetime.fromtimestamp(WALL + seconds_from_now, UTC), usegmt=True)
-
-
-class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("value", "seconds"),
-        [
-            ("0", 0),
-            ("7", 7),
-            (" 7 ", 7),
-            ("007", 7),
-            ("+7", 7),
-            ("1.5", 1.5),
-            ("-3", 0),
-            ("-0", 0),
-            ("99999999999", 99_999_999_999),
-            ("9" * 5_000, FOREVER),
-            (http_date(90), 90),
-            (http_date(0), 0),
-            (http_date(-90), 0),
-            ("Fri, 31 Dec 9999 23:59:59 GMT", 253_402_300_799 - WALL),
-            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
-            # RFC 850 and asctime, which RFC 9110 still has recipients understand.
-            ("Wednesday, 15-Nov-23 00:00:00 GMT", 1_700_006_400 - WALL),
-            ("Wed Nov 15 00:00:00 2023", 1_700_006_400 - WALL),
-            # A date of another zone, or of none.
-            ("Wed, 15 Nov 2023 01:00:00 +0100", 1_700_006_400 - WALL),
-            ("Wed, 15 Nov 2023 00:00:00", 1_700_006_400 - WALL),
-        ],
-    )
-    def test_is_read_as_seconds_from_now(self, value: str, seconds: float) -> None:
-        assert parse_retry_after(value, wall=WALL) == pytest.approx(seconds)
-
-    @pytest.mark.parametrize(
-        "value",
-        [
-            None,
-            "",
-            "  ",
-            "soon",
-            "1e3",
-            "1,5",
-            "0x10",
-            "٣",
-            "7 seconds",
-            "NaN",
-            "Infinity",
-            "7; 8",
-            "Mon, 32 Jan 2024 00:00:00 GMT",
-            "Mon, 01 Jan 10000 00:00:00 GMT",
-            "Mon, 01 Jan 2024 25:00:00 GMT",
-            "Mon, 01 Jan 2024 00:00:00 +9999",
-        ],
-    )
-    def test_that_makes_no_sense_is_as_good_as_none(self, value: str | None) -> None:
-        assert parse_retry_after(value, wall=WALL) is None
-
-    @given(st.one_of(st.text(), st.from_regex(r"[A-Z][a-z]{2}, ?[0-9]{1,3} [A-Z][a-z]{2} [0-9:+ -]{0,24}(GMT)?")))
-    @example("Mon, 1 Jan 1 00:00:00 -0001")
-    @example("Mon, 01 Jan 2024 00:00:60 GMT")
-    @settings(deadline=None, max_examples=300)
-    def test_whatever_it_says_raises_nothing_and_is_never_negative(self, value: str) -> None:
-        seconds = parse_retry_after(value, wall=WALL)
-        assert seconds is None or seconds >= 0
-
-    @given(st.integers(-(10**6), 10**7))
-    @settings(deadline=None, max_examples=50)
-    def test_as_a_date_means_the_same_as_in_seconds(self, seconds: int) -> None:
-        date = format_datetime(datetime.fromtimestamp(WALL, UTC) + timedelta(seconds=seconds), usegmt=True)
-        assert parse_retry_after(date, wall=WALL) == max(0, seconds)

@@ -1,0 +1,1 @@
+"""One call to the API: client, replies, retries and tokens."""
