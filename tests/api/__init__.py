@@ -1,1 +1,1 @@
-"""One call to the API: client, replies, retries and tokens."""
+"""One call, to its end: attempts, tokens, replies, retries."""

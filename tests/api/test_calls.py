@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from genesys_media_async import DownloadUrl, NotFoundError
 from genesys_media_async.api.calls import CallResult
 
@@ -22,10 +24,9 @@ class TestCallResult:
         assert other.correlation_id == "its own"
 
     def test_with_an_error_holds_no_frames(self) -> None:
-        try:
+        with pytest.raises(NotFoundError) as raised:
             raise NotFoundError("It is not there.") from ValueError("a frame with secrets")
-        except NotFoundError as error:
-            result = self.ABOUT_MANY.with_outcome(error)
+        result = self.ABOUT_MANY.with_outcome(raised.value)
         assert result.error is not None
         assert (result.error.__traceback__, result.error.__context__, result.error.__cause__) == (None, None, None)
 

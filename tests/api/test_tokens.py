@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import anyio
@@ -33,9 +33,6 @@ from tests.support.login_host import (
 if TYPE_CHECKING:
     from genesys_media_async.transports import HttpRequest
 
-    pass
-
-T = TypeVar("T")
 
 
 class TestRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+
 
 import anyio
 import anyio.lowlevel
@@ -20,9 +20,20 @@ from genesys_media_async.errors import (
     TokenUnavailableError,
 )
 from genesys_media_async.transports import HttpReply
-from tests.support.login_host import THROTTLED, WRONG_CLIENT, Step, break_off, fresh, gather, grant, login, refused, say
+from tests.support.login_host import (
+    THROTTLED,
+    TOKEN_CANARY,
+    WRONG_CLIENT,
+    Step,
+    break_off,
+    fresh,
+    gather,
+    grant,
+    login,
+    refused,
+    say,
+)
 
-T = TypeVar("T")
 
 
 class TestFailure:

@@ -1,1 +1,1 @@
-"""The endpoints of Genesys Cloud."""
+"""What each source asks for, and what it makes of the replies."""
