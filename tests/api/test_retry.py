@@ -42,7 +42,7 @@ from genesys_media_async.errors import (
     TokenUnavailableError,
     UrlRejectedError,
 )
-from genesys_media_async.settings.settings import RetryPolicy
+from genesys_media_async.settings.policies import RetryPolicy
 from tests.support.randomness import Steady
 
 FOREVER = float("inf")

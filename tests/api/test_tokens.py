@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from genesys_media_async.transports import HttpRequest
 
 
-
 class TestRequest:
     def test_is_a_form_with_the_credentials_in_http_basic(self) -> None:
         clock = VirtualClock()

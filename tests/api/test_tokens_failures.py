@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-
 import anyio
 import anyio.lowlevel
 import pytest
@@ -33,7 +32,6 @@ from tests.support.login_host import (
     refused,
     say,
 )
-
 
 
 class TestFailure:

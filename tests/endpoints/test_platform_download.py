@@ -22,7 +22,7 @@ from tests.support.endpoint_runs import (
     code_of,
 )
 from tests.support.retrievers import collect, settings_for
-from tests.support.scripted_context import json_reply
+from tests.support.scripted_context import code, json_reply
 
 if TYPE_CHECKING:
     from genesys_media_async.endpoints import Endpoint
@@ -82,7 +82,7 @@ class TestRedirect:
         login = await Redirecting("https://gateway.example.com/genesys/oauth/authorize").result(
             PlatformDownload(), **gateway
         )
-        assert [result.error and result.error.code for result in (back, login)] == [
+        assert [code(result) for result in (back, login)] == [
             "redirect_to_api",
             "redirect_to_login",
         ]

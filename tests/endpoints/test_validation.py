@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from genesys_media_async.endpoints import validation
 from genesys_media_async.endpoints.validation import check, matches
 from genesys_media_async.models import DownloadUrl, MediaRequest
-from genesys_media_async.settings.settings import ValidationRule
+from genesys_media_async.settings.policies import ValidationRule
 from tests.support.urls import REQUEST, SIGNED, answer, reason
 
 

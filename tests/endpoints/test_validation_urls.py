@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from genesys_media_async.endpoints import validation
 from genesys_media_async.errors import UrlRejectedError
-from genesys_media_async.settings.settings import ValidationRule
+from genesys_media_async.settings.policies import ValidationRule
 from tests.support.urls import answer, reason
 
 

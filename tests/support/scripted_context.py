@@ -97,6 +97,11 @@ class ScriptedContext:
         await endpoint.retrieve(requests, self)
 
 
+def code(result: MediaResult) -> str | None:
+    """Return the code of a result's error, or None."""
+    return None if result.ok else result.error.code
+
+
 def codes(results: list[MediaResult]) -> dict[str, str | None]:
     """Return the code of each result's error, by its media id or file id."""
-    return {result.media_id or result.file_id: None if result.ok else result.error.code for result in results}
+    return {result.media_id or result.file_id: code(result) for result in results}

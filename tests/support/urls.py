@@ -6,7 +6,7 @@ from typing import Any
 
 from genesys_media_async.endpoints.validation import check
 from genesys_media_async.models import DownloadUrl, MediaRequest
-from genesys_media_async.settings.settings import ValidationRule
+from genesys_media_async.settings.policies import ValidationRule
 
 SIGNED = "https://media.example.com/recordings/a.wav?X-Signature=canary-signature"
 REQUEST = MediaRequest("f-1", expires_in=3_600)

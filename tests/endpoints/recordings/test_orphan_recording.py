@@ -22,7 +22,7 @@ from tests.support.endpoint_runs import (
     scripted,
 )
 from tests.support.retrievers import collect, settings_for
-from tests.support.scripted_context import json_reply
+from tests.support.scripted_context import code, json_reply
 
 
 class TestOrphanRecording:
@@ -75,7 +75,7 @@ class TestOrphanRecording:
     def test_has_an_error_for_a_rejected_part_and_the_url_of_the_other(self):
         parts = {"0": {"mediaUri": URL}, "1": {"mediaUri": None}, "2": {"mediaUri": URL.replace("https", "http")}}
         context = scripted(OrphanRecording(), json_reply({"id": "orphan-1", "mediaUris": parts}))
-        assert [(result.media_id, result.error and result.error.code) for result in context.results] == [
+        assert [(result.media_id, code(result)) for result in context.results] == [
             ("orphan-1/0", None),
             ("orphan-1/1", "no_url"),
             ("orphan-1/2", "url_not_https"),

@@ -21,7 +21,7 @@ from tests.support.batch_runs import (
     result_of,
     scripted,
 )
-from tests.support.scripted_context import codes
+from tests.support.scripted_context import code, codes
 
 
 class TestResults:
@@ -70,8 +70,8 @@ class TestResults:
         assert len(scripted(job_reply(*parts, *parts)).run(RecordingBatch(), "c/r")) == 3
 
     def test_that_are_duplicates_are_reported_once(self) -> None:
-        results = [result_of("c/r"), result_of("c/s", None, "It failed")]
-        results = scripted(job_reply(*results, *results)).run(RecordingBatch(), "c/r", "c/s")
+        found = [result_of("c/r"), result_of("c/s", None, "It failed")]
+        results = scripted(job_reply(*found, *found)).run(RecordingBatch(), "c/r", "c/s")
         assert codes(results) == {"c/r": None, "c/s": "recording_failed"}
         assert len(results) == 2
 
@@ -105,7 +105,7 @@ class TestResults:
         results = scripted(job_reply(result_of("c", None, "Conversation not found"), result_of("d/r"))).run(
             RecordingBatch(), "c", "c/r", "d/r"
         )
-        assert [(result.file_id, result.error and result.error.code) for result in results] == [
+        assert [(result.file_id, code(result)) for result in results] == [
             ("c", "recording_failed"),
             ("c/r", "recording_failed"),
             ("d/r", None),
@@ -133,13 +133,13 @@ class TestResults:
             job_reply(*waiting, status="InProgress"), job_reply(result_of("c/r"), result_of("c/s", None))
         )
         results = context.run(RecordingBatch(), "c/r", "c/s")
-        assert [(result.media_id, result.error and result.error.code) for result in results] == [
+        assert [(result.media_id, code(result)) for result in results] == [
             ("c/r", None),
             ("c/s", "no_url"),
         ]
 
     @pytest.mark.parametrize(
-        ("url", "rule", "code"),
+        ("url", "rule", "expected"),
         [
             ("http://media.example.com/a", {}, "url_not_https"),
             ("https://media.example.com/a", {"allowed_hosts": ("*.amazonaws.com",)}, "host_refused"),
@@ -156,14 +156,14 @@ class TestResults:
             (17, {}, "no_url"),
         ],
     )
-    def test_with_a_url_that_breaks_the_rule_are_refused(self, url: Any, rule: Any, code: str) -> None:
-        result = {**result_of("c/r"), "resultUrl": url, "contentType": "audio/wav; codecs=1"}
-        context = scripted(job_reply(result), rule=ValidationRule(**rule))
+    def test_with_a_url_that_breaks_the_rule_are_refused(self, url: Any, rule: Any, expected: str) -> None:
+        found = {**result_of("c/r"), "resultUrl": url, "contentType": "audio/wav; codecs=1"}
+        context = scripted(job_reply(found), rule=ValidationRule(**rule))
         (result,) = context.run(RecordingBatch(), "c/r")
-        assert (result.error and result.error.code) == code
+        assert code(result) == expected
         assert "canary" not in repr(result)
         (completed,) = events_of(context.events, BatchCompleted)
-        assert (completed.results, completed.errors) == (1, int(code is not None))
+        assert (completed.results, completed.errors) == (1, int(expected is not None))
 
     def test_are_shown_without_their_url(self) -> None:
         assert "canary" not in repr(BatchStatus.model_validate_json(job_reply(result_of("c/r")).body))

@@ -94,7 +94,7 @@ class TestAgainstSimulator:
 
         world = World(recordings(400), during=forget, overrides={"concurrency": 1}, endpoint=RecordingBatch(jobs=2))
         assert Counter(result.file_id for result in world.results) == Counter(world.ids)
-        lost = [result.error for result in world.results if result.error]
+        lost = [result.error for result in world.results if not result.ok]
         assert {error.code for error in lost} == {"batch_download_job_not_found"}
         assert all(error.retryable for error in lost)
         assert sum(result.ok for result in world.results) >= 200
@@ -118,7 +118,7 @@ class TestAgainstSimulator:
         for unknown in ("error", "silent"):
             world = World(ids, batch=BatchSettings(unknown=unknown))
             assert [result.ok for result in world.results].count(True) == 4
-            failed = {result.file_id: result.error.code for result in world.results if result.error}
+            failed = {result.file_id: result.error.code for result in world.results if not result.ok}
             code = "recording_failed" if unknown == "error" else "recording_not_in_batch"
             assert failed == {
                 "no-such-conversation": code,
@@ -274,7 +274,7 @@ async def test_over_sockets_every_recording_of_a_mixed_input_has_a_url_that_down
         states = {f"{each.conversation_id}/{each.id}": each.file_state for each in simulator.organization.recordings()}
         of_conversations = [result for result in results if result.file_id in whole]
         assert {"/".join((result.media_id or "").split("/")[:2]) for result in of_conversations} == set(states)
-        archived = {result.media_id for result in results if result.error}
+        archived = {result.media_id for result in results if not result.ok}
         assert archived == {each for each, state in states.items() if state == "ARCHIVED"}
         async with httpx.AsyncClient() as http:
             for result in [result for result in results if result.ok][:5]:

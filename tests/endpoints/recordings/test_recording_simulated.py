@@ -79,7 +79,7 @@ class TestAgainstSimulator:
             return [f"{each.conversation_id}/{each.id}" for each in found]
 
         world = World(ids, organization=OrganizationSettings(conversations=8, recordings=(1, 1), two_part_share=0.0))
-        failed = [result.error.code for result in world.results if result.error]
+        failed = [result.error.code for result in world.results if not result.ok]
         assert sorted(failed) == sorted(
             [*(f"recording_{state.lower()}" for state in clock_states), "no_playable_media"]
         )
@@ -87,7 +87,7 @@ class TestAgainstSimulator:
 
     def test_missing_and_forbidden_recordings_have_genesyss_codes(self) -> None:
         world = World(lambda _: ["nowhere", "nowhere/nothing", "a/b/c"])
-        failed = {result.file_id: result.error.code for result in world.results if result.error}
+        failed = {result.file_id: result.error.code for result in world.results if not result.ok}
         assert failed == {
             "nowhere": "conversation_not_found",
             "nowhere/nothing": "conversation_not_found",
