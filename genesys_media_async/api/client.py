@@ -28,7 +28,6 @@ from .replies import check_redirect, error_from
 from .retry import Again, RetryBudget, RetryRule, Tries, pause_after_429
 
 if TYPE_CHECKING:
-    import asyncio
     import random
     from collections.abc import Callable, Mapping
 
@@ -51,16 +50,16 @@ _TOO_MANY_REQUESTS = 429
 
 @dataclass(slots=True)
 class _Progress:
-    """The state of one call. The last four members are those of its last attempt."""
+    """The state of one call. The last four members are of its last attempt, whose number is 0 if it was not sent."""
 
     ends_at: float
     attempts: int = 0
     tries: Tries | None = None
     retries_paid: int = 0
+    number: int = 0
     latency: float = 0.0
     status: int | None = None
     correlation_id: str | None = None
-    recorded: asyncio.Future[None] | None = None
 
 
 class ApiClient:
@@ -102,9 +101,18 @@ class ApiClient:
         error: GenesysMediaError | None = None
         while True:
             last, (value, error) = error, await self._attempt(call, progress, counters)
-            # Awaited here, where no frame holds the token.
-            if progress.recorded is not None:
-                await progress.recorded
+            recorded = self._recorder.attempt(
+                call.action,
+                call.subject,
+                error,
+                progress.status,
+                progress.latency,
+                progress.number,
+                progress.correlation_id,
+            )
+            if recorded is not None:
+                # Awaited here and not in `_attempt`, whose frame holds the token.
+                await recorded
             if error is None:
                 if budget.left < budget.size:
                     budget.succeeded(progress.retries_paid)
@@ -126,10 +134,10 @@ class ApiClient:
             try:
                 permit, bearer = await self._wait_for(permit, progress)
             except GenesysMediaError as refusal:
-                progress.recorded = self._recorder.unsent(call.action, call.subject, refusal)
+                progress.number = 0
                 return None, refusal.without_frames()
             sent = clock.monotonic()
-        progress.attempts += 1
+        progress.number = progress.attempts = progress.attempts + 1
         counters.sent += 1
         counters.in_flight += 1
         value: T | None = None
@@ -146,14 +154,7 @@ class ApiClient:
         except GenesysMediaError as failure:
             error = failure.without_frames()
         except BaseException:
-            self._recorder.cut_off(
-                call.action,
-                call.subject,
-                progress.status,
-                clock.monotonic() - sent,
-                progress.attempts,
-                progress.correlation_id,
-            )
+            self._record_cut_off(call, progress, clock.monotonic() - sent)
             raise
         finally:
             counters.in_flight -= 1
@@ -165,15 +166,6 @@ class ApiClient:
         elif self._tokens.unaccepted and progress.status is not None:
             self._tokens.accepted()
         progress.latency = clock.monotonic() - sent
-        progress.recorded = self._recorder.attempt(
-            call.action,
-            call.subject,
-            error,
-            progress.status,
-            progress.latency,
-            progress.attempts,
-            progress.correlation_id,
-        )
         return value, error
 
     def _read(self, call: Call[T], reply: HttpReply, permit: Permit, sent_at: float, progress: _Progress) -> T:
@@ -203,6 +195,11 @@ class ApiClient:
         self._refusals_in_a_row += 1
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
         self._limiter.refuse(permit, pause, told=retry_after is not None)
+
+    def _record_cut_off(self, call: Call[T], progress: _Progress, latency: float) -> None:
+        self._recorder.cut_off(
+            call.action, call.subject, progress.status, latency, progress.number, progress.correlation_id
+        )
 
     async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
         with anyio.move_on_after(progress.ends_at - self._clock.monotonic()):

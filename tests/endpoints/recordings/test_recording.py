@@ -18,7 +18,7 @@ from genesys_media_async import (
 )
 from genesys_media_async.endpoints import Recording
 from genesys_media_async.transports import HttpReply
-from tests.support.scripted_context import ScriptedContext, codes, in_turn, json_reply
+from tests.support.scripted_context import ScriptedContext, code, codes, in_turn, json_reply
 
 if TYPE_CHECKING:
     from genesys_media_async.errors import GenesysMediaError
