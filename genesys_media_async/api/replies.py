@@ -55,19 +55,19 @@ def error_from(reply: HttpReply, *, wall: float) -> GenesysMediaError:
     `wall` is the time now, in seconds since 1970.
     """
     try:
-        said = ErrorBody.model_validate_json(reply.body)
+        body = ErrorBody.model_validate_json(reply.body)
     except ValidationError:
-        said = ErrorBody()
-    words = ": ".join(word for word in (sanitized(said.code or "", 80), sanitized(said.message or "")) if word)
+        body = ErrorBody()
+    words = ": ".join(word for word in (sanitized(body.code or "", 80), sanitized(body.message or "")) if word)
     message = f"Genesys answered {reply.status}{f' ({words})' if words else ''}."
     if 300 <= reply.status < 400 or reply.status < 200:
         return InvalidResponseError(message, code="unexpected_status", status_code=reply.status, retryable=False)
-    return _class_of(reply.status, said.code)(
+    return _class_of(reply.status, body.code)(
         message,
-        code=snake_case(said.code or "") or None,
+        code=snake_case(body.code or "") or None,
         status_code=reply.status,
         correlation_id=correlation_id(reply.headers),
-        context_id=sanitized(said.contextId, 80) if said.contextId else None,
+        context_id=sanitized(body.contextId, 80) if body.contextId else None,
         retryable=reply.status in STATUSES["later"],
         retry_after=retry_after_of(reply, wall=wall),
     )
@@ -96,24 +96,24 @@ def _class_of(status: int, code: str | None) -> type[APIStatusError]:
 def check_redirect(reply: HttpReply, path: str, settings: Settings) -> None:
     """Raise `InvalidResponseError` for a redirect to nowhere, to its own path, or to Genesys's API or login."""
     location = reply.headers.get("location", "").strip()
-    asked = urlsplit(settings.api_url + path)
+    requested = urlsplit(settings.api_url + path)
     try:
-        target = urlsplit(urljoin(asked.geturl(), location))
+        target = urlsplit(urljoin(requested.geturl(), location))
         origin = (target.scheme, target.netloc.lower())
     except ValueError:
         # Not a URL: validation rejects it.
         return
     login = urlsplit(settings.token_url)
-    login_path = "/" if login.netloc != asked.netloc else login.path.removesuffix("token")
+    login_path = "/" if login.netloc != requested.netloc else login.path.removesuffix("token")
     # A gateway may serve media next to its API; Genesys does not.
     api_path = "/" if settings.base_url is None else f"{urlsplit(settings.api_url).path}/api/"
     if not location or not urlsplit(location).netloc:
         code, words = "redirect_nowhere", "without a URL"
-    elif origin == (asked.scheme, asked.netloc) and target.path == asked.path:
+    elif origin == (requested.scheme, requested.netloc) and target.path == requested.path:
         code, words = "redirect_loop", "to the same path"
     elif origin == (login.scheme, login.netloc) and target.path.startswith(login_path):
         code, words = "redirect_to_login", "to the login"
-    elif origin == (asked.scheme, asked.netloc) and target.path.startswith(api_path):
+    elif origin == (requested.scheme, requested.netloc) and target.path.startswith(api_path):
         code, words = "redirect_to_api", "to the API itself"
     else:
         return

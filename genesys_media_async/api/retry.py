@@ -59,7 +59,7 @@ STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
 
 SUCCESSES_PER_EARNED_RETRY = 10
 RATE_LIMIT_GUARD = 1.0
-"""Seconds added to what Genesys asks for after a 429, since Retry-After is rounded to whole seconds."""
+"""Seconds added to the Retry-After of a 429, since it is rounded to whole seconds."""
 MAX_PAUSE = 86_400.0
 """The longest pause after a 429, in seconds, whatever the server asks for."""
 
@@ -104,7 +104,7 @@ def may_have_been_carried_out(error: GenesysMediaError, *, sent: bool = True) ->
     """
     Return whether Genesys may have done what a failed request asked for.
 
-    `sent` is False if the call ran out of time before an attempt of its own was sent.
+    `sent` is False if the deadline passed before the last attempt was sent.
     """
     match error:
         case ConnectError():

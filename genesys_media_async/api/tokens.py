@@ -290,11 +290,11 @@ def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:
 
 def _token_error(reply: HttpReply, *, wall: float) -> AuthenticationError:
     try:
-        said = _TokenErrorReply.model_validate_json(reply.body)
+        body = _TokenErrorReply.model_validate_json(reply.body)
     except ValidationError:
-        said = _TokenErrorReply()
-    description = sanitized(said.error_description or said.description or "")
-    words = ": ".join(word for word in (sanitized(said.error or "", 80), description) if word)
+        body = _TokenErrorReply()
+    description = sanitized(body.error_description or body.description or "")
+    words = ": ".join(word for word in (sanitized(body.error or "", 80), description) if word)
     message = f"The login host answered {reply.status}{f' ({words})' if words else ''}."
     # Genesys throttles this endpoint with a 400, not a 429.
     throttled = reply.status == 400 and description.lower().startswith("rate limit exceeded")

@@ -1,11 +1,10 @@
 """
 Makes every audit record, and has it written before anybody gets the result.
 
-    who records      what                                       when
-    `attempt`        one attempt of a call                      after each reply, or after none
-    `cut_off`        an attempt that was cancelled in flight    at once
-    `unsent`         a request that was refused before sending  at once
-    `result`         one medium of a call about several         for each of them
+    `attempt`   one attempt of a call, after its reply or its failure
+    `cut_off`   an attempt that was cancelled in flight
+    `unsent`    a request that was refused before it was sent
+    `result`    one medium of a call about several
 """
 
 from __future__ import annotations
@@ -242,7 +241,7 @@ def _named(record: AttemptAudited) -> str:
 
 def _too_late(record: AttemptAudited) -> AuditWriteError:
     return AuditWriteError(
-        f"{_named(record)} came too late: the audit trail is closed.",
+        f"{_named(record)} is too late: the audit trail is closed.",
         advice="Let every run end before the MediaRetriever is closed, then run again for what is not yet done.",
     )
 

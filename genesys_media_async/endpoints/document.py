@@ -62,11 +62,11 @@ class Document(Endpoint):
         (request,) = requests
 
         def read(reply: HttpReply, sent_at: float) -> DownloadUrl | NotReady:
-            said = read_json(_REPLY, reply)
-            if said.contentLocationUri is not None and said.state != "Running":
-                url = said.contentLocationUri
+            body = read_json(_REPLY, reply)
+            if body.contentLocationUri is not None and body.state != "Running":
+                url = body.contentLocationUri
                 return or_raise(validated(url, request, context.rule, sent_at, content_type=self._content_type))
-            if said.state == "Completed":
+            if body.state == "Completed":
                 raise InvalidResponseError(
                     "The document is prepared, but the reply has no URL of its content.",
                     code="no_content_location",

@@ -106,17 +106,17 @@ def read_reply(reply: HttpReply, sent_at: float, request: MediaRequest, rule: Va
     """
     body = reply.body if reply.headers.get("content-type") in JSON_CONTENT_TYPES else require_json(reply)
     try:
-        said = _read_json(body)
+        fields = _read_json(body)
     except ValidationError as error:
         raise unexpected_shape(error) from None
-    lifetime = said["expiresIn"]
+    lifetime = fields["expiresIn"]
     url = DownloadUrl(
-        said["url"],
+        fields["url"],
         sent_at + lifetime,
         lifetime,
-        said.get("fileName"),
-        said.get("contentType"),
-        said.get("accessLevel"),
+        fields.get("fileName"),
+        fields.get("contentType"),
+        fields.get("accessLevel"),
     )
     rejected = check(url, request, rule)
     if rejected is not None:

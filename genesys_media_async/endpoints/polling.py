@@ -1,4 +1,4 @@
-"""When to ask again for what Genesys is preparing, and when to stop."""
+"""The pauses between polls for a thing that Genesys is preparing, and their end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors for replies: the class by the status, the code in snake_case, and the wait that a reply asks for."""
+"""Errors for replies: the class, the code in snake_case, and the requested wait."""
 
 from __future__ import annotations
 

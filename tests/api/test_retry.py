@@ -80,8 +80,8 @@ class TestStatuses:
         ],
     )
     def test_each_question_has_its_row(self, question: StatusQuestion, expected: set[int]) -> None:
-        asked = {200, 204, 301, 400, 401, 403, 404, 405, 408, 409, 410, 413, 422, 425, 429, 451, *range(500, 506), 599}
-        assert asked & STATUSES[question] == expected
+        sample = {200, 204, 301, 400, 401, 403, 404, 405, 408, 409, 410, 413, 422, 425, 429, 451, *range(500, 506), 599}
+        assert sample & STATUSES[question] == expected
 
     def test_every_row_is_tested_here(self) -> None:
         assert set(STATUSES) == set(get_args(StatusQuestion))

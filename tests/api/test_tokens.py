@@ -27,7 +27,7 @@ from tests.support.login_host import (
     grant,
     login,
     refused,
-    say,
+    reply_with,
 )
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class TestToken:
         clock = VirtualClock()
 
         async def main() -> str:
-            async with login(clock, grant(60), say(401, WRONG_CLIENT)) as it:
+            async with login(clock, grant(60), reply_with(401, WRONG_CLIENT)) as it:
                 shown = [repr(it.tokens)]
                 token = await it.tokens.get()
                 shown += [repr(it.tokens), repr(it.host.requests)]
@@ -244,7 +244,7 @@ class TestToken:
         clock = VirtualClock()
 
         async def main() -> list[Event]:
-            async with login(clock, say(503, after=1), grant(600, after=2)) as it:
+            async with login(clock, reply_with(503, after=1), grant(600, after=2)) as it:
                 await refused(it.tokens)
                 await anyio.sleep(1.1)
                 await it.tokens.get()
@@ -303,7 +303,7 @@ class TestManyCallers:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with login(clock, say(500, after=1)) as it:
+            async with login(clock, reply_with(500, after=1)) as it:
                 errors = await gather(it.tokens, 1_000)
                 assert {type(error) for error in errors} == {TokenUnavailableError}
                 assert len({id(error) for error in errors}) == 1_000

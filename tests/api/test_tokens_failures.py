@@ -30,7 +30,7 @@ from tests.support.login_host import (
     grant,
     login,
     refused,
-    say,
+    reply_with,
 )
 
 
@@ -38,15 +38,17 @@ class TestFailure:
     @pytest.mark.parametrize(
         "step",
         [
-            say(500),
-            say(502, b"<html>Bad gateway</html>"),
-            say(503),
-            say(504),
-            say(408),
-            say(429),
-            say(400, THROTTLED),
-            say(400, {"error": "invalid_request", "error_description": "Rate limit exceeded the maximum"}),
-            say(400, {"error": "invalid_request", "description": "rate limit exceeded", "error_description": None}),
+            reply_with(500),
+            reply_with(502, b"<html>Bad gateway</html>"),
+            reply_with(503),
+            reply_with(504),
+            reply_with(408),
+            reply_with(429),
+            reply_with(400, THROTTLED),
+            reply_with(400, {"error": "invalid_request", "error_description": "Rate limit exceeded the maximum"}),
+            reply_with(
+                400, {"error": "invalid_request", "description": "rate limit exceeded", "error_description": None}
+            ),
             break_off(ConnectError("No connection.")),
             break_off(APIConnectionError("The connection broke.")),
             break_off(InvalidResponseError("The reply is compressed.")),
@@ -65,12 +67,12 @@ class TestFailure:
                     assert error.retryable
                     assert error.retry_after is not None
                     answered = clock.monotonic()
-                    asked = len(it.host.requests)
-                    # Just before the end of the pause nobody is asked, and the error says how long it still lasts.
+                    sent = len(it.host.requests)
+                    # Just before the end of the pause nothing is sent, and the error has the rest of the pause.
                     await anyio.sleep(error.retry_after - 0.01)
                     again = await refused(it.tokens)
                     assert again.retry_after == pytest.approx(0.01, abs=0.001)
-                    assert len(it.host.requests) == asked
+                    assert len(it.host.requests) == sent
                     await anyio.sleep(0.011)
                     gaps.append(clock.monotonic() - answered)
                 return gaps
@@ -82,7 +84,7 @@ class TestFailure:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with login(clock, say(status, WRONG_CLIENT, inin_correlation_id="corr-1")) as it:
+            async with login(clock, reply_with(status, WRONG_CLIENT, inin_correlation_id="corr-1")) as it:
                 errors = await gather(it.tokens, 1_000)
                 assert {type(error) for error in errors} == {CredentialsRejectedError}
                 await anyio.sleep(59.9)
@@ -96,12 +98,12 @@ class TestFailure:
 
         clock.run(main())
 
-    @pytest.mark.parametrize(("said", "pause"), [("120", 120), ("0", 1), ("-5", 1), ("9" * 400, 3_600), ("soon", 1)])
-    def test_lasts_at_least_as_long_as_retry_after_within_an_hour(self, said: str, pause: float) -> None:
+    @pytest.mark.parametrize(("header", "pause"), [("120", 120), ("0", 1), ("-5", 1), ("9" * 400, 3_600), ("soon", 1)])
+    def test_lasts_at_least_as_long_as_retry_after_within_an_hour(self, header: str, pause: float) -> None:
         clock = VirtualClock()
 
         async def main() -> float | None:
-            async with login(clock, say(503, retry_after=said)) as it:
+            async with login(clock, reply_with(503, retry_after=header)) as it:
                 return (await refused(it.tokens)).retry_after
 
         assert clock.run(main()) == pytest.approx(pause, abs=0.001)
@@ -110,7 +112,7 @@ class TestFailure:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with login(clock, *[say(500)] * 4, grant(60), say(500)) as it:
+            async with login(clock, *[reply_with(500)] * 4, grant(60), reply_with(500)) as it:
                 for _ in range(4):
                     await anyio.sleep((await refused(it.tokens)).retry_after or 0)
                     await anyio.sleep(0.001)
@@ -124,7 +126,7 @@ class TestFailure:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with login(clock, grant(1_000), *[say(500)] * 100) as it:
+            async with login(clock, grant(1_000), *[reply_with(500)] * 100) as it:
                 old = await it.tokens.get()
                 while clock.monotonic() < 989:
                     assert await it.tokens.get() == old
@@ -164,7 +166,7 @@ class TestFailure:
         clock = VirtualClock()
 
         async def main() -> AuthenticationError:
-            async with login(clock, say(200, body)) as it:
+            async with login(clock, reply_with(200, body)) as it:
                 return await refused(it.tokens)
 
         error = clock.run(main())
@@ -176,7 +178,7 @@ class TestFailure:
         clock = VirtualClock()
 
         async def main() -> AuthenticationError:
-            async with login(clock, say(401, body)) as it:
+            async with login(clock, reply_with(401, body)) as it:
                 return await refused(it.tokens)
 
         error = clock.run(main())
@@ -188,13 +190,13 @@ class TestFailure:
         echo = {"error": "invalid_client", "description": "bad header Basic Y2FuYXJ5 at https://x.test/?s=canary\n!"}
 
         async def main() -> AuthenticationError:
-            async with login(clock, say(400, echo)) as it:
+            async with login(clock, reply_with(400, echo)) as it:
                 return await refused(it.tokens)
 
-        said = str(clock.run(main()))
-        assert "Y2FuYXJ5" not in said
-        assert "canary" not in said
-        assert "\n" not in said
+        shown = str(clock.run(main()))
+        assert "Y2FuYXJ5" not in shown
+        assert "canary" not in shown
+        assert "\n" not in shown
 
 
 class TestFixedAccessToken:
@@ -236,7 +238,7 @@ class TestFirst:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with login(clock, say(503), say(429), grant()) as it:
+            async with login(clock, reply_with(503), reply_with(429), grant()) as it:
                 await it.tokens.first(timeout=10.0)
                 assert clock.monotonic() == pytest.approx(3.0, abs=0.01)
                 assert fresh(it.tokens, clock) == f"{TOKEN_CANARY}-3"
@@ -248,7 +250,7 @@ class TestFirst:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with login(clock, *[say(503)] * 9) as it:
+            async with login(clock, *[reply_with(503)] * 9) as it:
                 with pytest.raises(TokenUnavailableError):
                     await it.tokens.first(timeout)
                 assert clock.monotonic() == pytest.approx(waited, abs=0.01)
@@ -259,7 +261,7 @@ class TestFirst:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with login(clock, say(401, WRONG_CLIENT)) as it:
+            async with login(clock, reply_with(401, WRONG_CLIENT)) as it:
                 with pytest.raises(CredentialsRejectedError):
                     await it.tokens.first(timeout=600.0)
                 assert clock.monotonic() < 0.1

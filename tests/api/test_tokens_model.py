@@ -43,7 +43,7 @@ class Waiter:
 
 
 class ModelledLoginHost:
-    """Behaves as its mood says, and checks what it can see: one request at a time, and none within a pause."""
+    """Behaves by its mood, and checks that there is one request at a time and none within a pause."""
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
@@ -60,7 +60,7 @@ class ModelledLoginHost:
     ) -> HttpReply:
         sent = self.clock.monotonic()
         assert self.in_flight == 0, "two token requests at once"
-        assert sent >= self.silent_until, f"asked at {sent}, within a pause that lasts until {self.silent_until}"
+        assert sent >= self.silent_until, f"a request at {sent}, within a pause that lasts until {self.silent_until}"
         self.requests += 1
         mood, lifetime, delay = self.mood, self.lifetime, self.delay
         wrong = mood == "wrong credentials" and delay <= timeout

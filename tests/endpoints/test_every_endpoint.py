@@ -48,7 +48,7 @@ async def test_an_id_becomes_a_url_that_downloads_the_medium(name: str):
     )
     async with Simulator(settings) as simulator:
         ids = ids_in(simulator, name)
-        # A URL's life cannot be asked for here, so that a short one that was named refuses none.
+        # A lifetime cannot be requested here, so a short `expires_in` refuses nothing.
         configured = settings_for(simulator, rule=ANYTHING, expires_in=60)
         async with MediaRetriever(configured, endpoint=ENDPOINTS[name]) as retriever:
             results = await collect(retriever, ids)

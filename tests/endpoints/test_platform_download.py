@@ -36,8 +36,8 @@ class TestRedirect:
         result = await genesys.result(PlatformDownload())
         assert result.unwrap().url == URL
         assert [request.url.host for request in genesys.requests] == ["login.mypurecloud.com", "api.mypurecloud.com"]
-        asked = dict(genesys.requests[-1].url.params)
-        assert asked == {"issueRedirect": "false", "redirectToAuth": "false"}
+        query = dict(genesys.requests[-1].url.params)
+        assert query == {"issueRedirect": "false", "redirectToAuth": "false"}
 
     @pytest.mark.parametrize(
         ("location", "code"),

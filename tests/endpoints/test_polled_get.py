@@ -73,7 +73,7 @@ class TestGetWhenReady:
             json_reply({"contentLocationUri": URL, "state": "Completed"}),
         )
         assert context.waits[0] == pytest.approx(7.2, abs=0.3)
-        # What is always nearly ready is not asked for without end, nor is a day of silence waited for.
+        # Neither a short nor a long Retry-After makes polls too frequent or too rare.
         assert 1.0 <= context.waits[1] < 2.0
         assert 25.0 <= context.waits[2] <= 60.0
         assert context.results[0].ok

@@ -84,7 +84,7 @@ class TestContentType:
 
 class TestLifetime:
     @pytest.mark.parametrize(
-        ("granted", "asked", "longest", "expected"),
+        ("granted", "requested", "longest", "expected"),
         [
             (3_600, 3_600, None, None),
             (60, 3_600, None, None),
@@ -96,9 +96,9 @@ class TestLifetime:
         ],
     )
     def test_is_bounded_by_the_rule_or_else_by_the_request(
-        self, granted: int, asked: int, longest: int | None, expected: str | None
+        self, granted: int, requested: int, longest: int | None, expected: str | None
     ) -> None:
-        request = MediaRequest("f-1", expires_in=asked)
+        request = MediaRequest("f-1", expires_in=requested)
         assert reason(answer(expires_in=granted), request, max_lifetime=longest) == expected
 
     @pytest.mark.parametrize("known_from", ["url", "settings", "default"])
@@ -116,7 +116,7 @@ class TestLifetime:
 
 class TestAccessLevel:
     @pytest.mark.parametrize(
-        ("granted", "asked", "required", "expected"),
+        ("granted", "requested", "required", "expected"),
         [
             (None, None, None, None),
             ("private", None, None, None),
@@ -131,9 +131,9 @@ class TestAccessLevel:
         ],
     )
     def test_is_the_one_in_the_reply_or_else_the_requested_one(
-        self, granted: str | None, asked: str | None, required: str | None, expected: str | None
+        self, granted: str | None, requested: str | None, required: str | None, expected: str | None
     ) -> None:
-        request = MediaRequest("f-1", access_level=asked)
+        request = MediaRequest("f-1", access_level=requested)
         assert reason(answer(access_level=granted), request, required_access=required) == expected
 
     def test_that_cannot_be_requested_is_not_assumed(self) -> None:
@@ -168,9 +168,9 @@ class TestOwnChecks:
     def test_are_called_in_order_until_one_rejects(self) -> None:
         called: list[str] = []
 
-        def rule_named(name: str, says: str | None, url: DownloadUrl, request: MediaRequest) -> str | None:
+        def rule_named(name: str, returned: str | None, url: DownloadUrl, request: MediaRequest) -> str | None:
             called.append(name)
-            return says
+            return returned
 
         checks = tuple(functools.partial(rule_named, *each) for each in (("a", None), ("b", "no"), ("c", None)))
         assert reason(answer(), checks=checks) == "check_refused"
@@ -192,10 +192,10 @@ class TestOwnChecks:
         assert "KeyError" in str(refused)
         assert "canary" not in str(refused)
 
-    @pytest.mark.parametrize("says", [False, True, 0, 7, b"no", ["no"], object()])
-    def test_that_return_something_else_than_text_reject_and_do_not_raise(self, says: Any) -> None:
+    @pytest.mark.parametrize("returned", [False, True, 0, 7, b"no", ["no"], object()])
+    def test_that_return_something_else_than_text_reject_and_do_not_raise(self, returned: Any) -> None:
         def odd(url: DownloadUrl, request: MediaRequest) -> Any:
-            return says
+            return returned
 
         assert reason(answer(), checks=(odd,)) in {"check_refused", "check_failed"}
 

@@ -71,13 +71,13 @@ WORLD = SimulatorSettings(
     organization=OrganizationSettings(conversations=2, recordings=(2, 2), media=("audio",), two_part_share=1.0),
     recording=RecordingSettings(long_poll=False),
     analytics=AnalyticsSettings(job_page_size_max=1),
-    # A URL that does not tell when it ends has the settings asked for.
+    # URLs without an expiry make the endpoints read the settings.
     url_styles={"batch": "cloudfront-policy", "recording": "cloudfront-policy"},
 )
 
 
 def retrieving(ids: Callable[[Organization], list[str]]) -> Use:
-    """Have the endpoint asked for what some ids stand for, all of which has to be got."""
+    """Return a use that retrieves some ids, all of which have to succeed."""
 
     async def use(retriever: MediaRetriever, organization: Organization) -> None:
         results = await collect(retriever, ids(organization))
@@ -107,7 +107,7 @@ def message_media_files(organization: Organization) -> list[str]:
 
 
 def discovering(by: discovery.Way) -> Use:
-    """Have all conversations discovered, by an interval and filters."""
+    """Return a use that discovers all conversations, by an interval and filters."""
 
     async def use(retriever: MediaRetriever, organization: Organization) -> None:
         hour, starts = timedelta(hours=1), [each.started_at for each in organization.conversations()]
@@ -212,7 +212,7 @@ def tables(sdk: Any) -> Tables:
 
 
 class Recorder:
-    """A transport to a simulator that keeps what was asked of its API, and what came."""
+    """A transport to a simulator that keeps the requests to its API, and the replies."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.exchanges: list[tuple[HttpRequest, HttpReply]] = []
@@ -232,7 +232,7 @@ class Recorder:
 
 @cache
 def exchanges_of(name: str) -> list[tuple[HttpRequest, HttpReply]]:
-    """Return what a family asked of the simulator's API, and what came."""
+    """Return the requests of a family to the simulator, and the replies."""
     family, clock = FAMILIES[name], VirtualClock()
     simulator = Simulator(WORLD, clock=clock)
     recorder = Recorder(simulator)
@@ -430,8 +430,8 @@ class TestSdk:
             ):
                 sdk.RecordingApi(client).get_recording_batchrequest(job.id)
             assert raised.value.status == 403
-            said = json.loads(raised.value.body)
-            assert said["code"] == "batch.download.permission.denied"
-            assert tables.misfits(said, "ErrorBody") == set()
+            body = json.loads(raised.value.body)
+            assert body["code"] == "batch.download.permission.denied"
+            assert tables.misfits(body, "ErrorBody") == set()
 
         await in_a_thread(scenario)

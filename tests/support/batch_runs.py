@@ -118,8 +118,8 @@ class World:
         results = []
         async with retriever:
             self.retriever = retriever
-            async with retriever.retrieve_many(self.ids) as told:
-                async for result in told:
+            async with retriever.retrieve_many(self.ids) as run:
+                async for result in run:
                     results.append(result)
                     self._during(self, result)
             self.statistics = retriever.statistics()

@@ -46,7 +46,7 @@ def grant(lifetime: float = 3_600.0, after: float = 0.0) -> Step:
     return Step(lifetime=lifetime, after=after)
 
 
-def say(status: int, body: object = None, *, after: float = 0.0, **headers: str) -> Step:
+def reply_with(status: int, body: object = None, *, after: float = 0.0, **headers: str) -> Step:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Step(HttpReply(status, {name.replace("_", "-"): value for name, value in headers.items()}, raw), after=after)
 

@@ -46,7 +46,7 @@ class Tables:
         self.operations = [operation for method in methods if (operation := _operation(method)) is not None]
 
     def operation(self, request: HttpRequest) -> Operation:
-        """Return the operation that a request asks for; a fixed name comes before an id."""
+        """Return the operation of a request; a fixed name takes precedence over an id."""
         path = urlsplit(request.url).path
         found = [each for each in self.operations if each.serves(request.method, path)]
         assert found, f"the SDK has no {request.method} {path}"

@@ -106,7 +106,7 @@ def never_completed(job_id: str, status: str | None, timeout: float) -> Deadline
 
 
 def not_submitted(submitted: CallResult[str]) -> GenesysMediaError:
-    """Error for a submission without a job id; retryable, unless Genesys may have made the job."""
+    """Error for a submission without a job id: another one if Genesys may have made the job all the same."""
     error = submitted.error or InvalidResponseError("There was no reply.")
     if not may_have_been_carried_out(error, sent=submitted.latency > 0):
         return error

@@ -48,7 +48,7 @@ def scripted(*replies: HttpReply | GenesysMediaError, rule: ValidationRule | Non
     return ScriptedContext(lambda call: settings if call.path == "/api/v2/recording/settings" else script(call), rule)
 
 
-def asked(endpoint: Recording, file_id: str) -> tuple[str, dict[str, list[str]]]:
+def request_of(endpoint: Recording, file_id: str) -> tuple[str, dict[str, list[str]]]:
     context = scripted(json_reply(recording(S=signed("a"))))
     context.run(endpoint, file_id)
     parts = urlsplit(context.calls[0].path)
@@ -58,12 +58,12 @@ def asked(endpoint: Recording, file_id: str) -> tuple[str, dict[str, list[str]]]
 class TestOptions:
     def test_that_are_left_out_are_not_sent(self) -> None:
         path = "/api/v2/conversations/conversation-1/recordings"
-        assert asked(Recording(), ONE) == (f"{path}/recording-1", {})
-        assert asked(Recording(), ALL) == (path, {})
+        assert request_of(Recording(), ONE) == (f"{path}/recording-1", {})
+        assert request_of(Recording(), ALL) == (path, {})
 
     def test_are_sent_with_genesyss_names(self) -> None:
         endpoint = Recording("WAV", ["MP3", "OGG_OPUS"], download=True, file_name="call 1 & 2.wav")
-        _, query = asked(endpoint, ONE)
+        _, query = request_of(endpoint, ONE)
         assert query == {
             "formatId": ["WAV"],
             "mediaFormats": ["MP3,OGG_OPUS"],
@@ -229,8 +229,8 @@ class TestMedia:
     def test_lifetimes_are_those_of_the_urls_or_else_of_the_settings(self) -> None:
         context = scripted(json_reply(recording(**{"0": signed("a"), "1": "https://m.example/?Expires=1700000090"})))
         results = context.run(Recording(download=True, file_name="a.wav"), ONE)
-        lives = [(result.unwrap().expires_in, result.unwrap().expiry_source) for result in results]
-        assert lives == [(1_200, "settings"), (90, "url")]
+        lifetimes = [(result.unwrap().expires_in, result.unwrap().expiry_source) for result in results]
+        assert lifetimes == [(1_200, "settings"), (90, "url")]
         assert {result.unwrap().file_name for result in results} == {"a.wav"}
         assert {result.unwrap().content_type for result in results} == {None}
 

@@ -182,8 +182,8 @@ class TestResults:
             )
         )
         results = context.run(RecordingBatch(), "c")
-        lives = [(url.expires_in, url.expiry_source) for url in (result.unwrap() for result in results)]
-        assert [known for _, known in lives] == ["settings", "url", "settings"]
-        assert (lives[0][0], lives[2][0]) == (1_800, 1_800)
+        lifetimes = [(url.expires_in, url.expiry_source) for url in (result.unwrap() for result in results)]
+        assert [known for _, known in lifetimes] == ["settings", "url", "settings"]
+        assert (lifetimes[0][0], lifetimes[2][0]) == (1_800, 1_800)
         assert results[1].unwrap().expires_at == datetime(2023, 11, 14, 22, 22, tzinfo=UTC)
         assert sum(call.path == "/api/v2/recording/settings" for call in context.calls) == 1

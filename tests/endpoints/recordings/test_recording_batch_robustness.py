@@ -86,7 +86,7 @@ def test_a_run_cancelled_at_any_step_leaves_nothing_behind() -> None:
     assert "cancelled" in {run_and_cancel(at)[1] for at in range(1, steps + 1)}
 
 
-# Whatever a job says, in whatever shape.
+# A job of any shape.
 WORDS = st.sampled_from(["c-1", "c-2", "r-1", "r-2", "C-1", "", "https://m.example/a", "http://x", "é\n"])
 ANYTHING: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.just([]) | st.just({})

@@ -54,7 +54,7 @@ class TestEnd:
         assert len(polls_of(context)) < 20
 
     @pytest.mark.parametrize(
-        ("said", "code", "retryable", "advice"),
+        ("reply", "code", "retryable", "advice"),
         [
             (
                 json_reply({"code": "batch.download.job.not.found"}, status=404),
@@ -73,9 +73,9 @@ class TestEnd:
         ],
     )
     def test_of_a_job_that_cannot_be_polled_has_its_reason(
-        self, said: HttpReply, code: str, retryable: bool, advice: str
+        self, reply: HttpReply, code: str, retryable: bool, advice: str
     ) -> None:
-        context = scripted(job_reply(result_of("c/r"), status="InProgress", expected=2), said)
+        context = scripted(job_reply(result_of("c/r"), status="InProgress", expected=2), reply)
         results = context.run(RecordingBatch(), "c/r", "c/s")
         assert codes(results) == {"c/r": None, "c/s": code}
         assert results[1].error is not None

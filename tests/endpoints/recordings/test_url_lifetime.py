@@ -18,8 +18,8 @@ PLAIN = f"{HOST}?Signature=s"
 
 
 class TestSettings:
-    def read(self, said: Any, urls: tuple[str, ...] = (PLAIN, PLAIN, PLAIN)) -> tuple[ScriptedContext, list[Any]]:
-        context = ScriptedContext(lambda _: said)
+    def read(self, reply: Any, urls: tuple[str, ...] = (PLAIN, PLAIN, PLAIN)) -> tuple[ScriptedContext, list[Any]]:
+        context = ScriptedContext(lambda _: reply)
         lifetime = UrlLifetime("recordingPlaybackUrlTtl")
 
         async def main() -> list[Any]:
@@ -29,8 +29,8 @@ class TestSettings:
         return context, context.clock.run(main())
 
     def test_are_read_once_for_all_urls_without_an_expiry(self) -> None:
-        said = json_reply({"recordingPlaybackUrlTtl": 5, "recordingBatchDownloadUrlTtl": 7, "other": "thing"})
-        context, known = self.read(said)
+        reply = json_reply({"recordingPlaybackUrlTtl": 5, "recordingBatchDownloadUrlTtl": 7, "other": "thing"})
+        context, known = self.read(reply)
         assert known == [(300, "settings")] * 3
         (call,) = context.calls
         assert (call.method, call.path, call.body) == ("GET", "/api/v2/recording/settings", b"")
@@ -41,7 +41,7 @@ class TestSettings:
         assert (context.calls, known) == ([], [(9, "url")])
 
     @pytest.mark.parametrize(
-        "said",
+        "reply",
         [
             json_reply({"code": "missing.permissions"}, status=403),
             json_reply({"code": "not.found"}, status=404),
@@ -54,8 +54,8 @@ class TestSettings:
             json_reply([]),
         ],
     )
-    def test_that_cannot_be_read_mean_an_hour_and_are_not_read_again(self, said: Any) -> None:
-        context, known = self.read(said)
+    def test_that_cannot_be_read_mean_an_hour_and_are_not_read_again(self, reply: Any) -> None:
+        context, known = self.read(reply)
         assert known == [(3_600, "default")] * 3
         assert len(context.calls) == 1
 
