@@ -1,41 +1,52 @@
 """
-A distant platform: how much of what 50 ms of delay allow is reached with 50, 500 and 2,000 in flight.
+A distant platform: the share of the possible rate with 50 ms of delay, and 50, 500 and 2,000 in flight.
 
-    python benchmarks/latency.py                       every row, three rounds (two minutes)
-    python benchmarks/latency.py --only "ours, uvloop" one row's
-    python benchmarks/latency.py --delay 0.1           another delay
+    python -m benchmarks.latency                       every row, three rounds (two minutes)
+    python -m benchmarks.latency --only "ours, uvloop" one client
+    python -m benchmarks.latency --delay 0.1           another delay
 
-The ideal is what is in flight divided by the delay: each connection sends its next request the instant in which the
-reply is there. A core may not be able to do so many: its limit is one second divided by the CPU time that an id took in
-the same run, and a row that has used nearly all of its core has reached it. The share is that of the lower of both.
+The ideal rate is the number in flight divided by the delay: each connection sends its next request the instant its
+reply arrives. A core may not be able to do so many: its CPU limit is one second divided by the CPU time of an id in the
+same run, and a row that used nearly all of its core has reached it. The attainable rate is the lower of both.
 
-p50 and p99 are the time from an id being taken to its being done, audit line written and result in hand, which for
-every client is the same; so many in flight take no longer than their number divided by the rate, on average.
+p50 and p99 are the time from taking an id to finishing it, audit line written and result returned, for every client;
+on average it is the number in flight divided by the rate.
 
-Each run is bounded by time: after a warm-up, whole turns of all connections are measured for `--seconds`, while
-requests go on before and after. A run that has not ended after five times as long and five seconds more is given up,
-and its row left out, which the report says. The server runs on a core of its own; where it was busy for more than nine
-tenths of the time, the row says so.
+Each run is bounded by time: after a warm-up, whole turns of all connections are measured for `--seconds`; requests go
+on before and after. A run that has not ended after five times as long plus five seconds is stopped, and its row is
+skipped and reported. The server runs on a core of its own; a row is marked if it was busy for more than 90 % of the
+time.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import sys
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
-from command_line import at_least_one, chosen, duration, exit_code, parse, writable
-from environment import DEFAULT_DIRECTORY, Environment, prepare
-from machine import Cores, describe
-from runner import Measured, Peer, PeerFailed, Server, raise_file_limit, run_peer
-from servers import SlowServer
+from .harness.command_line import (
+    add_common_options,
+    at_least_one,
+    chosen,
+    duration,
+    exit_code,
+    parse,
+    parser_of,
+    write_json,
+)
+from .harness.environment import DEFAULT_DIRECTORY, prepare
+from .harness.machine import Cores, describe
+from .harness.runner import Load, Measured, Peer, PeerFailed, Runner, Server, raise_file_limit
+from .harness.servers import SlowServer
+
+if TYPE_CHECKING:
+    import argparse
 
 IN_FLIGHT = (50, 500, 2_000)
 BUSY = 0.9
+TITLES = "in flight | ideal/s | CPU limit/s | measured/s | core used | of ideal | of attainable | p50 | p99"
 PEERS = {
     "ours, uvloop": Peer("ours.py", ("--loop", "uvloop")),
     "ours, asyncio": Peer("ours.py"),
@@ -48,7 +59,7 @@ PEERS = {
 
 @dataclass
 class Case:
-    """One client with so many in flight, and what came of each round."""
+    """One client with one number in flight, and the measurements of each round."""
 
     name: str
     in_flight: int
@@ -63,7 +74,7 @@ class Case:
 
     @property
     def cpu_limit(self) -> float:
-        """Ids a second that the core would do if the client never waited."""
+        """Ids a second if the client never waited."""
         return median(1e6 / run.cpu for run in self.runs)
 
     @property
@@ -77,7 +88,7 @@ class Case:
         return sum(run.errors for run in self.runs)
 
     def line(self) -> str:
-        """Return the table's line."""
+        """Return the row of the table."""
         marks = []
         if self.errors:
             marks.append(f"**{self.errors:,} errors**")
@@ -99,34 +110,25 @@ class Case:
 
 
 class Benchmark:
-    """The server with the delay, and the clients."""
+    """The server with the delay, and the runner of its clients."""
 
-    def __init__(self, environment: Environment, server: SlowServer, cores: Cores, options: argparse.Namespace) -> None:
-        self._environment = environment
+    def __init__(self, runner: Runner, server: SlowServer, seconds: float) -> None:
+        self._runner = runner
         self._server = server
-        self._core = cores.client
-        self._seconds: float = options.seconds
+        self._seconds = seconds
 
     def run(self, case: Case) -> None:
         """Run one client once. Raises `PeerFailed`."""
         before = self._server.cpu_seconds()
-        run = run_peer(
-            PEERS[case.name],
-            self._environment,
-            Server(self._server.url, self._server.token_url),
-            self._core,
-            items=None,
-            in_flight=case.in_flight,
-            seconds=self._seconds,
-            patience=5 * self._seconds + 5,
-        )
+        load = Load(case.in_flight, seconds=self._seconds)
+        run = self._runner.run(PEERS[case.name], load, timeout=5 * self._seconds + 5)
         seconds = (self._server.cpu_seconds() - before) / run.answers
         case.runs.append(run)
         case.server_busy.append(min(1.0, run.rate * seconds))
 
 
 def measure(benchmark: Benchmark, cases: list[Case], rounds: int) -> list[str]:
-    """Run every case once a round, in the round's own order; remove those that fail, and return why."""
+    """Run every case once a round, in the round's own order; remove those that fail, and return the reasons."""
     skipped: list[str] = []
     for number in range(rounds):
         for case in random.Random(number).sample(cases, len(cases)):
@@ -139,17 +141,32 @@ def measure(benchmark: Benchmark, cases: list[Case], rounds: int) -> list[str]:
     return skipped
 
 
-def main() -> int:
-    """Print a row for each client and number in flight, and return the exit code."""
-    parser = argparse.ArgumentParser(description="How much of what a delay allows is reached.")
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = parser_of("latency", "The share of the possible rate that is reached with a distant platform.")
     parser.add_argument("--delay", type=duration, default=0.05, metavar="S")
     parser.add_argument("--in-flight", type=at_least_one, nargs="+", default=IN_FLIGHT, metavar="N")
     parser.add_argument("--rounds", type=at_least_one, default=3, metavar="N")
-    parser.add_argument("--seconds", type=duration, default=1.0, metavar="S", help="how long each run is measured")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="the rows whose names have one of these words")
-    parser.add_argument("--json", type=writable, metavar="FILE")
-    parser.add_argument("--environment", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR")
-    options = parse(parser)
+    parser.add_argument("--seconds", type=duration, default=1.0, metavar="S", help="measured length of each run")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="clients whose names contain one of these words")
+    add_common_options(parser, DEFAULT_DIRECTORY)
+    return parse(parser)
+
+
+def print_table(cases: list[Case], skipped: list[str]) -> None:
+    """Print the Markdown table, and what was skipped."""
+    print(f"| | {TITLES} |")
+    print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
+    print("\n".join(case.line() for case in cases))
+    share = max((median(run.others_share for run in case.runs) for case in cases), default=0.0)
+    print(f"\nOther processes used up to {share:.0%} of the client's core (median of the worst row).")
+    for reason in skipped:
+        print(reason)
+
+
+def main() -> int:
+    """Print a row for each client and number in flight, and return the exit code."""
+    options = read_options()
     names = chosen(PEERS, options.only)
     raise_file_limit()
     environment, cores = prepare(options.environment, go=any("Go" in name for name in names)), Cores.choose()
@@ -158,20 +175,11 @@ def main() -> int:
     print(f"{options.delay * 1e3:g} ms of delay, {options.rounds} rounds, {cores}.\n", flush=True)
     cases = [Case(name, in_flight, in_flight / options.delay) for name in names for in_flight in options.in_flight]
     with SlowServer(environment, cores.server, options.delay) as server:
-        skipped = measure(Benchmark(environment, server, cores, options), cases, options.rounds)
-    titles = (
-        "in flight | ideal/s | CPU limit/s | measured/s | of its core | of the ideal | of the lower of both | p50 | p99"
-    )
-    print(f"| | {titles} |")
-    print("| :-- | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
-    print("\n".join(case.line() for case in cases))
-    foreign = max((median(run.foreign for run in case.runs) for case in cases), default=0.0)
-    print(f"\nOthers had up to {foreign:.0%} of the client's core (median of the row that had it worst).")
-    for reason in skipped:
-        print(reason)
-    if options.json:
-        written = {"machine": machine, "delay": options.delay, "cases": [asdict(each) for each in cases]}
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
+        runner = Runner(environment, Server(server.url, server.token_url), cores.client)
+        skipped = measure(Benchmark(runner, server, options.seconds), cases, options.rounds)
+    print_table(cases, skipped)
+    numbers = {"machine": machine, "delay": options.delay, "cases": [asdict(each) for each in cases]}
+    write_json(options.json, numbers)
     return exit_code(measured=bool(cases), errors=sum(case.errors for case in cases))
 
 

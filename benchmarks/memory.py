@@ -1,14 +1,14 @@
 """
 Resident memory over a growing number of ids, which should not grow with it.
 
-    python benchmarks/memory.py                         10,000, 100,000 and 1,000,000 ids (some minutes)
-    python benchmarks/memory.py --ids 2000 20000        quicker
-    python benchmarks/memory.py --json                  one JSON object a line instead of a table
+    python -m benchmarks.memory                         10,000, 100,000 and 1,000,000 ids (some minutes)
+    python -m benchmarks.memory --ids 2000 20000        quicker
+    python -m benchmarks.memory --json                  one JSON object a line instead of a table
 
 Each size runs in a process of its own: the whole pipeline (token, permit, request, reply, validation, audit file,
-metrics) over ids that come from an async generator, against the simulator through its in-process transport, so that
-no socket buffers are measured. The resident size is read from the operating system after a tenth of the ids, when
-every buffer is full, and at the end.
+metrics) over ids from an async generator, against the simulator through its in-process transport, so that no socket
+buffers are measured. The resident size is read from the operating system after 10 % of the ids, when every buffer is
+full, and at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -26,10 +25,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
-from command_line import at_least_one
 
 from genesys_media_async import JsonLinesSink, MediaRetriever, Settings
 from genesys_media_async.simulator import Simulator, SimulatorSettings
+
+from .harness.command_line import at_least_one, parser_of
+from .harness.environment import PROJECT, module_command
+from .harness.machine import describe_briefly
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -39,7 +41,7 @@ SIZES = (10_000, 100_000, 1_000_000)
 
 
 def resident_mib() -> float:
-    """Return the resident size of this process in MiB; the peak so far where the system does not tell."""
+    """Return the resident size of this process in MiB; where the system does not report it, the peak so far."""
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MIB
@@ -47,13 +49,13 @@ def resident_mib() -> float:
 
 
 async def generate(count: int) -> AsyncIterator[str]:
-    """Yield ids that are made only when they are asked for."""
+    """Yield ids, each made on demand."""
     for number in range(count):
         yield f"recording-{number:09}"
 
 
-async def measure(count: int, audit_file: Path) -> dict[str, float]:
-    """Retrieve `count` ids and return what it took."""
+def retriever_for(audit_file: Path) -> MediaRetriever:
+    """Return a retriever for a simulator without a quota, in the same process."""
     simulator = Simulator(SimulatorSettings(quota=None, count_file_ids=False, keep_deliveries=False))
     settings = Settings.model_validate(
         {
@@ -65,7 +67,12 @@ async def measure(count: int, audit_file: Path) -> dict[str, float]:
             "concurrency": 50,
         }
     )
-    retriever = MediaRetriever(settings, transport=simulator.transport(), audit=[JsonLinesSink(audit_file)])
+    return MediaRetriever(settings, transport=simulator.transport(), audit=[JsonLinesSink(audit_file)])
+
+
+async def measure(count: int, audit_file: Path) -> dict[str, float]:
+    """Retrieve `count` ids and return the row of the table."""
+    retriever = retriever_for(audit_file)
     started = time.perf_counter()
     early = largest = 0.0
     done = 0
@@ -82,7 +89,7 @@ async def measure(count: int, audit_file: Path) -> dict[str, float]:
     seconds = time.perf_counter() - started
     return {
         "ids": count,
-        "resident_after_a_tenth_mib": round(early, 1),
+        "resident_at_a_tenth_mib": round(early, 1),
         "resident_at_the_end_mib": round(resident_mib(), 1),
         "largest_mib": round(largest, 1),
         "audit_file_mib": round(audit_file.stat().st_size / MIB, 1),
@@ -91,8 +98,8 @@ async def measure(count: int, audit_file: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure each size in a process of its own and print what was measured."""
-    parser = argparse.ArgumentParser(description="Resident memory over a growing number of ids.")
+    """Measure each size in a process of its own and print its row."""
+    parser = parser_of("memory", "Resident memory over a growing number of ids.")
     parser.add_argument("--ids", type=at_least_one, nargs="+", default=SIZES, metavar="N")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -102,13 +109,12 @@ def main() -> None:
             print(json.dumps(anyio.run(measure, options.ids[0], Path(folder) / "audit.jsonl")))
         return
     if not options.json:
-        print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}")
-        print()
-        print("| ids | MiB after a tenth | MiB at the end | largest MiB | audit file MiB | ids a second |")
+        print(f"{describe_briefly()}\n")
+        print("| ids | MiB at 10 % | MiB at the end | max. MiB | audit file MiB | ids/s |")
         print("| --: | --: | --: | --: | --: | --: |")
     for count in options.ids:
-        command = [sys.executable, __file__, "--here", "--ids", str(count)]
-        measured = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        command = module_command(Path(sys.executable), "memory", "--here", "--ids", str(count))
+        measured = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=PROJECT).stdout.strip()
         if options.json:
             print(measured, flush=True)
         else:

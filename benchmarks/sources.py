@@ -1,36 +1,36 @@
 """
-What a recording's URL costs in requests and in time, by the way it is asked for.
+The requests and the time that a recording's URL costs, by endpoint.
 
-    python benchmarks/sources.py                   10,000 recordings (some ten seconds of work, hours of virtual time)
-    python benchmarks/sources.py --recordings 1000 quicker
+    python -m benchmarks.sources                   10,000 recordings (some ten seconds of work, hours of virtual time)
+    python -m benchmarks.sources --recordings 1000 quicker
 
 One recording for each conversation, 300 requests in 60 s for the token, all on the virtual clock against the simulator.
-A batch job takes 0.1 s for each recording, more or less by half, and several run side by side; a transcoding takes 2 s,
-more or less by half. A request takes no time.
+A batch job takes 0.1 s for each recording, plus or minus half, and several run in parallel; a transcoding takes 2 s,
+plus or minus half. A request takes no time.
 
 `recording_batch` and `recording` are this package's endpoints, given the ids of the recordings.
 
-The tutorial's way is that of the official recordings downloader: it asks for the recording metadata of each
-conversation, submits a batch, and asks for it every 5 s until it has as many results as it expects. It makes one batch
-of whatever there is, which Genesys refuses beyond 100, and repeats nothing; here its batches have 100 and follow one
-another, and it waits for as long as a 429 asks.
+The tutorial is the official recordings downloader: it requests the recording metadata of each conversation, submits a
+batch, and polls it every 5 s until all expected results are there. It makes one batch of all recordings, which Genesys
+refuses above 100, and retries nothing; here it makes batches of 100, one after the other, and waits after a 429 for as
+long as Retry-After says.
 https://github.com/MyPureCloud/developercenter-tutorials/tree/master/recordings-downloader
 """
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from command_line import at_least_one
 
 from genesys_media_async import MediaRetriever, QuotaLimit, Settings, VirtualClock
 from genesys_media_async.endpoints import Recording, RecordingBatch
 from genesys_media_async.simulator import OrganizationSettings, Quota, Simulator, SimulatorSettings
+
+from .harness.command_line import at_least_one, parser_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,21 +44,21 @@ BATCHES = "/api/v2/recording/batchrequests"
 
 @dataclass(frozen=True)
 class Cost:
-    """What one way came to; `allowed` is the time that the jobs take if nobody ever waits longer than he must."""
+    """The cost of one way; `min_job_seconds` is the time that its jobs take with no gap between them."""
 
     urls: int
     requests: int
     seconds: float
-    allowed: float | None = None
+    min_job_seconds: float | None = None
 
     @property
     def requests_per_url(self) -> float:
-        """Requests that a URL cost on average."""
+        """Average requests for a URL."""
         return self.requests / max(self.urls, 1)
 
 
 def simulated(recordings: int, clock: VirtualClock) -> Simulator:
-    """Return an organisation with so many recordings."""
+    """Return a simulator whose organisation has so many recordings."""
     organization = OrganizationSettings(
         conversations=recordings, recordings=(1, 1), media=("audio",), two_part_share=0.0
     )
@@ -89,15 +89,15 @@ def retrieved_by(endpoint: Endpoint, recordings: int) -> Cost:
             async for result in results:
                 urls += result.ok
         jobs = [job.ends_at - job.begins_at for job in simulator.batch_jobs]
-        allowed = least_time(jobs, JOBS) if jobs else None
-        return Cost(urls, simulator.counts.api_requests, clock.monotonic(), allowed)
+        min_job_seconds = shortest_schedule(jobs, JOBS) if jobs else None
+        return Cost(urls, simulator.counts.api_requests, clock.monotonic(), min_job_seconds)
 
     return clock.run(main())
 
 
-def least_time(jobs: list[float], side_by_side: int) -> float:
-    """Return how long jobs take, so many side by side, if each is followed by the next in the instant it is done."""
-    free_at = [0.0] * side_by_side
+def shortest_schedule(jobs: list[float], parallel: int) -> float:
+    """Return how long jobs take, `parallel` at a time, if each is followed by the next at once."""
+    free_at = [0.0] * parallel
     for seconds in jobs:
         heapq.heapreplace(free_at, free_at[0] + seconds)
     return max(free_at)
@@ -116,27 +116,31 @@ def tutorial(recordings: int) -> Cost:
             http.headers["authorization"] = f"Bearer {grant.json()['access_token']}"
             found: list[dict[str, str]] = []
             for conversation in simulator.organization.conversations():
-                metadata = await patiently(
-                    clock, http, "GET", f"/api/v2/conversations/{conversation.id}/recordingmetadata"
-                )
+                path = f"/api/v2/conversations/{conversation.id}/recordingmetadata"
+                metadata = await request_json(clock, http, "GET", path)
                 found += [{"conversationId": conversation.id, "recordingId": each["id"]} for each in metadata]
             urls = 0
             for start in range(0, len(found), TUTORIAL_BATCH):
-                batch = {"batchDownloadRequestList": found[start : start + TUTORIAL_BATCH]}
-                job = await patiently(clock, http, "POST", BATCHES, batch)
-                while True:
-                    await clock.sleep(TUTORIAL_PAUSE)
-                    status = await patiently(clock, http, "GET", f"{BATCHES}/{job['id']}")
-                    if status["resultCount"] == status["expectedResultCount"]:
-                        break
-                urls += sum(1 for result in status["results"] if result["resultUrl"])
+                urls += await run_batch(clock, http, found[start : start + TUTORIAL_BATCH])
         return Cost(urls, simulator.counts.api_requests, clock.monotonic())
 
     return clock.run(main())
 
 
-async def patiently(clock: VirtualClock, http: httpx.AsyncClient, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
-    """Return the JSON of a reply, after as many 429s as it takes."""
+async def run_batch(clock: VirtualClock, http: httpx.AsyncClient, recordings: list[dict[str, str]]) -> int:
+    """Submit a batch, poll it to its end, and return how many URLs it has."""
+    job = await request_json(clock, http, "POST", BATCHES, {"batchDownloadRequestList": recordings})
+    while True:
+        await clock.sleep(TUTORIAL_PAUSE)
+        status = await request_json(clock, http, "GET", f"{BATCHES}/{job['id']}")
+        if status["resultCount"] == status["expectedResultCount"]:
+            return sum(1 for result in status["results"] if result["resultUrl"])
+
+
+async def request_json(
+    clock: VirtualClock, http: httpx.AsyncClient, method: str, path: str, body: object = None
+) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON of a reply; after a 429, wait and repeat the request."""
     while True:
         reply = await http.request(method, path, json=body)
         if reply.status_code != httpx.codes.TOO_MANY_REQUESTS:
@@ -146,22 +150,22 @@ async def patiently(clock: VirtualClock, http: httpx.AsyncClient, method: str, p
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="What a recording's URL costs, by the way it is asked for.")
+    parser = parser_of("sources", "The requests and the time that a recording's URL costs, by endpoint.")
     parser.add_argument("--recordings", type=at_least_one, default=10_000, metavar="N")
     count = parser.parse_args().recordings
-    print("| source | URLs | requests | requests per URL | time, s | what the jobs take, s |")
+    print("| source | URLs | requests | requests per URL | time, s | min. job time, s |")
     print("| :-- | --: | --: | --: | --: | --: |")
     ways: dict[str, Callable[[], Cost]] = {
         "`recording_batch`": lambda: retrieved_by(RecordingBatch(jobs=JOBS), count),
-        "`recording`, one id a request": lambda: retrieved_by(Recording(), count),
-        "the tutorial's way": lambda: tutorial(count),
+        "`recording`, one id per request": lambda: retrieved_by(Recording(), count),
+        "official tutorial": lambda: tutorial(count),
     }
     for name, way in ways.items():
         cost = way()
-        allowed = "" if cost.allowed is None else f"{cost.allowed:,.0f}"
+        job_time = "" if cost.min_job_seconds is None else f"{cost.min_job_seconds:,.0f}"
         print(
             f"| {name} | {cost.urls:,} | {cost.requests:,} | {cost.requests_per_url:.3f} "
-            f"| {cost.seconds:,.0f} | {allowed} |",
+            f"| {cost.seconds:,.0f} | {job_time} |",
             flush=True,
         )
 

@@ -1,18 +1,16 @@
 """
-What it costs to begin: time to import, memory after it, time to the first URL, size on disk; beside the official SDK.
+The cost of starting: import time, memory after it, time to the first URL, size on disk; beside the official SDK.
 
-    python benchmarks/startup.py                       20 fresh interpreters each
-    python benchmarks/startup.py --runs 5              quicker
+    python -m benchmarks.startup                       20 fresh interpreters each
+    python -m benchmarks.startup --runs 5              quicker
 
-Each library is installed without extras into an environment of its own, byte code included, and nothing else with it.
-An interpreter of its own is started for every number. The time to the first URL is from the start of the interpreter:
-import, token, one request, one validated URL, from a server on this machine that answers at once. "Nothing" is Python
-itself.
+Each library is installed alone and without extras into an environment of its own, byte code included. Every number is
+of a new interpreter. The time to the first URL is counted from the start of the interpreter: import, token, one
+request, one validated URL, from a server on this machine that answers at once. "nothing" is Python itself.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -21,13 +19,16 @@ import sys
 import time
 import venv
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
-from command_line import at_least_one, parse, writable
-from environment import DEFAULT_DIRECTORY, PROJECT, last_words, pip_install, prepare
-from machine import Cores, describe, pinned
-from servers import SlowServer
+from .harness.command_line import add_common_options, at_least_one, parse, parser_of, write_json
+from .harness.environment import DEFAULT_DIRECTORY, PROJECT, last_line, pip_install, prepare
+from .harness.machine import Cores, describe, pinned
+from .harness.servers import SlowServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIB = 1024 * 1024
 EXTRAS = ("uvloop", "cyclopts", "rich")
@@ -88,7 +89,7 @@ print(time.monotonic() - STARTED)
 
 @dataclass(frozen=True)
 class Library:
-    """What is installed, and how it is used."""
+    """A library: its requirement, and the programs that use it."""
 
     name: str
     requirement: str | None
@@ -105,7 +106,7 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Costs:
-    """Medians; None is what does not apply. Extras are modules that only an extra may bring in."""
+    """Medians; None is what does not apply. Extras are imported modules that only an extra may install."""
 
     name: str
     import_seconds: float
@@ -118,13 +119,13 @@ class Costs:
 
 
 def install(library: Library, directory: Path) -> Path:
-    """Install a library anew, and nothing else; return the environment's Python."""
+    """Install a library, and nothing else, into a new environment; return its Python."""
     shutil.rmtree(directory, ignore_errors=True)
     venv.create(directory, with_pip=True)
     python = directory / "bin" / "python"
     if library.requirement is not None:
         pip_install(python, "--no-cache-dir", library.requirement)
-    # What pip brings with itself is not the library's.
+    # pip itself is not part of the library.
     command = [str(python), "-m", "pip", "uninstall", "--quiet", "--yes", "setuptools", "pip"]
     subprocess.run(command, check=True, capture_output=True)
     return python
@@ -137,17 +138,17 @@ def installed_mib(python: Path) -> float:
 
 
 def run(python: Path, program: str, *arguments: str) -> str:
-    """Run a program in a fresh interpreter and return what it printed. Ends the benchmark if it fails."""
+    """Run a program in a new interpreter and return its output. Ends the benchmark if it fails."""
     command = [str(python), "-I", "-c", program, *arguments]
     finished = subprocess.run(command, check=False, capture_output=True, text=True)
     if finished.returncode:
-        sys.exit(f"A program failed: {last_words(finished.stderr)}")
+        sys.exit(f"A program failed: {last_line(finished.stderr)}")
     return finished.stdout
 
 
 @dataclass
 class Candidate:
-    """A library that is installed, and what its interpreters said."""
+    """An installed library, and the numbers of its interpreters."""
 
     library: Library
     python: Path
@@ -159,11 +160,11 @@ class Candidate:
         self.imports.append(json.loads(run(self.python, _IMPORT.format(statement=self.library.statement))))
         if self.library.program is not None:
             program = _CHECKED.format(program=self.library.program)
-            said = run(self.python, program, server.url, f"recording-{number}", str(time.monotonic()))
-            self.firsts.append(float(said))
+            seconds = run(self.python, program, server.url, f"recording-{number}", str(time.monotonic()))
+            self.firsts.append(float(seconds))
 
     def costs(self) -> Costs:
-        """Return the medians without the first run, which only filled the caches of the operating system."""
+        """Return the medians without the first run, which only fills the caches of the operating system."""
         seconds, cpu_seconds, pages, modules = zip(*self.imports[1:], strict=True)
         return Costs(
             self.library.name,
@@ -177,42 +178,50 @@ class Candidate:
         )
 
 
-def main() -> None:
-    """Print a line for each library."""
-    parser = argparse.ArgumentParser(description="What it costs to begin.")
-    parser.add_argument("--runs", type=at_least_one, default=20, metavar="N")
-    parser.add_argument("--json", type=writable, metavar="FILE")
-    parser.add_argument("--environment", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR")
-    options = parse(parser)
-    environment, cores = prepare(options.environment), Cores.choose()
-    machine = describe(environment.versions)
-    print(f"{machine}\n{options.runs} interpreters each, {cores}.\n")
+def install_all(directory: Path) -> tuple[list[Candidate], list[str]]:
+    """Install every library; return them, and what was skipped and why."""
     candidates: list[Candidate] = []
     skipped: list[str] = []
     for library in LIBRARIES:
         try:
-            python = install(library, options.environment / f"startup-{library.name}")
+            python = install(library, directory / f"startup-{library.name}")
         except subprocess.CalledProcessError as error:
-            skipped.append(f"Skipped: {library.name}: {last_words(error.stderr or '')}")
+            skipped.append(f"Skipped: {library.name}: {last_line(error.stderr or '')}")
         else:
             candidates.append(Candidate(library, python))
-    with SlowServer(environment, cores.server, 0.0) as server, pinned(cores.client):
-        for number in range(options.runs + 1):
-            for candidate in candidates:
-                candidate.start(server, number)
-    print("| | import s | CPU of it s | resident MiB | modules | first URL s | installed MiB | modules of extras |")
+    return candidates, skipped
+
+
+def print_table(measured: list[Costs]) -> None:
+    """Print the Markdown table."""
+    print("| | import, s | import CPU, s | resident MiB | modules | first URL, s | installed MiB | extras imported |")
     print("| :-- | --: | --: | --: | --: | --: | --: | :-- |")
-    measured = [candidate.costs() for candidate in candidates]
     for costs in measured:
         first = "" if costs.first_url_seconds is None else f"{costs.first_url_seconds:.2f}"
         print(
             f"| {costs.name} | {costs.import_seconds:.3f} | {costs.import_cpu_seconds:.3f} | {costs.resident_mib:.1f} "
             f"| {costs.modules:,} | {first} | {costs.installed_mib:.1f} | {', '.join(costs.extras) or 'none'} |"
         )
+
+
+def main() -> None:
+    """Print a row for each library."""
+    parser = parser_of("startup", "The cost of starting, beside the official SDK.")
+    parser.add_argument("--runs", type=at_least_one, default=20, metavar="N")
+    add_common_options(parser, DEFAULT_DIRECTORY)
+    options = parse(parser)
+    environment, cores = prepare(options.environment), Cores.choose()
+    machine = describe(environment.versions)
+    print(f"{machine}\n{options.runs} interpreters each, {cores}.\n")
+    candidates, skipped = install_all(options.environment)
+    with SlowServer(environment, cores.server, 0.0) as server, pinned(cores.client):
+        for number in range(options.runs + 1):
+            for candidate in candidates:
+                candidate.start(server, number)
+    measured = [candidate.costs() for candidate in candidates]
+    print_table(measured)
     print("\n".join(["", *skipped]))
-    if options.json:
-        written = {"machine": machine, "libraries": [asdict(costs) for costs in measured]}
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
+    write_json(options.json, {"machine": machine, "libraries": [asdict(costs) for costs in measured]})
 
 
 if __name__ == "__main__":

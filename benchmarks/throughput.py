@@ -1,23 +1,21 @@
 """
 Requests a second and CPU time of the whole pipeline on one core: this package beside its peers, in one run.
 
-    python benchmarks/throughput.py                    every row, five rounds (some minutes)
-    python benchmarks/throughput.py --tls              the same over TLS, certificates verified
-    python benchmarks/throughput.py --only ours go     the rows whose names have one of these words
-    python benchmarks/throughput.py --json FILE        every single number, beside the table
+    python -m benchmarks.throughput                    every row, five rounds (some minutes)
+    python -m benchmarks.throughput --tls              the same over TLS, certificates verified
+    python -m benchmarks.throughput --only ours go     rows whose names contain one of these words
+    python -m benchmarks.throughput --json FILE        also write every single number
 
-nginx answers on one core, each client runs on another, one at a time. In each round every row runs once, in an order
-of its own that follows from `--seed`; the numbers are medians over the rounds, and the ratios are medians of the ratios
-within a round, so that a machine that gets slower meanwhile does so for all. How many ids a row retrieves is found out
-beforehand, so that each takes about `--seconds`. How the peers are tuned is in benchmarks/README.md.
+nginx answers on one core; the clients run on another, one at a time. In each round every row runs once, in an order
+drawn anew from `--seed`. The numbers are medians over the rounds, and the ratios are medians of the ratios within a
+round, so that a machine that becomes slower does not favour a row. The number of ids of each row is determined in
+advance, so that a run takes about `--seconds`. benchmarks/README.md describes how the peers are tuned.
 
-Every client checks every answer, that it is the answer to its own id included, and a row with errors says so.
+Every client checks every answer, including that it is for the requested id; a row with errors is marked.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 import shutil
 import subprocess
@@ -29,13 +27,33 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from command_line import at_least_one, chosen, duration, exit_code, parse, writable
-from environment import DEFAULT_DIRECTORY, Environment, prepare
-from machine import Cores, describe
-from runner import FEWEST_ITEMS, Measured, Peer, PeerFailed, Server, raise_file_limit, run_peer, suitable_items
-from servers import Nginx, find_nginx
+from .harness.command_line import (
+    add_common_options,
+    at_least_one,
+    chosen,
+    duration,
+    exit_code,
+    parse,
+    parser_of,
+    write_json,
+)
+from .harness.environment import DEFAULT_DIRECTORY, Environment, prepare
+from .harness.machine import Cores, describe
+from .harness.runner import (
+    MIN_ITEMS,
+    Load,
+    Measured,
+    Peer,
+    PeerFailed,
+    Runner,
+    Server,
+    raise_file_limit,
+    suitable_items,
+)
+from .harness.servers import NO_NGINX, Nginx, find_nginx
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterable
 
 SWEEP_ROUNDS = 3
@@ -43,7 +61,7 @@ SWEEP_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table; with several `in_flight`, the best of them is found out first. None means `--in-flight`."""
+    """A row of the table; of several `in_flight`, the best is determined first. None means `--in-flight`."""
 
     name: str
     peer: Peer
@@ -61,7 +79,7 @@ OUR_TRANSPORT = tuple(f"{HTTPX} over our transport, {loop}" for loop in ("asynci
 ROWS = (
     Row(OURS_ON_UVLOOP, _ours("--loop", "uvloop"), needs="uvloop"),
     Row(OURS_ON_ASYNCIO, _ours()),
-    Row("ours, as its command runs", _ours("--loop", "uvloop", "--collector", "seldom"), needs="uvloop"),
+    Row("ours, with the command's settings", _ours("--loop", "uvloop", "--collector", "seldom"), needs="uvloop"),
     Row("ours, uvloop, no audit trail", _ours("--loop", "uvloop", audit=False), needs="uvloop"),
     Row("ours, asyncio, no audit trail", _ours(audit=False)),
     Row("ours over stock httpx", _ours("--transport", "httpx")),
@@ -82,7 +100,7 @@ ROWS = (
 
 @dataclass
 class Plan:
-    """A row on its way: how much it does each time, and what came of it, a number for each round."""
+    """A row, how much it does in a run, and the measurement of each round."""
 
     row: Row
     in_flight: int
@@ -98,26 +116,28 @@ class Plan:
         """How many answers were wrong, in all rounds together."""
         return sum(run.errors for run in self.runs)
 
+    def as_dict(self) -> dict[str, object]:
+        """Return all numbers."""
+        runs = [asdict(run) for run in self.runs]
+        return {"name": self.row.name, "in_flight": self.in_flight, "items": self.items, "runs": runs}
+
 
 class Benchmark:
-    """What all rows have in common."""
+    """Plans the rows and runs them in rounds."""
 
-    def __init__(self, environment: Environment, server: Server, cores: Cores, options: argparse.Namespace) -> None:
-        self._environment = environment
-        self._server = server
-        self._core = cores.client
+    def __init__(self, runner: Runner, options: argparse.Namespace) -> None:
+        self._runner = runner
         self._options = options
+        self.plans: list[Plan] = []
         self.skipped: dict[str, str] = {}
 
-    def plan(self, rows: Iterable[Row]) -> list[Plan]:
-        """Find out how many in flight suit each row, and how many items; rows that cannot run are left out."""
-        plans = []
+    def plan(self, rows: Iterable[Row]) -> None:
+        """Determine how many in flight and how many ids suit each row; rows that cannot run are skipped."""
         for row in rows:
             try:
-                plans.append(self._plan(row))
+                self.plans.append(self._plan(row))
             except PeerFailed as error:
                 self.skipped[row.name] = str(error)
-        return plans
 
     def _plan(self, row: Row) -> Plan:
         missing = self._missing(row)
@@ -132,13 +152,13 @@ class Benchmark:
         tried: dict[int, list[float]] = {in_flight: [] for in_flight in items}
         for _ in range(SWEEP_ROUNDS):
             for in_flight, rates in tried.items():
-                rates.append(self._run(row, in_flight, max(FEWEST_ITEMS, items[in_flight] // 3)).rate)
+                rates.append(self._run(row, in_flight, max(MIN_ITEMS, items[in_flight] // 3)).rate)
         return max(tried, key=lambda in_flight: median(tried[in_flight]))
 
     def _missing(self, row: Row) -> str | None:
         if row.peer.program == "wrk" and shutil.which("wrk") is None:
-            return "there is no wrk here: apt-get install wrk"
-        return self._environment.skipped.get(row.needs) if row.needs else None
+            return "wrk was not found: apt-get install wrk"
+        return self._runner.environment.skipped.get(row.needs) if row.needs else None
 
     def _suitable_items(self, row: Row, in_flight: int) -> int:
         if row.peer.program == "wrk":
@@ -146,28 +166,20 @@ class Benchmark:
         return suitable_items(lambda items: self._run(row, in_flight, items), self._options.seconds)
 
     def _run(self, row: Row, in_flight: int, items: int) -> Measured:
-        return run_peer(
-            row.peer,
-            self._environment,
-            self._server,
-            self._core,
-            items=items,
-            in_flight=in_flight,
-            seconds=self._options.seconds,
-        )
+        return self._runner.run(row.peer, Load(in_flight, items, self._options.seconds))
 
-    def run_round(self, plans: list[Plan], number: int) -> None:
-        """Run every row once, in the round's order; a row that fails is out of the table, and said to be."""
-        for plan in random.Random(f"{self._options.seed} {number}").sample(plans, len(plans)):
+    def run_round(self, number: int) -> None:
+        """Run every row once, in the round's order; a row that fails is removed and reported."""
+        for plan in random.Random(f"{self._options.seed} {number}").sample(self.plans, len(self.plans)):
             try:
                 plan.runs.append(self._run(plan.row, plan.in_flight, plan.items))
             except PeerFailed as error:
                 self.skipped[plan.row.name] = f"round {number + 1}: {error}"
-                plans.remove(plan)
+                self.plans.remove(plan)
 
 
 def ratio(plan: Plan | None, reference: Plan | None, number: str = "rate") -> float | None:
-    """Return a row's number divided by the other's, the median over the rounds; None if one has none, or errors."""
+    """Return the median over the rounds of a row's number divided by the other's; None if a row is missing or wrong."""
     if plan is None or reference is None or plan.errors or reference.errors:
         return None
     pairs = zip(plan.runs, reference.runs, strict=True)
@@ -194,11 +206,11 @@ def print_table(plans: list[Plan]) -> None:
         print(f"| {plan.row.name}{errors} | {' | '.join(cell(plan) for _, cell in columns)} |")
     for plan in plans:
         if plan.row.name in OUR_TRANSPORT and HTTPX in named:
-            print(f"\n{plan.row.name}: {times(ratio(plan, named[HTTPX]))} times {HTTPX}'s own.")
+            print(f"\n{plan.row.name}: {times(ratio(plan, named[HTTPX]))} times the rate of {HTTPX}.")
 
 
 def times(number: float | None) -> str:
-    """Return a ratio as text, with as many decimals as mean something."""
+    """Return a ratio as text, with its significant decimals."""
     if number is None:
         return ""
     digits = 3 if number < 0.1 else 2 if number < 10 else 1 if number < 100 else 0
@@ -212,63 +224,68 @@ def make_certificate(environment: Environment, folder: Path) -> tuple[Path, Path
     return folder / "server.pem", folder / "server.key", folder / "client.pem"
 
 
-def main() -> int:
-    """Run what was asked for, and return the exit code."""
-    parser = argparse.ArgumentParser(description="Requests a second and CPU time, beside the peers.")
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = parser_of("throughput", "Requests a second and CPU time of the whole pipeline, beside its peers.")
     parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N")
-    parser.add_argument(
-        "--items", type=at_least_one, metavar="N", help="ids for each run, instead of what --seconds takes"
-    )
+    parser.add_argument("--items", type=at_least_one, metavar="N", help="ids of each run, instead of --seconds")
     parser.add_argument("--in-flight", type=at_least_one, default=64, metavar="N")
-    parser.add_argument("--seconds", type=duration, default=1.5, metavar="S", help="how long each run is to take")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="the rows whose names have one of these words")
+    parser.add_argument("--seconds", type=duration, default=1.5, metavar="S", help="approximate length of each run")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="rows whose names contain one of these words")
     parser.add_argument("--tls", action="store_true")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the order within each round")
-    parser.add_argument("--json", type=writable, metavar="FILE")
-    parser.add_argument("--environment", type=Path, default=DEFAULT_DIRECTORY, metavar="DIR")
-    options = parse(parser)
-    names = chosen([row.name for row in ROWS], options.only)
-    rows = [row for row in ROWS if row.name in names]
-    if find_nginx() is None:
-        sys.exit("There is no nginx here: apt-get install nginx.")
-    raise_file_limit()
-    environment, cores = prepare(options.environment, go=any(row.peer.program == "go" for row in rows)), Cores.choose()
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="seed of the order within each round")
+    add_common_options(parser, DEFAULT_DIRECTORY)
+    return parse(parser)
+
+
+def measure(rows: list[Row], environment: Environment, cores: Cores, options: argparse.Namespace) -> Benchmark:
+    """Start the server and run all rounds."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         chain, key, authority = make_certificate(environment, folder) if options.tls else (None, None, None)
         nginx = stack.enter_context(Nginx(cores.server, (chain, key) if chain and key else None))
-        benchmark = Benchmark(environment, Server(nginx.url, nginx.token_url, authority), cores, options)
-        plans = benchmark.plan(rows)
+        runner = Runner(environment, Server(nginx.url, nginx.token_url, authority), cores.client)
+        benchmark = Benchmark(runner, options)
+        benchmark.plan(rows)
         for number in range(options.rounds):
-            benchmark.run_round(plans, number)
+            benchmark.run_round(number)
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr, flush=True)
+    return benchmark
+
+
+def report(benchmark: Benchmark, environment: Environment, cores: Cores, options: argparse.Namespace) -> None:
+    """Print the table, and write the file of `--json`."""
     machine = describe(environment.versions)
     print(machine)
     print(f"{'TLS' if options.tls else 'Plain HTTP'}, {options.rounds} rounds, {cores}.\n")
-    print_table(plans)
-    foreign = max((plan.of("foreign") for plan in plans), default=0.0)
-    print(f"\nOthers had up to {foreign:.0%} of the client's core (median of the row that had it worst).")
+    print_table(benchmark.plans)
+    share = max((plan.of("others_share") for plan in benchmark.plans), default=0.0)
+    print(f"\nOther processes used up to {share:.0%} of the client's core (median of the worst row).")
     for name, reason in benchmark.skipped.items():
         print(f"Skipped: {name}: {reason}")
-    if options.json:
-        written = {
-            "machine": machine,
-            "versions": environment.versions,
-            "tls": options.tls,
-            "rounds": options.rounds,
-            "rows": [
-                {
-                    "name": plan.row.name,
-                    "in_flight": plan.in_flight,
-                    "items": plan.items,
-                    "runs": [asdict(run) for run in plan.runs],
-                }
-                for plan in plans
-            ],
-            "skipped": benchmark.skipped,
-        }
-        options.json.write_text(json.dumps(written, indent=1) + "\n")
-    return exit_code(measured=bool(plans), errors=sum(plan.errors for plan in plans))
+    numbers = {
+        "machine": machine,
+        "versions": environment.versions,
+        "tls": options.tls,
+        "rounds": options.rounds,
+        "rows": [plan.as_dict() for plan in benchmark.plans],
+        "skipped": benchmark.skipped,
+    }
+    write_json(options.json, numbers)
+
+
+def main() -> int:
+    """Measure the chosen rows, and return the exit code."""
+    options = read_options()
+    names = chosen([row.name for row in ROWS], options.only)
+    rows = [row for row in ROWS if row.name in names]
+    if find_nginx() is None:
+        sys.exit(NO_NGINX)
+    raise_file_limit()
+    environment, cores = prepare(options.environment, go=any(row.peer.program == "go" for row in rows)), Cores.choose()
+    benchmark = measure(rows, environment, cores, options)
+    report(benchmark, environment, cores, options)
+    return exit_code(measured=bool(benchmark.plans), errors=sum(plan.errors for plan in benchmark.plans))
 
 
 if __name__ == "__main__":

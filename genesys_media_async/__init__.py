@@ -2,9 +2,8 @@
 Thousands of Genesys Cloud media ids in, validated pre-signed download URLs out.
 
     async with MediaRetriever.from_env() as retriever:
-        async with retriever.retrieve_many(ids) as results:
-            async for result in results:
-                print(result.file_id, result.url or result.error)
+        async for result in retriever.retrieve_many(ids):
+            print(result.file_id, result.url if result.ok else result.error)
 """
 
 import logging
@@ -12,7 +11,7 @@ import logging
 from . import endpoints, events, sinks, transports
 from .clock import Clock, SystemClock, VirtualClock
 from .counters import Statistics
-from .discovery.discovery import DiscoveryOptions, Interval
+from .discovery.filters import DiscoveryOptions, Interval
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -35,9 +34,10 @@ from .errors import (
     UrlRejectedError,
 )
 from .models import DownloadUrl, Failed, MediaRequest, MediaResult, ResultDict, Retrieved
-from .quota import QuotaState
-from .retrieval.retriever import MediaRetriever, RunOptions
-from .retrieval.run import Retrieval
+from .quota.permit import QuotaState
+from .retrieval.options import RunOptions
+from .retrieval.retriever import MediaRetriever
+from .retrieval.run import Run
 from .settings.policies import QuotaLimit, RetryPolicy, ValidationRule, WebhookTarget
 from .settings.settings import Settings, SettingsOptions
 from .settings.version import VERSION
@@ -77,9 +77,9 @@ __all__ = [
     "QuotaState",
     "RateLimitError",
     "ResultDict",
-    "Retrieval",
     "Retrieved",
     "RetryPolicy",
+    "Run",
     "RunOptions",
     "Settings",
     "SettingsError",

@@ -224,10 +224,7 @@ class Retrieved(_Serializable):
     media_id: str | None = None
 
     if TYPE_CHECKING:
-
-        @property
-        def error(self) -> Never:
-            """None at run time. `Never` lets `if result.ok: … else: result.error` check where nothing narrows."""
+        error: ClassVar[Never]
     else:
         error: ClassVar[None] = None
 
@@ -279,12 +276,16 @@ class Failed(_Serializable):
     media_id: str | None = None
 
     if TYPE_CHECKING:
-
-        @property
-        def url(self) -> Never:
-            """None at run time. `Never` lets `if result.ok: result.url` be a `str` where nothing narrows."""
+        url: ClassVar[Never]
+        ends_at: ClassVar[Never]
+        expires_at: ClassVar[Never]
+        expires_in: ClassVar[Never]
+        file_name: ClassVar[Never]
+        content_type: ClassVar[Never]
+        access_level: ClassVar[Never]
+        expiry_source: ClassVar[Never]
     else:
-        url: ClassVar[None] = None
+        url = ends_at = expires_at = expires_in = file_name = content_type = access_level = expiry_source = None
 
     def unwrap(self) -> Never:
         """Raise the error."""
@@ -318,4 +319,9 @@ class Failed(_Serializable):
 
 
 MediaResult: TypeAlias = Retrieved | Failed
-"""What became of one id: `if result.ok`, `match` or `isinstance` says which of the two it is."""
+"""
+What became of one id: `if result.ok`, `match` or `isinstance` says which of the two it is.
+
+The members of the other one are None at run time. For type checkers they are `Never`: so `result.url` is a `str` after
+`if result.ok` also in pyright, which by design narrows a union by `result.ok is True` but not by `result.ok` alone.
+"""

@@ -167,7 +167,7 @@ def run_beside_a_victim(at: int) -> int:
 
     run_stepping(stop, clock, main)
     assert simulator.counts.token_requests == 1
-    assert simulator.counts.greatest_in_flight <= 2
+    assert simulator.counts.peak_in_flight <= 2
     return stop.steps
 
 

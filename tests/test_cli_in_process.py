@@ -297,20 +297,20 @@ class TestAMoment:
         )
 
     def test_says_what_is_known_of_the_quota_and_expects_the_end_by_it(self):
-        state = QuotaState(used=200, allowed=150, foreign=20, resets_in=12.4, paused_for=57.0)
+        state = QuotaState(used=200, allowed=150, used_by_others=20, resets_in=12.4, paused_for=57.0)
         moment = Moment(statistics(), total=310, quota=QuotaLimit(), state=state)
         assert log_line(moment).endswith(" left=2m57s quota=150/150 others=20 resets=12s paused=57s")
         assert moment.remaining == pytest.approx(57 + 300 * 60 / 150)
 
     def test_says_nothing_of_a_quota_that_is_switched_off(self):
-        state = QuotaState(used=3, allowed=None, foreign=0, resets_in=None, paused_for=None)
+        state = QuotaState(used=3, allowed=None, used_by_others=0, resets_in=None, paused_for=None)
         assert Moment(statistics(), total=20, quota=None, state=state).quota_words == {}
 
     def test_is_one_object_for_a_program(self):
         fields = json.loads(json_object(Moment(statistics(), total=None, quota=None)))
         assert fields["total"] is None
         assert fields["rate"] == 300
-        state = QuotaState(used=9, allowed=300, foreign=0, resets_in=None, paused_for=1.25)
+        state = QuotaState(used=9, allowed=300, used_by_others=0, resets_in=None, paused_for=1.25)
         fields = json.loads(json_object(Moment(statistics(), total=None, quota=None, state=state)))
         assert (fields["quota_used"], fields["quota_allowed"], fields["quota_paused"]) == (9, 300, 1.2)
 

@@ -30,7 +30,8 @@ from genesys_media_async import (
     ValidationRule,
     VirtualClock,
 )
-from genesys_media_async.discovery.discovery import JOB_TIMEOUT, MAX_QUERIED, wanted
+from genesys_media_async.discovery.discovery import JOB_TIMEOUT, MAX_QUERIED
+from genesys_media_async.discovery.filters import wanted
 from genesys_media_async.endpoints import Transcript
 from genesys_media_async.events import AttemptAudited
 from genesys_media_async.simulator import (
@@ -231,7 +232,7 @@ def test_any_interval_has_each_of_its_conversations_once(begin: datetime, length
         assert all(started[each] < midnight for each in missing)
 
     few = OrganizationSettings(conversations=600, days=44.0, recordings=(0, 1))
-    virtual(scenario, organization=few, analytics=AnalyticsSettings(job_data_delay=delay, job_page_size_max=100))
+    virtual(scenario, organization=few, analytics=AnalyticsSettings(job_data_delay=delay, max_job_page_size=100))
 
 
 @pytest.mark.anyio

@@ -18,8 +18,7 @@ from genesys_media_async.cli.exit_codes import MEANINGS
 from genesys_media_async.cli.sources import SOURCES
 from genesys_media_async.settings.settings import ENVIRONMENT
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
-
-from .support import settings_for
+from tests.support.retrievers import settings_for
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -50,14 +50,14 @@ from genesys_media_async.events import (
     RetrievalFinished,
     RetryScheduled,
 )
-from genesys_media_async.retrieval.pool import MAX_RESTING
+from genesys_media_async.retrieval.pool import MAX_RELEASED
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
 from genesys_media_async.transports import MAX_REPLY_SIZE, DirectTransport, HttpReply, HttpxTransport
 from tests.support.retrievers import QUICK_RETRIES, collect, other_tasks, settings_for
 
 if TYPE_CHECKING:
     from genesys_media_async.endpoints import EndpointContext
-    from genesys_media_async.quota import QuotaState
+    from genesys_media_async.quota.permit import QuotaState
     from genesys_media_async.retrieval.retriever import TransportChoice
     from genesys_media_async.transports import HttpRequest, Transport
 
@@ -152,7 +152,7 @@ def test_an_id_met_again_while_it_is_under_way_is_not_read_over_without_end():
             async with retriever.retrieve_many(the_same(), concurrency=4) as results:
                 taken = [await anext(results) for _ in range(5_000)]
                 assert all(result.ok and result.file_id == "a" for result in taken)
-                assert read <= 5_000 + 2 * MAX_RESTING
+                assert read <= 5_000 + 2 * MAX_RELEASED
                 results.stop()
                 left = [result async for result in results]
         assert len(taken) + len(left) == read
@@ -557,7 +557,7 @@ def test_what_is_known_of_the_quota_can_be_seen_at_any_moment():
 
     clock.run(run())
     first = states[0][1]
-    assert (first.used, first.allowed, first.foreign) == (0, 120, 0)
+    assert (first.used, first.allowed, first.used_by_others) == (0, 120, 0)
     assert (first.resets_in, first.paused_for, first.waiting) == (None, None, 0)
     known = [(at, state) for at, state in states if state.resets_in is not None]
     assert len(known) > 100
@@ -565,7 +565,7 @@ def test_what_is_known_of_the_quota_can_be_seen_at_any_moment():
     before_the_pause = [state for _, state in states[:151]]
     # In the first window our own permits are the server's count; later ones stay charged for a while beyond theirs.
     assert max(state.used for at, state in states if at < 59) == 120
-    assert all(state.foreign == 0 and state.paused_for is None for state in before_the_pause)
+    assert all(state.used_by_others == 0 and state.paused_for is None for state in before_the_pause)
     # Of twenty workers, those wait that have neither a permit nor a result to hand over.
     assert 0 < max(state.waiting for state in before_the_pause) <= 20
     assert [state.paused_for for _, state in states if state.paused_for is not None]
@@ -659,7 +659,7 @@ def test_twenty_thousand_ids_under_every_fault_at_once_have_one_result_each(conc
     assert set(counts.faults) == set(EVERY_FAULT)
     assert sum(result.attempts for result in results) == counts.api_requests
     assert counts.in_flight == 0
-    assert counts.greatest_in_flight <= concurrency
+    assert counts.peak_in_flight <= concurrency
     # An http URL is refused for good and an id answered 401 twice is given up; everything else passes in twelve tries.
     failed = Counter(result.error.code for result in results if result.error is not None)
     assert set(failed) <= {"url_not_https", "bad.credentials", "credentials.expired"}
@@ -690,7 +690,7 @@ async def test_over_real_sockets_too_nothing_is_lost_under_the_faults_of_the_wir
         assert sum(result.attempts for result in results) == simulator.counts.api_requests == statistics.requests
         assert sum(result.ok for result in results) == simulator.counts.api_ok == statistics.succeeded
         assert statistics.succeeded > 1_480
-        assert simulator.counts.greatest_in_flight <= 8
+        assert simulator.counts.peak_in_flight <= 8
     assert simulator.counts.connections_open == 0
     assert other_tasks() == before
 
@@ -745,7 +745,7 @@ def test_a_login_host_that_is_down_is_tried_for_a_while_and_then_said():
 
 def test_a_login_host_that_is_down_in_the_middle_of_a_run_costs_time_but_no_id():
     clock = VirtualClock()
-    simulator = Simulator(SimulatorSettings(quota=None, token_life=60.0, latency=1.0), clock=clock)
+    simulator = Simulator(SimulatorSettings(quota=None, token_lifetime=60.0, latency=1.0), clock=clock)
     simulator.script_token(None, *(Fault.SERVER_ERROR_503,) * 5, None)
 
     async def run():
@@ -931,7 +931,7 @@ async def test_a_401_about_the_thing_asked_for_says_nothing_of_the_token():
         asked.append(request.url.path)
         if request.url.path.endswith("/oauth/token"):
             return httpx.Response(200, json={"access_token": "t", "expires_in": 3_600})
-        return httpx.Response(401, json={"code": "unauthorized", "message": "Unauthorized to access document."})
+        return httpx.Response(401, json={"code": "unauthorized", "message": "TokenRejectedError to access document."})
 
     settings = Settings(client_id="a", client_secret="b", base_url="https://api.example.com", quota=None)
     async with MediaRetriever(settings, transport=httpx.MockTransport(answer)) as retriever:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.retrieval.pool import Pool, leave
+from genesys_media_async.retrieval.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
@@ -44,7 +44,7 @@ def pool_of(
 
     async def telling(batch: tuple[Item, ...]) -> None:
         (item,) = batch
-        pool.tell(await work(item))
+        pool.hand_over(await work(item))
 
     pool = Pool[Item, Result](items, telling, concurrency=concurrency)
     return pool
@@ -256,11 +256,11 @@ class TestWorkThatRests:
         async def work(batch: tuple[int, ...]) -> None:
             for item in batch:
                 if rng.random() < 0.7:
-                    async with pool.resting():
+                    async with pool.slot_released():
                         await anyio.sleep(rng.choice([1, 1, 5]))
                 for _ in range(rng.choice([0, 1, 1, 3])):
                     told.append(item)
-                    pool.tell(item)
+                    pool.hand_over(item)
 
         source = Source(range(total))
         pool = Pool[int, int](
@@ -347,7 +347,7 @@ class TestAnException:
 
             async def work(batch: tuple[int, ...]) -> None:
                 for item in batch:
-                    pool.tell(item)
+                    pool.hand_over(item)
 
             pool = Pool[int, int](broken(), work, concurrency=1, batch_size=3)
             with pytest.raises(ConnectionError, match="broke off"):
@@ -798,25 +798,6 @@ class TestStop:
 
         for moment in (0.5, 1.0, 2.0, 2.5, 3.0, 5.5):
             run(lambda moment=moment: main(moment))  # type: ignore[misc]
-
-
-def test_leave_gives_an_exception_that_is_alone_as_itself_and_several_as_a_group() -> None:
-    async def fail(error: Exception) -> None:
-        raise error
-
-    async def main(*errors: Exception) -> BaseException:
-        task_group = await anyio.create_task_group().__aenter__()
-        for error in errors:
-            task_group.start_soon(fail, error)
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - which one it is, is the question
-            await leave(task_group, None)
-        return caught.value
-
-    alone, other = ValueError("a"), KeyError("b")
-    assert VirtualClock().run(main(alone)) is alone
-    together = VirtualClock().run(main(alone, other))
-    assert isinstance(together, ExceptionGroup)
-    assert set(together.exceptions) == {alone, other}
 
 
 def test_the_repr_says_how_wide_it_is_and_whether_it_was_stopped() -> None:

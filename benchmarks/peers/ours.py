@@ -1,9 +1,9 @@
 """
-This package through its public interface, as its README uses it: `retrieve_many`, and a check of each result.
+This package through its public interface, as its README shows it: `retrieve_many`, and a check of each result.
 
-A permit of the quota is paid for each request, which no peer does; the quota is the largest there is, so that nobody
-waits. The package's metrics are always on. With `--audit` the audit trail is, too. `--collector seldom` sets the
-garbage collector as the package's command does; a library leaves it alone.
+Each request takes a permit of the quota, which no peer does; the quota is the largest there is, so that no request
+waits. The package's metrics are always on; with `--audit`, so is its audit trail. `--collector seldom` sets the garbage
+collector as the package's command does; a library must leave it alone.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import httpx
-from shared import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Counters, Measurement, Options, Window, run, write_report
 
+from benchmarks.peers.driver import run
+from benchmarks.peers.measurement import Counters, Measurement, Window, write_report
+from benchmarks.peers.options import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Options
 from genesys_media_async import JsonLinesSink, MediaRetriever, QuotaLimit, Settings
 
 if TYPE_CHECKING:
@@ -29,16 +31,15 @@ QUOTA = QuotaLimit(limit=10_000_000, seconds=60)
 def count(counters: Counters, result: MediaResult) -> None:
     """Count a result, and an error unless it is the answer to its own id."""
     counters.answers += 1
-    url = result.url
-    if url is None:
+    if not result.ok:
         counters.fail(repr(result.error))
-    elif f"/recordings/{result.file_id}/" not in url.url or url.file_name != f"{result.file_id}.wav":
+    elif f"/recordings/{result.file_id}/" not in result.url or result.file_name != f"{result.file_id}.wav":
         counters.fail("another file's answer")
 
 
-async def main(options: Options) -> None:
-    """Retrieve all ids."""
-    settings = Settings.model_validate(
+def settings_for(options: Options) -> Settings:
+    """Return the settings that reach the server."""
+    return Settings.model_validate(
         {
             "client_id": CLIENT_ID,
             "client_secret": CLIENT_SECRET,
@@ -49,36 +50,45 @@ async def main(options: Options) -> None:
             "concurrency": options.in_flight,
         }
     )
-    audit = [JsonLinesSink(options.audit)] if options.audit else []
+
+
+async def retrieve(retriever: MediaRetriever, ids: Iterator[str], counters: Counters, window: Window | None) -> None:
+    """Retrieve ids and count their results."""
+    async with retriever.retrieve_many(ids) as results:
+        async for result in results:
+            count(counters, result)
+            if window is not None:
+                window.count(result.file_id)
+
+
+async def measure(options: Options, retriever: MediaRetriever) -> None:
+    """Warm up, measure, and write the report."""
     counters, measurement = Counters(), Measurement()
-    window = Window(options) if options.seconds else None
+    if options.seconds:
+        window = Window(options)
+        await retrieve(retriever, window.ids(), counters, window)
+        window.write_report(counters)
+        return
+    await retrieve(retriever, options.warm_up_ids(), counters, None)
+    counters.answers = 0
+    with measurement:
+        await retrieve(retriever, options.ids(), counters, None)
+    metrics = retriever.metrics()
+    latencies = {"latency_p50": metrics.latency_p50, "latency_p99": metrics.latency_p99}
+    write_report(options, measurement, counters, latencies)
 
-    async def retrieve(ids: Iterator[str]) -> None:
-        async with retriever.retrieve_many(ids) as results:
-            async for result in results:
-                count(counters, result)
-                if window is not None:
-                    window.count(result.file_id)
 
+async def main(options: Options) -> None:
+    """Retrieve all ids."""
+    settings = settings_for(options)
+    audit = [JsonLinesSink(options.audit)] if options.audit else []
     async with AsyncExitStack() as stack:
         if options.rest.transport == "httpx":
             client = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
             retriever = MediaRetriever(settings, transport=client, audit=audit)
         else:
             retriever = MediaRetriever(settings, audit=audit)
-        await stack.enter_async_context(retriever)
-        if window is not None:
-            await retrieve(window.ids())
-            window.write_report(counters)
-            return
-        await retrieve(options.warm_up_ids())
-        counters.answers = 0
-        with measurement:
-            await retrieve(options.ids())
-        metrics = retriever.metrics()
-    write_report(
-        options, measurement, counters, {"latency_p50": metrics.latency_p50, "latency_p99": metrics.latency_p99}
-    )
+        await measure(options, await stack.enter_async_context(retriever))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""aiohttp in a hand-written loop: workers that take from one iterator, and no limit on connections but theirs."""
+"""aiohttp in a hand-written loop: workers that share one iterator, and no other limit on connections."""
 
 from __future__ import annotations
 
 import time
 
 import aiohttp  # type: ignore[import-not-found]
-from shared import BASIC, FORM, Options, Pipeline, TokenCache, measure, run, with_workers
 from yarl import URL  # type: ignore[import-not-found]
+
+from benchmarks.peers.driver import measure, run, with_workers
+from benchmarks.peers.options import Options
+from benchmarks.peers.pipeline import BASIC, FORM, Pipeline, TokenCache
 
 
 async def main(options: Options) -> None:
     """Retrieve all ids."""
     pipeline = Pipeline(options, f"aiohttp/{aiohttp.__version__}")
-    # The workers are the limit; a dummy cookie jar spares each request a look into an empty one.
+    # The workers are the limit; a dummy cookie jar saves each request a lookup in an empty one.
     connector = aiohttp.TCPConnector(limit=0, limit_per_host=0)
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(
@@ -28,7 +31,7 @@ async def main(options: Options) -> None:
         await tokens.get()
 
         async def ask(file_id: str) -> None:
-            # Encoded already: aiohttp need not look for what to quote.
+            # Already encoded, so that aiohttp does not look for characters to quote.
             url, payload = URL(pipeline.url_of(file_id), encoded=True), pipeline.payload(file_id)
             headers = pipeline.headers(await tokens.get())
             sent = time.perf_counter()

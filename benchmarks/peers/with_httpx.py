@@ -1,7 +1,7 @@
 """
-httpx, or httpx2, as one finds it in most programs: one `AsyncClient`, a task for each id, and a semaphore.
+httpx, or httpx2, as most programs use it: one `AsyncClient`, a task for each id, and a semaphore.
 
-With `--transport direct` the same client sends through this package's transport, and nothing else differs.
+With `--transport direct` the same client sends through this package's transport; nothing else differs.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from shared import BASIC, FORM, Options, Pipeline, TokenCache, measure, run, with_semaphore
+from benchmarks.peers.driver import measure, run, with_semaphore
+from benchmarks.peers.options import Options
+from benchmarks.peers.pipeline import BASIC, FORM, Pipeline, TokenCache
 
 if TYPE_CHECKING:
     import httpx
 
 
 def make_client(library: str, transport: str) -> httpx.AsyncClient:
-    """Return a client with the library's own defaults, all but the time-out."""
+    """Return a client with the library's defaults, except for the timeout."""
     if library == "httpx2":
         import httpx2  # type: ignore[import-not-found]
 
-        # The two libraries share what is used of them here.
+        # Both libraries have the same interface, as far as it is used here.
         client: httpx.AsyncClient = httpx2.AsyncClient(timeout=30)
         return client
     import httpx

@@ -1,8 +1,8 @@
 """
 The official SDK, `PureCloudPlatformClientV2`, with threads.
 
-It has no such operation, so that its own `ApiClient.call_api`, which all of its operations end in, is called. The token
-comes from its own client-credentials grant. Its pool of four connections is made as large as there are threads.
+It has no such operation: `ApiClient.call_api` is called instead, in which all of its operations end. The token comes
+from its own client-credentials grant. Its pool of four connections gets as many as there are threads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from urllib.parse import urlsplit
 
 import PureCloudPlatformClientV2 as sdk  # type: ignore[import-not-found]  # noqa: N813
 from PureCloudPlatformClientV2.rest import ApiException, RESTClientObject  # type: ignore[import-not-found]
-from shared import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, PATH, Measurement, Options, Pipeline, write_report
+
+from benchmarks.peers.measurement import Measurement, write_report
+from benchmarks.peers.options import CLIENT_ID, CLIENT_SECRET, EXPIRES_IN, Options
+from benchmarks.peers.pipeline import PATH, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +39,7 @@ class Sdk:
         self._client.get_client_credentials_token(CLIENT_ID, CLIENT_SECRET)
 
     def _remember(self, response: object) -> object:
-        # call_api returns the decoded body alone, and keeps the last reply of all threads in one place.
+        # call_api returns the decoded body only, and keeps one last reply for all threads.
         self._here.response = response
         return response
 
@@ -72,7 +75,7 @@ class Sdk:
 
 
 def with_threads(client: Sdk, ids: Iterator[str], threads: int) -> None:
-    """Ask for every id: so many threads that take from one iterator."""
+    """Ask for every id with threads that share one iterator."""
     turn = threading.Lock()
 
     def work() -> None:

@@ -1,5 +1,5 @@
--- What wrk sends: the same request as the peers', with an id of its own each time. It decodes and checks nothing but
--- the status. Its report goes to the file that OUT names.
+-- The requests of wrk: the peers' request, each with a new id. It decodes nothing and checks only the status. Its
+-- report is written to the file named by OUT.
 
 local head = "POST /api/v2/media/storage/files/"
 local tail = "/download-url HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"

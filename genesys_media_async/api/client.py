@@ -21,11 +21,10 @@ from ..errors import (
 )
 from ..events import RetryScheduled
 from ..ids import MAX_CORRELATION_ID, correlation_id, is_file_id
-from ..quota import Reading
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .calls import Call, CallResult
 from .replies import check_redirect, error_from
-from .retry import Again, RetryBudget, RetryRule, Tries, pause_after_429
+from .retry import Again, RetryBudget, RetryRule, Failures, pause_after_429
 
 if TYPE_CHECKING:
     import random
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from ..clock import Clock
     from ..counters import Counters
     from ..events import Event
-    from ..governor import LocalLimiter
-    from ..quota import Permit
+    from ..limiter.base import Limiter
+    from ..quota.permit import Permit
     from ..settings.settings import Settings
     from .base import TokenSource
 
@@ -54,7 +53,7 @@ class _Progress:
 
     ends_at: float
     attempts: int = 0
-    tries: Tries | None = None
+    failures: Failures | None = None
     retries_paid: int = 0
     number: int = 0
     latency: float = 0.0
@@ -70,7 +69,7 @@ class ApiClient:
         settings: Settings,
         transport: Transport,
         tokens: TokenSource,
-        limiter: LocalLimiter,
+        limiter: Limiter,
         recorder: AuditRecorder,
         *,
         clock: Clock,
@@ -128,11 +127,11 @@ class ApiClient:
         clock = self._clock
         # The fast path: permit and token are there, and only the reply has to be waited for.
         sent = clock.monotonic()
-        permit, token = self._limiter.take(sent), self._tokens.current
-        bearer = token.value
-        if permit is None or sent >= token.refresh_at:
+        permit, current = self._limiter.try_acquire(sent), self._tokens.current
+        token = current.value
+        if permit is None or sent >= current.refresh_at:
             try:
-                permit, bearer = await self._wait_for(permit, progress)
+                permit, token = await self._wait_for(permit, progress)
             except GenesysMediaError as refusal:
                 progress.number = 0
                 return None, refusal.without_frames()
@@ -143,7 +142,7 @@ class ApiClient:
         value: T | None = None
         error: GenesysMediaError | None = None
         sent_at, left = clock.wall(), progress.ends_at - sent
-        headers = self._headers if bearer is self._token else self._headers_with(bearer)
+        headers = self._headers if token is self._token else self._headers_with(token)
         try:
             reply = await self._transport.exchange(
                 HttpRequest(call.method, self._origin + call.path, headers, call.body),
@@ -160,9 +159,9 @@ class ApiClient:
             counters.in_flight -= 1
             if progress.status is None:
                 # Genesys may have counted a request that has no reply, or none that can be read.
-                self._limiter.spend(permit)
+                self._limiter.complete(permit)
         if isinstance(error, TokenRejectedError):
-            self._tokens.invalidate(bearer)
+            self._tokens.invalidate(token)
         elif self._tokens.unaccepted and progress.status is not None:
             self._tokens.accepted()
         progress.latency = clock.monotonic() - sent
@@ -180,7 +179,7 @@ class ApiClient:
             self._refuse(permit, error.retry_after)
             raise error
         self._refusals_in_a_row = 0
-        self._limiter.spend(permit, Reading.from_headers(headers))
+        self._limiter.complete(permit, headers)
         if not 200 <= status < (400 if call.redirects else 300):
             raise error_from(reply, wall=self._clock.wall())
         try:
@@ -194,7 +193,7 @@ class ApiClient:
     def _refuse(self, permit: Permit, retry_after: float | None) -> None:
         self._refusals_in_a_row += 1
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
-        self._limiter.refuse(permit, pause, told=retry_after is not None)
+        self._limiter.reject(permit, pause, has_retry_after=retry_after is not None)
 
     def _record_cut_off(self, call: Call[T], progress: _Progress, latency: float) -> None:
         self._recorder.cut_off(
@@ -208,18 +207,18 @@ class ApiClient:
             try:
                 return permit, await self._tokens.get()
             except BaseException:
-                self._limiter.give_back(permit)
+                self._limiter.cancel(permit)
                 raise
         raise DeadlineExceededError("There was no permit, or no token, in time.")
 
-    def _headers_with(self, bearer: str) -> Mapping[str, str]:
-        self._token = bearer
+    def _headers_with(self, token: str) -> Mapping[str, str]:
+        self._token = token
         self._headers = {
             "accept": "application/json",
             "accept-encoding": "identity",
             "content-type": "application/json",
             "user-agent": self._settings.user_agent,
-            "authorization": f"Bearer {bearer}",
+            "authorization": f"Bearer {token}",
         }
         return self._headers
 
@@ -233,8 +232,8 @@ class ApiClient:
     ) -> bool:
         """Wait until the call may be repeated; False if it must not be."""
         left, remaining = budget.left, progress.ends_at - self._clock.monotonic()
-        progress.tries = tries = progress.tries or Tries()
-        decision = self._rule.decide(error, tries, remaining=remaining, budget=budget, repeatable=call.repeatable)
+        progress.failures = failures = progress.failures or Failures()
+        decision = self._rule.decide(error, failures, remaining=remaining, budget=budget, repeatable=call.repeatable)
         if not isinstance(decision, Again):
             return False
         progress.retries_paid += budget.left < left

@@ -126,8 +126,8 @@ def may_have_been_carried_out(error: GenesysMediaError, *, sent: bool = True) ->
 
 
 @dataclass(slots=True)
-class Tries:
-    """Counts of the failures of one call so far; `RetryRule.decide` updates them."""
+class Failures:
+    """The failures of one call so far; `RetryRule.decide` counts them."""
 
     transient: int = 0
     rate_limited: int = 0
@@ -188,7 +188,7 @@ class RetryRule:
     def decide(
         self,
         error: GenesysMediaError,
-        tries: Tries,
+        failures: Failures,
         *,
         remaining: float,
         budget: RetryBudget,
@@ -197,30 +197,30 @@ class RetryRule:
         """
         Decide about an attempt that ended in `error`, with `remaining` seconds until the call's deadline.
 
-        Updates `tries` and takes from `budget`. `error.retry_after` is a floor: jitter is only added to it.
+        Updates `failures` and takes from `budget`. `error.retry_after` is a floor: jitter is only added to it.
         """
         kind = classify(error, repeatable=repeatable)
         floor = max(0.0, error.retry_after or 0.0)
         if kind is Kind.PERMANENT:
             return GiveUp()
         if kind is Kind.TOKEN_REJECTED:
-            if tries.replayed:
+            if failures.replayed:
                 return GiveUp()
-            tries.replayed = True
+            failures.replayed = True
             return Again(0.0)
         if kind is Kind.TOKEN_PENDING:
             delay = floor
         elif kind is Kind.RATE_LIMITED:
-            tries.rate_limited += 1
-            if tries.rate_limited >= self._policy.max_rate_limited:
+            failures.rate_limited += 1
+            if failures.rate_limited >= self._policy.max_rate_limited:
                 return GiveUp()
             # The pause holds for the token's whole quota; this call only queues for a permit again.
             delay = 0.0
         else:
-            tries.transient += 1
-            if tries.transient >= self._policy.max_attempts:
+            failures.transient += 1
+            if failures.transient >= self._policy.max_attempts:
                 return GiveUp()
-            delay = floor + jittered(self._curve, tries.transient, self._rng)
+            delay = floor + jittered(self._curve, failures.transient, self._rng)
             if delay < remaining and not budget.take():
                 return GiveUp()
         return Again(delay) if max(delay, floor) < remaining else GiveUp(out_of_time=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..counters import Statistics
     from ..models import MediaResult
     from ..retrieval.retriever import MediaRetriever
-    from ..retrieval.run import Retrieval
+    from ..retrieval.run import Run as LibraryRun
 
 GRACE = 10.0
 """Seconds that what is on its way may take after the first signal."""
@@ -70,7 +70,7 @@ class Run:
         self._quiet = quiet
         self._names = names
         self._results = Results()
-        self._retrieval: Retrieval | None = None
+        self._retrieval: LibraryRun | None = None
         self._statistics: Statistics | None = None
         self._trouble: CommandFailed | None = None
         self._interrupted = False

@@ -2,94 +2,62 @@
 `MediaRetriever`: ids in, validated pre-signed URLs out.
 
     async with MediaRetriever.from_env() as retriever:
-        async with retriever.retrieve_many(ids) as results:
-            async for result in results:
-                print(result.file_id, result.url or result.error)
+        async for result in retriever.retrieve_many(ids):
+            print(result.file_id, result.url if result.ok else result.error)
 """
 
 from __future__ import annotations
 
 import random
+import warnings
 from collections import Counter, defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, TypedDict
-from urllib.request import getproxies
+from typing import TYPE_CHECKING
 
-import anyio
-import httpx
-
-from ..api.client import ApiClient
-from ..api.retry import RetryBudget
-from ..api.tokens import TokenManager
-from ..audit.recorder import AuditRecorder
-from ..clock import Clock, SystemClock
-from ..discovery.discovery import Discovery, DiscoveryOptions, Interval, wanted
-from ..endpoints.base import Endpoint
+from ..clock import SystemClock
+from ..discovery.discovery import Discovery
+from ..discovery.filters import wanted
 from ..endpoints.media_storage import MediaStorage
 from ..errors import InvalidRequestError, SettingsError, sanitized
-from ..governor import LocalLimiter
 from ..ids import display_id
-from ..models import MediaResult, Retrieved, check_access_level, check_lifetime
-from ..settings.policies import ValidationRule
-from ..settings.settings import Settings, SettingsOptions
-from ..sinks.base import Sink
-from ..sinks.dispatch import Dispatcher
-from ..sinks.metrics import MetricsSink, MetricsSnapshot
-from ..transports.base import Transport
-from ..transports.direct import DirectTransport
-from ..transports.httpx import HttpxTransport
-from ..webhooks.delivery import Webhooks
-from .pool import leave
-from .run import Ids, Retrieval
-from .session import Engine, Options, Run
+from ..settings.settings import Settings
+from ..sinks.metrics import MetricsSink
+from .options import resolve
+from .run import Run, retrieve_one
+from .session import Session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self, Unpack
 
-    from anyio.abc import TaskGroup
-
+    from ..clock import Clock
     from ..counters import Statistics
-    from ..quota import QuotaState
-
-TransportChoice = httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["auto", "direct", "httpx"]
-"""What may be said of how requests travel; see `MediaRetriever`."""
-
-
-KEEP_IDLE = 30.0
-"""Seconds for which a connection may rest: longer than the gaps of a paced run."""
-
-
-class RunOptions(TypedDict, total=False):
-    """
-    What may be said for one run; what is left out is taken from the settings.
-
-    `expires_in` and `deadline` are seconds: the life of each URL, and the time that each call may take with all its
-    attempts and waits. Media storage makes one call for each id; how long a source is polled is its own `patience`.
-    `concurrency` is the number of workers.
-    """
-
-    expires_in: int
-    access_level: str | None
-    rule: ValidationRule
-    concurrency: int
-    deadline: float
+    from ..discovery.filters import DiscoveryOptions, Interval
+    from ..endpoints.base import Endpoint
+    from ..models import MediaResult, Retrieved
+    from ..quota.permit import QuotaState
+    from ..settings.settings import SettingsOptions
+    from ..sinks.base import Sink
+    from ..sinks.metrics import MetricsSnapshot
+    from .options import RunOptions
+    from .run import Ids
+    from .session import TransportChoice
 
 
 class MediaRetriever:
     """
     Turns media ids into validated download URLs, within the quota of one token.
 
-    Use it as an async context manager; everything it runs in the background ends with the block, after what is queued
-    for webhooks and sinks has had its bounded time. The sinks are closed then.
+    Use it as an async context manager, or call `open` and `aclose`, in the same task or in different ones. `aclose`
+    ends what is in progress, delivers what is queued for webhooks and sinks within bounds, and closes the sinks.
 
-    `transport` is what carries the requests: an `httpx.AsyncClient`, an httpx transport or a `Transport` of your own,
-    which stays open; or "direct" for the fast one of this package, "httpx" for a client made from the settings, or
-    "auto" for the fast one unless the settings or the environment name a proxy.
+    `transport` carries the requests: an `httpx.AsyncClient`, an httpx transport or a `Transport` of your own, which
+    stays open; or "direct" for the fast one of this package, "httpx" for a client made from the settings, or "auto" for
+    the fast one unless the settings or the environment name a proxy.
 
-    `audit` sinks are awaited for each record, and the run ends if one fails; `sinks` see every event and never hold
+    `audit` sinks are awaited for each record, and a run ends if one fails; `sinks` see every event and never hold
     anything up. Many tasks may use one retriever at once.
     """
 
@@ -112,78 +80,123 @@ class MediaRetriever:
         self._clock = clock or SystemClock()
         self._rng = rng or random.Random()  # noqa: S311 - jitter is no secret
         self._metrics = MetricsSink()
-        self._budget = RetryBudget(settings.retry.budget)
-        self._stack = AsyncExitStack()
-        self._engine: Engine | None = None
+        self._session: Session | None = None
 
     @classmethod
-    def from_env(cls, **overrides: Unpack[SettingsOptions]) -> Self:
+    def from_env(
+        cls,
+        *,
+        endpoint: Endpoint | None = None,
+        transport: TransportChoice = "auto",
+        audit: Sequence[Sink] = (),
+        sinks: Sequence[Sink] = (),
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        **settings: Unpack[SettingsOptions],
+    ) -> Self:
         """
-        Make a retriever from the environment variables in `settings.ENVIRONMENT`.
+        Make a retriever from the environment variables in `settings.ENVIRONMENT`; settings given here win over them.
 
-        `overrides` are settings that win over them. Raises `SettingsError`.
+        Raises `SettingsError`.
         """
-        return cls(Settings.from_env(**overrides))
+        return cls(
+            Settings.from_env(**settings),
+            endpoint=endpoint,
+            transport=transport,
+            audit=audit,
+            sinks=sinks,
+            clock=clock,
+            rng=rng,
+        )
 
     def __repr__(self) -> str:
-        engine = self._engine
-        state = "closed" if engine is None else f"{engine.tokens!r}, {engine.governor!r}, {engine.transport!r}"
+        session = self._session
+        state = "closed" if session is None else f"{session.tokens!r}, {session.limiter!r}, {session.transport!r}"
         return f"<MediaRetriever of {self.settings.api_url}: {state}>"
 
-    async def __aenter__(self) -> Self:
-        if self._engine is not None:
+    def __del__(self) -> None:
+        # Not there if the constructor raised.
+        if getattr(self, "_session", None) is not None:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    async def open(self) -> Self:
+        """Start the background work; for use with `aclose` where `async with` does not fit."""
+        if self._session is not None:
             raise RuntimeError("This MediaRetriever is open already: share it, or make another one.")
-        async with AsyncExitStack() as stack:
-            self._engine = await self._start(stack)
-            self._stack = stack.pop_all()
+        session = Session(
+            self.settings,
+            self._endpoint,
+            self._transport,
+            audit=self._audit,
+            sinks=self._sinks,
+            count=self._metrics.count,
+            clock=self._clock,
+            rng=self._rng,
+        )
+        await session.open()
+        self._session = session
         return self
+
+    async def aclose(self) -> None:
+        """
+        End what is in progress, deliver what is queued within its bounds, and close the sinks.
+
+        May be called in any task; nothing happens if it is not open. Raises `AuditWriteError` if an audit sink lost a
+        record, or could not be closed.
+        """
+        session, self._session = self._session, None
+        if session is not None:
+            await session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        self._engine = None
-        return await self._stack.__aexit__(kind, error, traceback)
+    ) -> None:
+        await self.aclose()
 
     async def retrieve(self, file_id: str, **options: Unpack[RunOptions]) -> Retrieved:
         """
         Return the URL of one medium.
 
         Raises the error that `retrieve_many` would put into the result, `SettingsError` for an option that cannot work,
-        and `CredentialsRejectedError` or `TokenUnavailableError` if there is no token.
+        and `CredentialsRejectedError` or `TokenUnavailableError` without a token.
         """
-        engine = self._running()
-        run = Run(engine, _resolve(self.settings, options), engine.counters, self._budget)
-        await engine.first_token(self.settings.start_timeout)
-        results = await run.retrieve_one(file_id)
-        engine.counters.done += 1
-        engine.counters.succeeded += all(result.ok for result in results)
-        engine.counters.failed += not all(result.ok for result in results)
+        session = self._open_session()
+        resolved = resolve(self.settings, options)
+        await session.first_token()
+        results = await retrieve_one(session, resolved, session.counters, session.budget, file_id)
+        session.counters.done += 1
+        is_ok = all(result.ok for result in results)
+        session.counters.succeeded += is_ok
+        session.counters.failed += not is_ok
         if len(results) > 1:
             raise InvalidRequestError(
                 f"{sanitized(file_id, 128)} has {len(results)} media.",
                 code="several_media",
-                advice="Ask for one of them by its own id, or for all of them by retrieve_all.",
+                advice="Retrieve one of them by its own id, or all of them by retrieve_all.",
             )
         return results[0].unwrap()
 
-    def retrieve_many(self, ids: Ids, **options: Unpack[RunOptions]) -> Retrieval:
+    def retrieve_many(self, ids: Ids, **options: Unpack[RunOptions]) -> Run:
         """
-        Return the run that retrieves all `ids`, for use as `async with … as results: async for result in results`.
+        Return the run over all `ids`: iterate over it directly, or use it as `async with … as run` for control.
 
-        There is exactly one result for each id (or for each of its media, where an id can stand for several), in the
-        order in which they are done. `ids` is read lazily, as far as there are workers. Raises `SettingsError` for an
-        option that cannot work, and for one text in place of many.
+        Each id has exactly one result (or each of its media has, where an id can have several), in the order in which
+        they are done. `ids` is read lazily, as far as there are workers. Raises `SettingsError` for an option that
+        cannot work, and for a single string in place of many.
         """
-        return Retrieval(self._running(), _several(ids), _resolve(self.settings, options), self.settings)
+        return Run(self._open_session(), _many(ids), resolve(self.settings, options))
 
     async def retrieve_all(self, ids: Ids, **options: Unpack[RunOptions]) -> list[MediaResult]:
-        """Return the results that `retrieve_many` has, in the order of `ids`; keeps them all in memory."""
+        """Return the results of `retrieve_many` in the order of `ids`; keeps them all in memory."""
         order: list[str] = []
         found: defaultdict[str, deque[MediaResult]] = defaultdict(deque)
-        async with self.retrieve_many(_noting(_several(ids), order), **options) as results:
-            async for result in results:
+        async with self.retrieve_many(_noting(_many(ids), order), **options) as run:
+            async for result in run:
                 found[result.file_id].append(result)
-        # An id that was given twice has all its results twice, or what it had come to each time it was asked for.
+        # An id given twice has all its results twice, or what it came to each time it was requested.
         times = Counter(order)
         ordered: list[MediaResult] = []
         for file_id in order:
@@ -197,147 +210,44 @@ class MediaRetriever:
         Return the ids of the conversations that were active in an interval, which `retrieve_many` can read lazily.
 
         `interval` is two datetimes with zones. Memory is bounded by a page, whatever the number of conversations.
-        Raises `SettingsError` for an interval or a filter that cannot be; iterating raises `CredentialsRejectedError` or
-        `TokenUnavailableError` without a token, and the error that remained of a request that failed.
+        Raises `SettingsError` for an interval or a filter that cannot work; iterating raises `CredentialsRejectedError`
+        or `TokenUnavailableError` without a token, and the error that remained of a request that failed.
         """
-        now = datetime.fromtimestamp(self._clock.wall(), UTC)
-        return Discovery(self._running(), self.settings, wanted(interval, options, now=now)).ids()
+        session, now = self._open_session(), datetime.fromtimestamp(self._clock.wall(), UTC)
+        return Discovery(
+            session.api,
+            session.first_token,
+            wanted(interval, options, now=now),
+            settings=self.settings,
+            clock=self._clock,
+            counters=session.counters,
+        ).ids()
 
     def statistics(self) -> Statistics:
         """Return the counts since the retriever was opened, over all its runs."""
-        engine = self._running()
-        return engine.statistics(engine.total(), since=engine.opened_at)
+        return self._open_session().statistics()
 
     @property
     def quota(self) -> QuotaState:
-        """What is known of the token's quota at the moment: used, allowed, foreign, until when, who waits."""
-        return self._running().governor.state()
+        """The state of the token's quota: used, allowed, used by others, the end of the window, who waits."""
+        return self._open_session().limiter.state()
 
     def metrics(self) -> MetricsSnapshot:
         """Return counts by outcome, latency percentiles and the like, as they are now."""
         return self._metrics.snapshot()
 
-    def _running(self) -> Engine:
-        if self._engine is None:
+    def _open_session(self) -> Session:
+        if self._session is None:
             raise RuntimeError(
-                "The MediaRetriever is not open: use it inside `async with MediaRetriever(…) as retriever`."
+                "The MediaRetriever is not open: use it inside `async with MediaRetriever(…) as retriever`, or "
+                "`await retriever.open()` first."
             )
-        return self._engine
-
-    async def _start(self, stack: AsyncExitStack) -> Engine:
-        settings, clock, rng = self.settings, self._clock, self._rng
-        transport, transport_name = _as_transport(self._transport, settings)
-        if transport is not self._transport:
-            stack.push_async_callback(transport.aclose)
-        dispatcher = Dispatcher(metrics=self._sinks, count=self._metrics.count)
-        stack.push_async_callback(dispatcher.aclose)
-        recorder = AuditRecorder(self._audit, clock=clock, user_agent=settings.user_agent, then=dispatcher.emit_all)
-        stack.push_async_callback(recorder.aclose)
-        task_group = await _enter_task_group(stack)
-        dispatcher.start(task_group)
-        recorder.start(task_group)
-        webhooks = None
-        if settings.webhook is not None:
-            webhooks = Webhooks(
-                settings.webhook, transport, user_agent=settings.user_agent, clock=clock, rng=rng, emit=dispatcher.emit
-            )
-            webhooks.start(task_group)
-            stack.push_async_callback(webhooks.aclose)
-        tokens = TokenManager(
-            settings, transport, clock=clock, rng=rng, spawn=task_group.start_soon, emit=dispatcher.emit
-        )
-        governor = LocalLimiter(settings.quota, clock, dispatcher.emit, pace=settings.pace)
-        api = ApiClient(settings, transport, tokens, governor, recorder, clock=clock, rng=rng, emit=dispatcher.emit)
-        return Engine(
-            api=api,
-            tokens=tokens,
-            governor=governor,
-            transport=transport,
-            transport_name=transport_name,
-            dispatcher=dispatcher,
-            recorder=recorder,
-            webhooks=webhooks,
-            endpoint=self._endpoint,
-            clock=clock,
-            user_agent=settings.user_agent,
-            opened_at=clock.monotonic(),
-        )
+        return self._session
 
 
-def _resolve(settings: Settings, options: RunOptions) -> Options:
-    known = RunOptions.__annotations__
-    if unknown := options.keys() - known.keys():
-        raise SettingsError(f"There is no option {min(unknown)!r}.", advice=f"There are {', '.join(known)}.")
-    chosen = Options(
-        expires_in=options.get("expires_in", settings.expires_in),
-        access_level=options.get("access_level", settings.access_level),
-        rule=_rule(settings, options.get("rule", settings.rule)),
-        concurrency=options.get("concurrency", settings.workers),
-        deadline=options.get("deadline", settings.deadline),
-    )
-    try:
-        check_lifetime(chosen.expires_in)
-        if chosen.access_level is not None:
-            check_access_level(chosen.access_level)
-    except InvalidRequestError as error:
-        raise SettingsError(error.message, code=error.code, advice=error.advice) from None
-    if type(chosen.concurrency) is not int or chosen.concurrency < 1:
-        raise SettingsError(f"concurrency is {chosen.concurrency!r}.", advice="It has to be a whole number from 1.")
-    if not _is_positive(chosen.deadline):
-        raise SettingsError(f"deadline is {chosen.deadline!r}.", advice="It has to be a positive number of seconds.")
-    return chosen
-
-
-def _is_positive(number: object) -> bool:
-    return isinstance(number, int | float) and number > 0
-
-
-def _rule(settings: Settings, rule: object) -> ValidationRule:
-    if not isinstance(rule, ValidationRule):
-        raise SettingsError(f"rule is {sanitized(repr(rule), 80)}.", advice="It has to be a ValidationRule.")
-    # Settings let plain http through to this machine only: it is the simulator, or a tunnel, that hands out the URLs.
-    local = settings.api_url.startswith("http:") and not rule.loopback_http
-    return rule.model_copy(update={"loopback_http": True}) if local else rule
-
-
-def _as_transport(given: TransportChoice, settings: Settings) -> tuple[Transport, str]:
-    if isinstance(given, str) and given not in {"auto", "direct", "httpx"}:
-        raise SettingsError(
-            f"transport is {sanitized(repr(given), 80)}.", advice='It is "auto", "direct", "httpx", or one of yours.'
-        )
-    if given == "auto":
-        # Where there is a proxy for anything, httpx knows for what; the fast one knows none.
-        given = "httpx" if settings.proxy is not None or getproxies() else "direct"
-    match given:
-        case "direct":
-            # The governor and the workers bound what is in flight, so the connections need no bound of their own.
-            return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE)), "direct"
-        case "httpx":
-            return HttpxTransport.from_settings(settings), "httpx"
-        case DirectTransport():
-            return given, "direct"
-        case httpx.AsyncClient():
-            return HttpxTransport(given), "httpx"
-        case httpx.AsyncBaseTransport():
-            return HttpxTransport(given), type(given).__name__
-        case _:
-            return given, type(given).__name__
-
-
-async def _enter_task_group(stack: AsyncExitStack) -> TaskGroup:
-    task_group = await anyio.create_task_group().__aenter__()
-
-    async def end(_: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool | None:
-        task_group.cancel_scope.cancel()
-        return await leave(task_group, error)
-
-    stack.push_async_exit(end)
-    return task_group
-
-
-def _several(ids: Ids) -> Ids:
+def _many(ids: Ids) -> Ids:
     if isinstance(ids, str | bytes):
-        raise SettingsError("ids is one text, whose characters are no ids.", advice="Pass a list, even of one id.")
+        raise SettingsError("ids is a single string.", advice='Pass a list, such as ["…"], also for one id.')
     return ids
 
 

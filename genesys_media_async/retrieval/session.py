@@ -1,233 +1,218 @@
-"""What exists while a retriever is open, and what an endpoint works with: from a request to an answer that is told."""
+"""The parts of an open retriever: opened together, shared by all its runs, closed in order."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+import asyncio
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from urllib.request import getproxies
 
-from ..audit.recorder import outcome_of
+import httpx
+
+from ..api.client import ApiClient
+from ..api.retry import RetryBudget
+from ..api.tokens import TokenManager
+from ..audit.recorder import AuditRecorder
 from ..counters import Counters, Statistics
-from ..errors import GenesysMediaError, InvalidRequestError
-from ..events import Outcome, RetrievalFinished
-from ..ids import display_id
-from ..models import DownloadUrl, Failed, MediaRequest, MediaResult, Retrieved
+from ..errors import SettingsError, sanitized
+from ..limiter.local import LocalLimiter
+from ..sinks.dispatch import Dispatcher
+from ..transports.base import Transport
+from ..transports.direct import DirectTransport
+from ..transports.httpx_transport import HttpxTransport
+from ..webhooks.delivery import Webhooks
+from .background import BackgroundTasks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    import random
+    from collections.abc import Callable, Sequence
 
-    from ..api.calls import Call, CallResult
-    from ..api.client import ApiClient
-    from ..api.retry import RetryBudget
-    from ..api.tokens import TokenManager
-    from ..audit.recorder import AuditRecorder
     from ..clock import Clock
     from ..endpoints.base import Endpoint
     from ..events import Event
-    from ..governor import LocalLimiter
-    from ..settings.policies import ValidationRule
-    from ..sinks.dispatch import Dispatcher
-    from ..transports.base import Transport
-    from ..webhooks.delivery import Webhooks
+    from ..settings.settings import Settings
+    from ..sinks.base import Sink
 
-T = TypeVar("T")
+TransportChoice: TypeAlias = (
+    httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["auto", "direct", "httpx"]
+)
+"""How requests travel; see `MediaRetriever`."""
 
-_SUCCESS = Outcome.SUCCESS
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What was said for a run, or else in the settings; see `RunOptions`."""
-
-    expires_in: int
-    access_level: str | None
-    rule: ValidationRule
-    concurrency: int
-    deadline: float
+KEEP_IDLE = 30.0
+"""Seconds for which an idle connection is kept: longer than the gaps of a paced run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The parts that all runs of a retriever share."""
+class OpenRun(Protocol):
+    """A run in progress, as far as its session knows it."""
 
-    api: ApiClient
-    tokens: TokenManager
-    governor: LocalLimiter
-    transport: Transport
-    transport_name: str
-    dispatcher: Dispatcher
-    recorder: AuditRecorder
-    webhooks: Webhooks | None
-    endpoint: Endpoint
-    clock: Clock
-    user_agent: str
-    opened_at: float
-    counters: Counters = field(default_factory=Counters)
-    running: list[Counters] = field(default_factory=list[Counters])
+    counters: Counters
 
-    async def first_token(self, patience: float) -> None:
-        """Wait until there is a token; give up on a login host that has none to give for `patience` seconds."""
-        await self.tokens.first(patience)
-
-    def total(self) -> Counters:
-        """Return the counts of all runs together, those that go on included."""
-        total = Counters()
-        for counters in (self.counters, *self.running):
-            total.add(counters)
-        return total
-
-    def statistics(self, counters: Counters, *, since: float) -> Statistics:
-        """Return how far a counters is that has been counting since then (monotonic seconds)."""
-        elapsed = self.clock.monotonic() - since
-        return Statistics.of(
-            counters, waiting_for_quota=self.governor.waiting, elapsed=elapsed, transport=self.transport_name
-        )
+    async def aclose(self) -> None:
+        """End the run."""
+        ...
 
 
-class Run:
-    """What the requests of one run have in common: the options, the counters, the budget of retries."""
+class Session:
+    """
+    The open parts of a retriever, which all its runs share.
+
+    `open` and `aclose` may be called in different tasks; what runs in between belongs to tasks of the session.
+    """
 
     def __init__(
         self,
-        engine: Engine,
-        options: Options,
-        counters: Counters,
-        budget: RetryBudget,
-        rest: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        settings: Settings,
+        endpoint: Endpoint,
+        transport: TransportChoice,
+        *,
+        audit: Sequence[Sink],
+        sinks: Sequence[Sink],
+        count: Callable[[Event], None],
+        clock: Clock,
+        rng: random.Random,
     ) -> None:
-        self.engine = engine
-        self.options = options
-        self.counters = counters
-        self.budget = budget
-        self.rest = rest
-        self._forms = {form.count("/"): form for form in engine.endpoint.id_formats}
+        self.settings = settings
+        self.endpoint = endpoint
+        self.clock = clock
+        self._rng = rng
+        self.transport, self.transport_name = choose_transport(transport, settings)
+        self._owns_transport = self.transport is not transport
+        self._background = BackgroundTasks()
+        self.dispatcher = Dispatcher(metrics=sinks, count=count)
+        self.recorder = AuditRecorder(audit, clock=clock, user_agent=settings.user_agent, then=self.dispatcher.emit_all)
+        emit = self.dispatcher.emit
+        self.webhooks: Webhooks | None = None
+        self.tokens = TokenManager(
+            settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
+        )
+        self.limiter = LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
+        self.api = ApiClient(
+            settings,
+            self.transport,
+            self.tokens,
+            self.limiter,
+            self.recorder,
+            clock=clock,
+            rng=rng,
+            emit=emit,
+        )
+        self.budget = RetryBudget(settings.retry.budget)
+        self.counters = Counters()
+        self.runs: list[OpenRun] = []
+        self.opened_at = clock.monotonic()
 
-    def request(self, file_id: str) -> MediaRequest:
-        """Return what to ask for an id. Raises `InvalidRequestError`."""
-        options, forms = self.options, self.engine.endpoint.id_formats
-        form = forms[0]
-        if len(forms) > 1 and type(file_id) is str:
-            form = self._forms.get(file_id.count("/"), form)
+    async def open(self) -> None:
+        """Start the background work. Raises `RuntimeError` outside asyncio."""
         try:
-            return MediaRequest.checked(file_id, options.expires_in, options.access_level, form)
-        except InvalidRequestError as error:
-            if error.code == "invalid_file_id" and forms != ("fileId",):
-                error.advice = f"An id here is {' or '.join(forms)}. {error.advice}"
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                "genesys_media_async runs on asyncio only: start your program by asyncio.run, or by anyio.run with "
+                'backend="asyncio".'
+            ) from None
+        try:
+            await self._background.open()
+            self.dispatcher.start(self._background.task_group)
+            self.recorder.start(self._background.task_group)
+            self._start_webhooks()
+        except BaseException:
+            await self.aclose()
             raise
 
-    async def retrieve_one(self, file_id: str) -> list[MediaResult]:
-        """Return all that comes of one id."""
+    def _start_webhooks(self) -> None:
+        settings = self.settings
+        if settings.webhook is not None:
+            self.webhooks = Webhooks(
+                settings.webhook,
+                self.transport,
+                user_agent=settings.user_agent,
+                clock=self.clock,
+                rng=self._rng,
+                emit=self.dispatcher.emit,
+            )
+            self.webhooks.start(self._background.task_group)
+
+    async def aclose(self) -> None:
+        """
+        End what is in progress, deliver what is queued within its bounds, and close the sinks.
+
+        Each part is closed whatever happens to those before it. A cancellation cuts the delivery of webhooks short.
+        """
         try:
-            request = self.request(file_id)
-        except InvalidRequestError as error:
-            return [await self.refuse(file_id, error)]
-        results: list[MediaResult] = []
-        await self.engine.endpoint.retrieve((request,), Errand(self, results.append))
-        self.require_answer(request.file_id, results)
-        return results
+            await self._close_runs()
+        finally:
+            try:
+                if self.webhooks is not None:
+                    await self.webhooks.aclose()
+            finally:
+                await self._close_parts()
 
-    def require_answer(self, file_id: str, results: list[MediaResult]) -> None:
-        """Raise `RuntimeError` if an endpoint that is done has told nothing of a request: it must lose none."""
-        if not results:
-            raise RuntimeError(f"{self.engine.endpoint!r} told nothing of {file_id}.")
+    async def _close_runs(self) -> None:
+        try:
+            for run in tuple(self.runs):
+                await run.aclose()
+        finally:
+            # A cancellation met one of them, which has ended all the same.
+            if self.runs:
+                await self._close_runs()
 
-    async def refuse(self, file_id: str, error: InvalidRequestError) -> MediaResult:
-        """Record that an id cannot be asked for."""
-        text = display_id(file_id)
-        written = self.engine.recorder.unsent(self.engine.endpoint.action, text, error)
-        if written is not None:
-            await written
-        result = Failed(text, error)
-        self.finish(result)
-        return result
+    async def _close_parts(self) -> None:
+        try:
+            await self._background.aclose()
+        finally:
+            try:
+                # Before the dispatcher, which gets its last records.
+                await self.recorder.aclose()
+            finally:
+                await self._close_dispatcher()
 
-    def finish(self, result: MediaResult) -> None:
-        """Tell the webhook and the sinks of a result that is recorded."""
-        engine = self.engine
-        url = result if result.ok else None
-        error = None if result.ok else result.error
-        if engine.webhooks is not None and url is not None:
-            engine.webhooks.post(url)
-        engine.dispatcher.emit(
-            # By position, as in `ApiClient`.
-            RetrievalFinished(
-                engine.clock.wall(),
-                result.file_id,
-                _SUCCESS if error is None else outcome_of(error),
-                result.latency,
-                result.attempts,
-                url is not None,
-                result.media_id,
-                url.content_type if url is not None else None,
-                url.expires_in if url is not None else None,
-                error.code if error is not None else None,
-            )
+    async def _close_dispatcher(self) -> None:
+        try:
+            await self.dispatcher.aclose()
+        finally:
+            if self._owns_transport:
+                await self.transport.aclose()
+
+    async def first_token(self) -> None:
+        """Wait until there is a token; give up after `start_timeout` seconds if the login host has none."""
+        await self.tokens.first(self.settings.start_timeout)
+
+    def statistics(self, counters: Counters | None = None, *, since: float | None = None) -> Statistics:
+        """Return a snapshot of these counters, counting since then (monotonic seconds); of all runs if None."""
+        if counters is None:
+            counters = Counters()
+            for each in (self.counters, *(run.counters for run in self.runs)):
+                counters.add(each)
+        return Statistics.of(
+            counters,
+            waiting_for_quota=self.limiter.waiting,
+            elapsed=self.clock.monotonic() - (self.opened_at if since is None else since),
+            transport=self.transport_name,
         )
 
 
-class Errand:
-    """The `EndpointContext` of an endpoint: what is told, it finishes and puts."""
-
-    def __init__(self, run: Run, put: Callable[[MediaResult], None]) -> None:
-        self._run = run
-        self._put = put
-        self.rule: ValidationRule = run.options.rule
-        self.clock: Clock = run.engine.clock
-
-    def call(self, call: Call[T], /) -> Awaitable[CallResult[T]]:
-        """Make a call to its end."""
-        run = self._run
-        return run.engine.api.call(call, deadline=run.options.deadline, budget=run.budget, counters=run.counters)
-
-    async def sleep(self, seconds: float, /) -> None:
-        """Wait, and give the worker's place away meanwhile."""
-        async with self._run.rest():
-            await self._run.engine.clock.sleep(seconds)
-
-    def emit(self, event: Event, /) -> None:
-        """Let the sinks know of something that happened."""
-        self._run.engine.dispatcher.emit(event)
-
-    async def report(
-        self, request: MediaRequest, result: CallResult[DownloadUrl], /, *, media_id: str | None = None
-    ) -> None:
-        """Hand over what a request has come to."""
-        if media_id is not None:
-            await self._record(media_id, result)
-        url = result.value
-        outcome: MediaResult
-        if url is not None:
-            outcome = Retrieved(
-                request.file_id,
-                url.url,
-                url.ends_at,
-                url.expires_in,
-                url.file_name,
-                url.content_type,
-                url.access_level,
-                url.expiry_source,
-                result.attempts,
-                result.latency,
-                result.correlation_id,
-                media_id,
-            )
-        else:
-            error = result.error or GenesysMediaError(f"{request.file_id} came to nothing.")
-            outcome = Failed(
-                request.file_id,
-                error.without_frames(),
-                result.attempts,
-                result.latency,
-                result.correlation_id,
-                media_id,
-            )
-        self._run.finish(outcome)
-        self._put(outcome)
-
-    async def _record(self, media_id: str, result: CallResult[DownloadUrl]) -> None:
-        engine = self._run.engine
-        written = engine.recorder.result(
-            engine.endpoint.action, media_id, result.error, result.latency, result.attempts, result.correlation_id
+def choose_transport(choice: TransportChoice, settings: Settings) -> tuple[Transport, str]:
+    """Return the transport for a choice, and its name in statistics. Raises `SettingsError`."""
+    if isinstance(choice, str) and choice not in {"auto", "direct", "httpx"}:
+        raise SettingsError(
+            f"transport is {sanitized(repr(choice), 80)}.",
+            advice='It is "auto", "direct", "httpx", or a client or transport of your own.',
         )
-        if written is not None:
-            await written
+    if isinstance(choice, httpx.Client):
+        raise SettingsError("transport is a synchronous httpx.Client.", advice="Pass an httpx.AsyncClient.")
+    if choice == "auto":
+        # Where there is a proxy for anything, httpx knows for what; the fast one knows none.
+        choice = "httpx" if settings.proxy is not None or getproxies() else "direct"
+    match choice:
+        case "direct":
+            # The limiter and the workers bound what is in flight, so the connections need no bound of their own.
+            return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE)), "direct"
+        case "httpx":
+            return HttpxTransport.from_settings(settings), "httpx"
+        case DirectTransport():
+            return choice, "direct"
+        case httpx.AsyncClient():
+            return HttpxTransport(choice), "httpx"
+        case httpx.AsyncBaseTransport():
+            return HttpxTransport(choice), type(choice).__name__
+        case _:
+            return choice, type(choice).__name__

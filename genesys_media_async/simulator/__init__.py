@@ -1,25 +1,25 @@
 """
 A local Genesys Cloud for the demo, the tests and the benchmarks: OAuth, quotas, errors, delays and faults.
 
-It serves every family of operations that hands out a media URL, and those that find what to ask for; the organization
-behind them is `Simulator.organization`, which knows the ids of everything there is.
+It serves every family of operations that returns media URLs, and those that find the ids. `Simulator.organization` is
+the organization behind them, with the ids of everything in it.
 """
 
-from .batch import BatchItem, BatchJob
 from .counts import Counts
 from .family_settings import (
     AnalyticsSettings,
     BatchSettings,
     DocumentSettings,
-    DownloadSettings,
     OrganizationSettings,
+    PlatformDownloadSettings,
     RecordingSettings,
 )
-from .faults import Fault, JobFault
+from .fault_kinds import Fault, JobFault
 from .organization import Conversation, Organization, Recording
+from .services.batch import BatchItem, BatchJob
+from .services.webhooks import Delivery
 from .settings import OAuthClient, Quota, SimulatorSettings
 from .simulator import Simulator
-from .webhooks import Delivery
 
 __all__ = [
     "AnalyticsSettings",
@@ -30,12 +30,12 @@ __all__ = [
     "Counts",
     "Delivery",
     "DocumentSettings",
-    "DownloadSettings",
     "Fault",
     "JobFault",
     "OAuthClient",
     "Organization",
     "OrganizationSettings",
+    "PlatformDownloadSettings",
     "Quota",
     "Recording",
     "RecordingSettings",

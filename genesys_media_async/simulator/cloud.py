@@ -1,10 +1,10 @@
 """
-The whole cloud without its network: which part a request is for, in which order it is judged, and what is counted.
+The simulated cloud without its network: the routes of requests, the order of their checks, and the counts.
 
-An API request is judged in this order: path and method, bearer token, the token's quota, the resource's, fault,
-permissions, then its own content. So a 401 is never charged, a fault is met only by a request that paid, and a 429 of a
-quota uses up no scripted fault. A request that its resource's quota refuses has paid the token's. Pure and
-synchronous but for the reading of the clock; a carrier calls `handle`, sends the reply, and calls `settle`.
+An API request is checked in this order: path and method, bearer token, the token's quota, the resource's quota, fault,
+permissions, then its content. Thus a 401 is never charged, only a charged request meets a fault, and a 429 of a quota
+uses no scripted fault. A request that the resource's quota refuses has been charged to the token's. The cloud is
+synchronous and reads nothing but the clock; a carrier calls `handle`, sends the reply, and calls `settle`.
 """
 
 from __future__ import annotations
@@ -17,35 +17,36 @@ from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from .analytics import Analytics
-from .batch import BatchJobs
+from .admission import Admission
 from .counts import Counts
-from .derivation import Derivation, random_uuid
-from .documents import Documents
-from .download_url import DownloadUrlEndpoint
-from .downloads import Downloads
-from .errors import correlation_header, error_reply, resource_exhausted, too_many_requests
-from .faults import TOKEN_FAULTS, WEBHOOK_FAULTS, Fault, FaultPlan
-from .identity import Identity
-from .message_media import MessageMedia
+from .errors import correlation_header, error_reply
+from .fault_kinds import TOKEN_FAULTS, WEBHOOK_FAULTS, Fault
+from .faults.plan import FaultPlan
+from .faults.reply_faults import fault_reply, spoil_reply
 from .messages import Kind, Reply, Request, split_target
-from .oauth import (
+from .operations import Call, Operation, Router
+from .organization import Organization
+from .seeded_ids import SeededIds, random_uuid
+from .services.analytics import Analytics
+from .services.batch import BatchJobs
+from .services.documents import Documents
+from .services.download_url import DownloadUrlEndpoint
+from .services.identity import Identity
+from .services.message_media import MessageMedia
+from .services.oauth import (
     AUTHENTICATION_FAILED,
     Grant,
     TokenEndpoint,
     TokenStore,
     refusal_reply,
 )
-from .operations import Call, Operation, Router
-from .organization import Organization
-from .quota import open_window, quota_headers, retry_after
-from .recordings import Recordings
+from .services.platform_downloads import PlatformDownloads
+from .services.recordings import Recordings
+from .services.storage import MediaStorage, MediaUrls
+from .services.transcoding import Transcoder
+from .services.transcripts import Transcripts
+from .services.webhooks import WebhookReceiver
 from .signing import MEDIA_PREFIX, Signer
-from .spoiling import instead_of_work, spoil
-from .storage import MediaStorage, MediaUrls
-from .transcoding import Transcoder
-from .transcripts import Transcripts
-from .webhooks import WebhookReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -59,7 +60,7 @@ WEBHOOK_PATH = "/webhooks/receiver"
 
 
 class Cloud:
-    """Every endpoint of the simulated Genesys Cloud, and the one place where its state is changed."""
+    """All endpoints of the simulated Genesys Cloud, and the only place that changes their state."""
 
     def __init__(self, settings: SimulatorSettings, clock: Clock, origin: str) -> None:
         self.origin = origin
@@ -72,27 +73,28 @@ class Cloud:
         self.token_faults = FaultPlan({}, _rng(settings, "token faults"), possible=TOKEN_FAULTS)
         self.webhook_faults = FaultPlan({}, _rng(settings, "webhook faults"), possible=WEBHOOK_FAULTS)
         signer = Signer(settings.signing_key if settings.signing_key is not None else secrets.token_bytes(32))
-        self._phase = clock.wall() - clock.monotonic()
-        self._tokens = TokenStore(settings, _rng(settings, "tokens"), phase=self._phase)
+        phase = clock.wall() - clock.monotonic()
+        self._tokens = TokenStore(settings, _rng(settings, "tokens"), phase=phase)
+        self._admission = Admission(settings, self._tokens, self.counts, phase=phase)
         self._token_endpoint = TokenEndpoint(settings, self._tokens)
         self._endpoint = DownloadUrlEndpoint(settings, signer)
         self._endpoint_operations = {"POST": _permitted(self._endpoint.operation, settings)}
         self._permissions = {client.client_id: client.permissions for client in settings.clients}
-        derivation = Derivation(settings.seed)
-        self.organization = Organization(settings.organization, derivation, clock.wall())
+        seeded_ids = SeededIds(settings.seed)
+        self.organization = Organization(settings.organization, seeded_ids, clock.wall())
         urls = MediaUrls(settings, signer)
         self.job_faults = FaultPlan(settings.batch.faults, _rng(settings, "job faults"))
         self.batch = BatchJobs(
-            settings, self.organization, derivation, urls, self.job_faults, _rng(settings, "batch jobs")
+            settings, self.organization, seeded_ids, urls, self.job_faults, _rng(settings, "batch jobs")
         )
         self._analytics = Analytics(settings, self.organization, _rng(settings, "analytics jobs"))
         self._router = Router(
             _permitted(operation, settings)
             for family in (
                 self.batch,
-                Recordings(settings, self.organization, urls, Transcoder(derivation, settings.recording.spread)),
-                Documents(settings, self.organization, urls, Transcoder(derivation, 0.0)),
-                Downloads(settings, self.organization, urls),
+                Recordings(settings, self.organization, urls, Transcoder(seeded_ids, settings.recording.spread)),
+                Documents(settings, self.organization, urls, Transcoder(seeded_ids, 0.0)),
+                PlatformDownloads(settings, self.organization, urls),
                 Transcripts(self.organization, urls),
                 MessageMedia(settings, self.organization, urls),
                 self._analytics,
@@ -112,31 +114,31 @@ class Cloud:
         return f"<Cloud at {self.origin}>"
 
     def revoke_tokens(self) -> None:
-        """Let every token die now; each is answered `bad.credentials` from here on."""
+        """Revoke every token; each is refused with `bad.credentials` from now on."""
         self._tokens.revoke_all()
 
     def forget_jobs(self) -> None:
-        """Lose every job of every kind, as a restart of the service would."""
+        """Forget every job of every kind, as a restart of the service would."""
         self.batch.forget()
         self._analytics.forget()
 
     def script(self, operation: str, faults: Iterable[Fault | None]) -> None:
-        """Append what the next requests of one operation meet; ValueError for an operation that there is not."""
+        """Append faults for the next requests of one operation. Raises ValueError for an unknown operation."""
         self._check_names((operation,))
         self._operation_scripts[operation].extend(faults)
 
     def handle(self, request: Request) -> Reply:
-        """Return the reply to a request. It must be handed to `settle` once it is out, or never will be."""
+        """Return the reply to a request. The carrier must call `settle` with it, whether it could be sent or not."""
         reply = self._route(request, random_uuid(self._id_rng))
         return replace(reply, body_withheld=True) if request.method == "HEAD" else reply
 
     def refuse(self, status: HTTPStatus) -> Reply:
-        """Return the reply to what could not be read as a request; to be settled as well."""
+        """Return the reply to bytes that are no acceptable request; `settle` it as well."""
         headers = ((b"Content-Type", b"text/plain"), correlation_header(random_uuid(self._id_rng)))
         return Reply(status, headers, status.phrase.encode())
 
     def settle(self, reply: Reply, *, delivered: bool) -> None:
-        """Count a reply that went out whole, or did not."""
+        """Count a reply; `delivered` if it was sent whole."""
         counts = self.counts
         if reply.kind is Kind.API:
             counts.in_flight -= 1
@@ -150,7 +152,7 @@ class Cloud:
                 counts.ok_by_file_id[reply.file_id] += 1
 
     def date(self) -> bytes:
-        """Return the value of the Date header for now."""
+        """Return the current value of the Date header."""
         second = int(self._clock.wall())
         if second != self._date_second:
             self._date_second = second
@@ -161,7 +163,7 @@ class Cloud:
         unknown = set(operations) - self._operation_names
         if unknown:
             known = ", ".join(sorted(self._operation_names))
-            raise ValueError(f"no such operation: {', '.join(sorted(unknown))}; there are {known}")
+            raise ValueError(f"unknown operation: {', '.join(sorted(unknown))}; the operations are {known}")
 
     def _route(self, request: Request, correlation_id: str) -> Reply:
         path, query = split_target(request.target)
@@ -191,7 +193,7 @@ class Cloud:
         counts = self.counts
         counts.api_requests += 1
         counts.in_flight += 1
-        counts.greatest_in_flight = max(counts.greatest_in_flight, counts.in_flight)
+        counts.peak_in_flight = max(counts.peak_in_flight, counts.in_flight)
         if ids and self.settings.count_file_ids:
             counts.by_file_id[ids[-1]] += 1
         operation = operations.get(request.method)
@@ -200,60 +202,25 @@ class Cloud:
             reply = error_reply("method.not.allowed", correlation_id, headers=(allowed,))
         else:
             counts.by_operation[operation.name] += 1
-            reply = self._judge(request, operation, ids, query, correlation_id)
+            reply = self._answer_operation(request, operation, ids, query, correlation_id)
         latency = self._latency()
         return replace(reply, delay=reply.delay + latency) if latency else reply
 
-    def _judge(
+    def _answer_operation(
         self, request: Request, operation: Operation, ids: tuple[str, ...], query: str, correlation_id: str
     ) -> Reply:
         now = self._clock.monotonic()
         wall = self._clock.wall()
-        grant = self._authenticate(request, now)
+        grant = self._admission.authenticate(request, now)
         if isinstance(grant, str):
             call = Call(request, ids, query, "", frozenset(), self.origin, now, wall, (), correlation_id)
-            reply = operation.stranger(call) if operation.stranger is not None else None
+            reply = operation.unauthenticated(call) if operation.unauthenticated is not None else None
             return error_reply(grant, correlation_id) if reply is None else reply
         client = grant.client_id
         permissions = self._permissions[client]
         call = Call(request, ids, query, client, permissions, self.origin, now, wall, (), correlation_id)
-        refusal = self._charge(grant, operation, call)
+        refusal = self._admission.charge(grant, operation, call)
         return self._work_or_fault(operation, call, grant) if refusal is None else refusal
-
-    def _charge(self, grant: Grant, operation: Operation, call: Call) -> Reply | None:
-        """Charge the token's quota, then the resource's; return the 429 of the one that is used up."""
-        settings = self.settings
-        if grant.window is not None and settings.quota is not None:
-            charge = grant.window.charge(call.now)
-            if settings.quota_headers:
-                call.headers = quota_headers(settings.quota, charge)
-            if not charge.allowed:
-                self.counts.refused_429 += 1
-                seconds = retry_after(charge, settings.retry_after_rounding)
-                return too_many_requests(call.correlation_id, seconds, headers=call.headers)
-        quota = settings.resource_quotas.get(operation.family)
-        if quota is None:
-            return None
-        window = grant.family_windows.get(operation.family)
-        if window is None:
-            window = grant.family_windows[operation.family] = open_window(quota, phase=self._phase)
-        charge = window.charge(call.now)
-        if charge.allowed:
-            return None
-        self.counts.refused_by_family[operation.family] += 1
-        seconds = retry_after(charge, settings.retry_after_rounding)
-        return resource_exhausted(call.correlation_id, quota, seconds, headers=call.headers)
-
-    def _authenticate(self, request: Request, now: float) -> Grant | str:
-        """Return the grant behind the bearer token, or the code of the 401."""
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        token = credentials.strip()
-        if scheme.lower() != "bearer" or not token:
-            return "authentication.required"
-        grant = self._tokens.find(token)
-        if grant is None:
-            return "bad.credentials"
-        return grant if now < grant.expires_at else self.settings.expired_token_code
 
     def _work_or_fault(self, operation: Operation, call: Call, grant: Grant) -> Reply:
         script = self._operation_scripts.get(operation.name)
@@ -261,7 +228,7 @@ class Cloud:
         if fault is not None:
             if fault is Fault.TOKEN_EXPIRED:
                 grant.expires_at = -math.inf
-            refusal = instead_of_work(fault, Kind.API, call.headers, call.correlation_id)
+            refusal = fault_reply(fault, Kind.API, call.headers, call.correlation_id)
             if refusal is not None:
                 return self._counted(refusal)
         reply = operation.run(call)
@@ -269,13 +236,13 @@ class Cloud:
 
     def _answer_token(self, request: Request, correlation_id: str) -> Reply:
         self.counts.token_requests += 1
-        unreadable = _unreadable(request, Kind.TOKEN, correlation_id)
-        if unreadable is not None:
-            return unreadable
+        unacceptable = _unacceptable(request, Kind.TOKEN, correlation_id)
+        if unacceptable is not None:
+            return unacceptable
         fault = self.token_faults.draw()
         if fault is Fault.UNAUTHORIZED:
             return self._counted(replace(refusal_reply(AUTHENTICATION_FAILED, correlation_id), fault=fault))
-        refusal = instead_of_work(fault, Kind.TOKEN, (), correlation_id) if fault is not None else None
+        refusal = fault_reply(fault, Kind.TOKEN, (), correlation_id) if fault is not None else None
         if refusal is not None:
             return self._counted(refusal)
         reply = self._token_endpoint.answer(request, self._clock.monotonic(), correlation_id)
@@ -285,11 +252,11 @@ class Cloud:
 
     def _answer_webhook(self, request: Request, correlation_id: str) -> Reply:
         self.counts.webhook_requests += 1
-        unreadable = _unreadable(request, Kind.WEBHOOK, correlation_id)
-        if unreadable is not None:
-            return unreadable
+        unacceptable = _unacceptable(request, Kind.WEBHOOK, correlation_id)
+        if unacceptable is not None:
+            return unacceptable
         fault = self.webhook_faults.draw()
-        refusal = instead_of_work(fault, Kind.WEBHOOK, (), correlation_id) if fault is not None else None
+        refusal = fault_reply(fault, Kind.WEBHOOK, (), correlation_id) if fault is not None else None
         if refusal is not None:
             return self._counted(refusal)
         reply = self.receiver.answer(request, self._clock.wall(), correlation_id)
@@ -300,7 +267,7 @@ class Cloud:
     def _spoiled(self, reply: Reply, fault: Fault | None) -> Reply:
         if fault is None:
             return reply
-        spoiled = spoil(reply, fault, late_seconds=self.settings.late_seconds)
+        spoiled = spoil_reply(reply, fault, late_seconds=self.settings.late_seconds)
         return reply if spoiled is None else self._counted(spoiled)
 
     def _counted(self, reply: Reply) -> Reply:
@@ -316,8 +283,8 @@ class Cloud:
         return latency
 
 
-def _unreadable(request: Request, kind: Kind, correlation_id: str) -> Reply | None:
-    """Return the reply to what is no POST, or too large to be read; None to anything else."""
+def _unacceptable(request: Request, kind: Kind, correlation_id: str) -> Reply | None:
+    """Return the refusal of a request that is no POST or too large; None for any other."""
     if request.method != "POST":
         return error_reply("method.not.allowed", correlation_id, kind=kind, headers=((b"Allow", b"POST"),))
     if request.too_large:
@@ -326,11 +293,11 @@ def _unreadable(request: Request, kind: Kind, correlation_id: str) -> Reply | No
 
 
 def _permitted(operation: Operation, settings: SimulatorSettings) -> Operation:
-    """Return an operation with the permissions that the settings ask for instead of its own."""
+    """Return an operation with the permissions that the settings require instead of its own."""
     wanted = settings.operation_permissions.get(operation.name)
     return operation if wanted is None else replace(operation, any_of=tuple(sorted(wanted)), all_of=())
 
 
 def _rng(settings: SimulatorSettings, purpose: str) -> random.Random:
-    """Return dice of their own for one purpose, so that using one leaves the others' throws as they were."""
+    """Return the random numbers of one purpose, which do not depend on how many another purpose has used."""
     return random.Random(f"{settings.seed}:{purpose}")  # noqa: S311 - reproducible on purpose

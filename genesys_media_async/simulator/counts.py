@@ -1,24 +1,25 @@
-"""What the simulator has seen and done: plain numbers, for assertions and for reports."""
+"""The counts of a simulator: plain numbers for assertions and reports."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from .faults import Fault
+from .fault_kinds import Fault
 
 
 @dataclass(slots=True)
 class Counts:
     """
-    Live numbers, changed by the simulator alone.
+    Live numbers, which only the simulator changes.
 
-    `api_requests` are those to a path of the API, whatever became of them; `by_operation` are those of them with a
-    method there, by the operation id; `api_ok` those whose right answer went out whole. `by_file_id` counts the last id
-    in the path, be it a file's, a recording's or a job's. `refused_429` were refused by the token's quota,
-    `refused_by_family` by a resource's; a 429 by fault counts in `faults`. `by_status` is of every reply
-    outside the token, media and webhook endpoints that sent a status. `in_flight` are API requests received and not
-    yet answered. Connections are those of the server; the in-process transport has none.
+    `api_requests` counts the requests to a path of the API, whatever their outcome; `by_operation` those of them with
+    an allowed method, by operation id; `api_ok` those whose good reply was sent whole. `by_file_id` counts by the last
+    id in the path, which is that of a file, a recording or a job. `refused_429` counts the refusals of the token's
+    quota, `refused_by_family` those of a resource's quota; a 429 by fault counts in `faults`. `by_status` counts every
+    reply with a status, except those of the token, media and webhook endpoints. `in_flight` is the number of API
+    requests that are received and not yet answered, `peak_in_flight` its maximum. Connections are those of the socket
+    server; the in-process transport has none.
     """
 
     token_requests: int = 0
@@ -33,7 +34,7 @@ class Counts:
     ok_by_file_id: Counter[str] = field(default_factory=Counter[str], repr=False)
     faults: Counter[Fault] = field(default_factory=Counter[Fault])
     in_flight: int = 0
-    greatest_in_flight: int = 0
+    peak_in_flight: int = 0
     connections_open: int = 0
     connections_total: int = 0
     media_requests: int = 0
@@ -41,7 +42,7 @@ class Counts:
     webhook_rejected: int = 0
 
     def as_dict(self) -> dict[str, int | dict[str, int]]:
-        """Return everything as plain values that JSON can hold."""
+        """Return all counts as values that JSON can represent."""
         return {
             "token_requests": self.token_requests,
             "tokens_issued": self.tokens_issued,
@@ -55,7 +56,7 @@ class Counts:
             "ok_by_file_id": dict(self.ok_by_file_id),
             "faults": {fault.value: count for fault, count in self.faults.items()},
             "in_flight": self.in_flight,
-            "greatest_in_flight": self.greatest_in_flight,
+            "peak_in_flight": self.peak_in_flight,
             "connections_open": self.connections_open,
             "connections_total": self.connections_total,
             "media_requests": self.media_requests,

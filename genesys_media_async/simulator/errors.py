@@ -1,15 +1,15 @@
 """
-Genesys Cloud's error replies: the codes, messages and body that its specification gives.
+The error replies of Genesys Cloud, with the codes and messages of its specification.
 
 Codes and messages are those of the public API's specification (`x-inin-error-codes`); `contextId` repeats the
-correlation id. Whether `contextId`, `details` and `errors` are in every real error is not certain.
+correlation id. It is not certain that every real error has `contextId`, `details` and `errors`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .messages import BODY_LIMIT, Headers, Kind, Reply, json_bytes
+from .messages import MAX_BODY_BYTES, Headers, Kind, Reply, json_bytes
 
 if TYPE_CHECKING:
     from .settings import Quota
@@ -47,7 +47,7 @@ _MESSAGES: dict[str, tuple[int, str]] = {
         "The client did not produce a request within the server timeout limit. This can be caused by a slow network"
         " connection and/or large payloads.",
     ),
-    "request.entity.too.large": (413, f"The request is over the size limit. Maximum bytes: {BODY_LIMIT}"),
+    "request.entity.too.large": (413, f"The request is over the size limit. Maximum bytes: {MAX_BODY_BYTES}"),
     "unsupported.media.type": (
         415,
         "Unsupported Media Type - Unsupported or incorrect media type, such as an incorrect Content-Type value in the"
@@ -85,7 +85,7 @@ def error_reply(
     kind: Kind = Kind.API,
     headers: Headers = (),
 ) -> Reply:
-    """Return the error reply of a Genesys code; the parameters fill the places in its message, in order."""
+    """Return the error reply of a Genesys code; the parameters replace the placeholders of its message, in order."""
     status, template = _MESSAGES[code]
     body: dict[str, object] = {
         "message": template % parameters if parameters else template,
@@ -99,23 +99,23 @@ def error_reply(
 
 
 def too_many_requests(correlation_id: str, seconds: int, *, kind: Kind = Kind.API, headers: Headers = ()) -> Reply:
-    """Return the 429 of a used-up quota, with the seconds to wait in its header and its message."""
+    """Return the 429 of an exhausted token quota, with the seconds to wait in header and message."""
     waiting = (b"Retry-After", b"%d" % seconds)
     return error_reply("too.many.requests.retry.after", correlation_id, seconds, kind=kind, headers=(waiting, *headers))
 
 
 def resource_exhausted(correlation_id: str, quota: Quota, seconds: int, *, headers: Headers = ()) -> Reply:
-    """Return the 429 of a resource's quota, in the older wording that names the limit instead of the wait."""
+    """Return the 429 of a resource's quota, in the older wording with the limit instead of the wait."""
     headers = ((b"Retry-After", b"%d" % seconds), *headers)
     return error_reply("too.many.requests", correlation_id, quota.limit, f"{quota.seconds:g}", headers=headers)
 
 
 def bad_gateway(correlation_id: str, *, kind: Kind = Kind.API, headers: Headers = ()) -> Reply:
-    """Return the 502 of a gateway in between, which answers in HTML and is in no specification."""
+    """Return the 502 of a gateway on the way, which is HTML and in no specification."""
     html = (b"Content-Type", b"text/html")
     return Reply(502, (html, correlation_header(correlation_id), *headers), _BAD_GATEWAY, kind)
 
 
 def correlation_header(correlation_id: str) -> tuple[bytes, bytes]:
-    """Return the header that names a request in Genesys's logs."""
+    """Return the header with the id of a request in Genesys's logs."""
     return (b"ININ-Correlation-Id", correlation_id.encode())

@@ -1,7 +1,7 @@
 """
-How each family of operations is to behave: frozen settings, one class per family that has any.
+The settings of the families of operations: frozen, one class for each family that has any.
 
-What Genesys documents is the default; what is only inferred of it is a switch.
+The defaults are what Genesys documents; what is only inferred is a switch.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
-from .faults import check_chances
+from .fault_kinds import check_chances
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .faults import JobFault
+    from .fault_kinds import JobFault
 
 Family = Literal[
     "media-storage",
@@ -23,22 +23,22 @@ Family = Literal[
     "recording",
     "orphan-recording",
     "document",
-    "download",
+    "platform-download",
     "transcript",
     "message-media",
     "analytics",
     "organization",
 ]
-"""What belongs together: one resource's operations, with one limit and one style of URL."""
+"""A family: the operations of one resource, with one limit and one style of URL."""
 
 FAMILIES: frozenset[str] = frozenset(get_args(Family))
 
 UrlStyle = Literal["cloudfront", "cloudfront-policy", "s3"]
 """
-How a pre-signed URL carries its expiry.
+How a pre-signed URL states its expiry.
 
-`cloudfront` in `Expires` (epoch seconds), `s3` in `X-Amz-Date` and `X-Amz-Expires`, `cloudfront-policy` inside its
-`Policy`, where no parameter of its own shows it.
+`cloudfront` in `Expires` (epoch seconds), `s3` in `X-Amz-Date` and `X-Amz-Expires`, `cloudfront-policy` inside the
+encoded `Policy`, without a parameter for it.
 """
 
 DEFAULT_URL_STYLE: UrlStyle = "cloudfront"
@@ -61,14 +61,14 @@ REDIRECTS = (301, 302, 303, 307, 308)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrganizationSettings:
     """
-    What the simulated organization has recorded.
+    The settings of the simulated organization.
 
-    `conversations` of them, spread evenly over the `days` before `until` (epoch seconds; None: when the simulator is
-    made), each with a number of `recordings` from least to most and in one of the `queues`. `media` is what is
-    recorded, one of these for a conversation, each as likely as it is often named. The shares are of recordings:
-    `two_part_share` of the audio has a channel in each of two parts, `archived_share` is archived, `sensitive_share`
-    holds sensitive data, `failing_share` cannot be prepared by a batch job. `documents`, `downloads` and `orphans`
-    are how many of these there are.
+    `conversations` is their number, spread evenly over the `days` before `until` (epoch seconds; None: when the
+    simulator is made). Each has between the two numbers of `recordings` and belongs to one of the `queues`. The medium
+    of a conversation is drawn from `media`, where a repeated one is more likely. The shares are of recordings:
+    `two_part_share` of the audio has its channels in two parts, `archived_share` is archived, `sensitive_share`
+    contains sensitive data, `failing_share` fails in a batch job. `documents`, `platform_downloads` and `orphans` are
+    numbers of these.
     """
 
     conversations: int = 400
@@ -82,19 +82,19 @@ class OrganizationSettings:
     sensitive_share: float = 0.0
     failing_share: float = 0.0
     documents: int = 20
-    downloads: int = 20
+    platform_downloads: int = 20
     orphans: int = 20
 
     def __post_init__(self) -> None:
-        least, most = self.recordings
-        if not 0 <= least <= most <= MAX_RECORDINGS:
-            raise ValueError(f"recordings must be two numbers from 0 to {MAX_RECORDINGS}, the least first")
-        if min(self.conversations, self.documents, self.downloads, self.orphans) < 0:
-            raise ValueError("conversations, documents, downloads and orphans must not be negative")
+        fewest, most = self.recordings
+        if not 0 <= fewest <= most <= MAX_RECORDINGS:
+            raise ValueError(f"recordings must be two numbers from 0 to {MAX_RECORDINGS}, the smaller first")
+        if min(self.conversations, self.documents, self.platform_downloads, self.orphans) < 0:
+            raise ValueError("conversations, documents, platform_downloads and orphans must not be negative")
         if self.queues < 1 or self.days <= 0 or not self.media:
-            raise ValueError("an organization needs a queue, more than 0 days and a kind of media")
+            raise ValueError("an organization needs a queue, more than 0 days and a medium")
         if not set(self.media) <= set(get_args(Media)):
-            raise ValueError(f"media must be of {', '.join(get_args(Media))}")
+            raise ValueError(f"each medium must be one of {', '.join(get_args(Media))}")
         shares = (self.two_part_share, self.archived_share, self.sensitive_share, self.failing_share)
         if not all(0 <= share <= 1 for share in shares):
             raise ValueError("a share must be from 0 to 1")
@@ -103,23 +103,23 @@ class OrganizationSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSettings:
     """
-    How batch download jobs run.
+    The settings of batch download jobs.
 
-    A job works off its recordings one after the other, each in `seconds_per_recording`, more or less by up to the
-    share `spread`; it discovers the recordings of one item after the other, each in `discovery_seconds`, and cannot
-    work on any before. `concurrent_jobs` run at a time and the rest wait (None: all run). A job is unknown after
-    `job_life` seconds. `partial_results` says whether results show before the job is completed. Archived recordings,
-    and conversations or recordings that are unknown, give a result with an `error` or none at all (`silent`).
-    `url_minutes` is the organization's recordingBatchDownloadUrlTtl, counted from each `poll` or from when the
-    recording was `ready`. `content_types` is of the results by media, audio/ogg where none is named. `faults` is the
-    probability of each per job.
+    A job prepares its recordings one after the other, each in `seconds_per_recording`, plus or minus up to the share
+    `spread`. It discovers the recordings of its items one item after the other, each in `discovery_seconds`, and can
+    prepare a recording only then. At most `concurrent_jobs` run at once and the others wait (None: all run). A job is
+    unknown after `job_lifetime` seconds. With `partial_results` results are visible before the job is completed.
+    Archived recordings, and unknown conversations or recordings, have a result with an `error` or no result
+    (`silent`). `url_minutes` is the organization's recordingBatchDownloadUrlTtl, counted from each `poll` or from the
+    time at which the recording was `ready`. `content_types` are those of the results by medium, audio/ogg for any
+    other. `faults` are the probabilities for a job.
     """
 
     seconds_per_recording: float = 0.1
     spread: float = 0.5
     discovery_seconds: float = 0.0
     concurrent_jobs: int | None = None
-    job_life: float = 86400.0
+    job_lifetime: float = 86400.0
     partial_results: bool = True
     archived: Literal["error", "silent"] = "error"
     unknown: Literal["error", "silent"] = "error"
@@ -129,7 +129,7 @@ class BatchSettings:
     faults: Mapping[JobFault, float] = field(default_factory=dict["JobFault", float])
 
     def __post_init__(self) -> None:
-        _check_times(self.seconds_per_recording, self.discovery_seconds, self.job_life)
+        _check_times(self.seconds_per_recording, self.discovery_seconds, self.job_lifetime)
         _check_spread(self.spread)
         if self.concurrent_jobs is not None and self.concurrent_jobs < 1:
             raise ValueError("concurrent_jobs must be at least 1")
@@ -140,13 +140,14 @@ class BatchSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingSettings:
     """
-    How single recordings are served, and orphan recordings with them.
+    The settings of single recordings, lists of recordings and orphan recordings.
 
-    A recording is transcoded when a format of it is first asked for, in `transcode_seconds`, more or less by up to
-    the share `spread`; infinity is never. The 202 meanwhile estimates what is left, times `estimate_factor` (None: no
-    estimate), and has a Retry-After only with `retry_after_on_202`. `long_poll` lets the list wait for up to its
-    maxWaitMs. `url_minutes` is the organization's recordingPlaybackUrlTtl. With `text_needs_download` the media of
-    chats, messages and e-mails is null unless a download is asked for. `list_refusal` is the code of the list's 403.
+    The first request for a format starts its transcoding, which takes `transcode_seconds`, plus or minus up to the
+    share `spread`; infinity means it never ends. Until then the reply is a 202 with the estimated remaining time,
+    multiplied by `estimate_factor` (None: no estimate), and with a Retry-After only if `retry_after_on_202`. With
+    `long_poll` the list waits up to its maxWaitMs. `url_minutes` is the organization's recordingPlaybackUrlTtl. With
+    `text_needs_download` the media of chats, messages and e-mails is null unless the request is for a download.
+    `list_refusal` is the code of the list's 403.
     """
 
     transcode_seconds: float = 2.0
@@ -169,10 +170,10 @@ class RecordingSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentSettings:
     """
-    How the content of documents is served.
+    The settings of documents.
 
-    It is prepared in `preparing_seconds` from the first request; until then the reply is an empty 202 (`accepted`) or
-    a 200 whose state is Running and which has no location (`running`).
+    The content is ready `preparing_seconds` after the first request; until then the reply is an empty 202 (`accepted`)
+    or a 200 with the state Running and without a location (`running`).
     """
 
     preparing_seconds: float = 1.0
@@ -183,13 +184,13 @@ class DocumentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadSettings:
+class PlatformDownloadSettings:
     """
-    How downloads redirect.
+    The settings of platform downloads.
 
-    `redirect_status` is not documented. The redirect is to the signed URL, to `itself` without end, or to `nowhere`,
-    without a Location. With `login_redirect` whoever has no good token is redirected to the login service instead of
-    answered 401, unless redirectToAuth is false.
+    `redirect_status` is not documented. The redirect leads to the signed URL, to `itself` without end, or, without a
+    Location, `nowhere`. With `login_redirect` a request without a valid token gets a redirect to the login service
+    instead of a 401, unless its redirectToAuth is false.
     """
 
     redirect_status: Literal[301, 302, 303, 307, 308] = 307
@@ -204,26 +205,26 @@ class DownloadSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalyticsSettings:
     """
-    How conversation details are queried.
+    The settings of conversation details queries and jobs.
 
-    The query has pages of `page_size_default`, at most `page_size_max`, and an interval of at most
-    `interval_days_max`; a page without conversations leaves the field out (`absent`) or has it `empty`. A details job
-    is answered `submit_status`, takes `job_seconds` (infinity: for ever) and ends in `job_end`; its results come in
-    pages of `job_page_size_max` unless fewer are asked for, and know nothing of the last `job_data_delay` seconds.
+    A query has pages of `default_page_size`, at most `max_page_size`, and an interval of at most `max_interval_days`. A
+    page without conversations omits the field (`absent`) or has it `empty`. The reply to a details job is
+    `submit_status`; the job takes `job_seconds` (infinity: it never ends) and ends in the state `job_end`. Its results
+    have pages of at most `max_job_page_size` and do not contain the last `job_data_delay` seconds.
     """
 
-    page_size_default: int = 25
-    page_size_max: int = 100
-    interval_days_max: float = 31.0
+    default_page_size: int = 25
+    max_page_size: int = 100
+    max_interval_days: float = 31.0
     empty_page: Literal["absent", "empty"] = "absent"
     submit_status: Literal[200, 202] = 202
     job_seconds: float = 2.0
     job_end: Literal["FULFILLED", "FAILED", "CANCELLED", "EXPIRED"] = "FULFILLED"
-    job_page_size_max: int = 1000
+    max_job_page_size: int = 1000
     job_data_delay: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.page_size_default, self.page_size_max, self.job_page_size_max) < 1 or self.interval_days_max <= 0:
+        if min(self.default_page_size, self.max_page_size, self.max_job_page_size) < 1 or self.max_interval_days <= 0:
             raise ValueError("pages must hold at least 1 conversation, and intervals more than 0 days")
         _check_times(self.job_seconds, self.job_data_delay)
 

@@ -1,8 +1,8 @@
 """
-A request as it arrived and a reply as it will travel: the two values between the rules and the carriers.
+Requests and replies: the two values that pass between the services and the carriers.
 
-The rules see no socket, and a carrier knows no rule: it sends the reply's bytes, after its delay, by the way of its
-fault.
+A service has no socket, and a carrier has no rules: it sends the reply's bytes after their delay, in the steps of
+their fault.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .faults import Fault
+    from .fault_kinds import Fault
 
-BODY_LIMIT = 512_000
-"""Bytes of a request body that the platform takes, its limit `request.bytes.max`."""
+MAX_BODY_BYTES = 512_000
+"""The platform's limit for a request body, `request.bytes.max`."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -28,7 +28,7 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class Kind(Enum):
-    """Which part of the cloud a request was for."""
+    """The part of the cloud that a request is for."""
 
     API = "api"
     TOKEN = "token"  # noqa: S105 - the name of an endpoint, not a secret
@@ -40,10 +40,10 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    One HTTP request, wholly received.
+    One complete HTTP request.
 
-    `target` is the request line's, undecoded; header names are in lower case. `too_large` says that the body went
-    over the limit and was dropped.
+    `target` is that of the request line, undecoded; header names are in lower case. `too_large` means that the body
+    exceeded the limit and was dropped.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Request:
 
     @property
     def media_type(self) -> str:
-        """The Content-Type in lower case, without its parameters."""
+        """The Content-Type in lower case, without parameters."""
         value = self.headers.get("content-type", "")
         return value if value == "application/json" else value.partition(";")[0].strip().lower()
 
@@ -62,10 +62,10 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """
-    One HTTP reply and how it is to travel.
+    One HTTP reply, and how to send it.
 
-    `delay` is seconds to wait before the first byte. `status` 0 means that no status line is sent at all. `good` says
-    that the API did what it was asked, which counts once the reply is out. `body_withheld` is for HEAD.
+    `delay` is the seconds before the first byte. `status` 0 means that no status line is sent. `good` means that the
+    API did what the request wanted, which counts once the reply is sent. `body_withheld` is for HEAD.
     """
 
     status: int
@@ -86,7 +86,7 @@ def json_bytes(value: object) -> bytes:
 
 
 def json_object(body: bytes) -> dict[str, object] | None:
-    """Return the JSON object of a body; None when it is none, is not UTF-8, or says something twice."""
+    """Return the JSON object in a body; None if it is none, is not UTF-8, or repeats a name."""
     try:
         parsed: object = _DECODER.decode(body.decode())
     except (ValueError, RecursionError):
@@ -95,7 +95,7 @@ def json_object(body: bytes) -> dict[str, object] | None:
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """Return the path and query of a request target, both undecoded; understands the absolute form too."""
+    """Return the path and query of a request target in origin or absolute form, both undecoded."""
     if not target.startswith("/"):
         _, separator, rest = target.partition("://")
         slash = rest.find("/")
@@ -106,9 +106,9 @@ def split_target(target: str) -> tuple[str, str]:
 
 def decode_segment(segment: str) -> str | None:
     """
-    Return one path segment decoded, or None when it does not name one thing under this path.
+    Return one path segment decoded, or None when it is not the name of one object below this path.
 
-    Dot segments and encoded slashes are refused rather than resolved: what a proxy makes of them is anybody's guess.
+    Dot segments and encoded slashes are refused and not resolved, because proxies treat them differently.
     """
     if segment.isascii() and segment.isalnum():
         return segment

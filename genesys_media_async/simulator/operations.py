@@ -1,7 +1,7 @@
 """
-One operation of the API: how it is addressed, who may call it, and what a call of it has at hand.
+The operations of the API: their method and path, their permissions, and the values of one call.
 
-Operations are named as Genesys's specification names them, in its operation ids.
+The names are the operation ids of Genesys's specification.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 class Refused(Exception):
-    """Why a call cannot be answered well: the code of Genesys's error and what its message has to name."""
+    """The refusal of a call: Genesys's error code and the parameters of its message."""
 
     def __init__(self, code: str, *parameters: object) -> None:
         super().__init__(code)
@@ -35,10 +35,10 @@ class Refused(Exception):
 @dataclass(slots=True)
 class Call:
     """
-    A request that is authenticated, paid for, and of one operation.
+    One request to one operation, authenticated and charged.
 
-    `ids` are those in its path, in order. `permissions` None is all there are. `now` is monotonic, `wall` epoch
-    seconds. `headers` go on every reply.
+    `ids` are those of its path, in order. `permissions` None means all. `now` is monotonic seconds, `wall` epoch
+    seconds. `headers` are added to every reply.
     """
 
     request: Request
@@ -54,15 +54,15 @@ class Call:
 
     @property
     def last_id(self) -> str | None:
-        """The id that the request is about, as its path has the narrowest last."""
+        """The id of the requested object, which is the last one in the path; None without ids."""
         return self.ids[-1] if self.ids else None
 
-    def may(self, permission: str) -> bool:
-        """Say whether the client has a permission."""
+    def has_permission(self, permission: str) -> bool:
+        """Return whether the client has a permission."""
         return self.permissions is None or permission in self.permissions
 
     def json_object(self) -> dict[str, object]:
-        """Return the JSON object that was sent, or refuse what is none."""
+        """Return the JSON object in the body. Raises `Refused` for anything else."""
         if self.request.media_type != "application/json":
             raise Refused("unsupported.media.type")
         if self.request.too_large:
@@ -73,29 +73,29 @@ class Call:
         return body
 
     def text(self, name: str, default: str) -> str:
-        """Return a query parameter; an empty one is as good as none."""
+        """Return a query parameter; an empty one counts as absent."""
         return (self.texts(name) or [default])[-1]
 
     def texts(self, name: str) -> list[str]:
-        """Return every value of a query parameter, leaving out empty ones."""
+        """Return every value of a query parameter that is not empty."""
         return parse_qs(self.query).get(name, [])
 
     def choice(self, name: str, values: tuple[str, ...], default: str) -> str:
-        """Return a query parameter that is one of some values."""
+        """Return a query parameter that is one of `values`. Raises `Refused`."""
         value = self.text(name, default)
         if value not in values:
             raise Refused("invalid.value", value, "string", ", ".join(values))
         return value
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a query parameter that is true or false."""
+        """Return a query parameter that is true or false. Raises `Refused`."""
         value = self.text(name, str(default).lower())
         if value.lower() not in _BOOLEANS:
             raise Refused("invalid.value", value, "boolean", "true, false")
         return _BOOLEANS[value.lower()]
 
     def positive(self, name: str, default: int) -> int:
-        """Return a query parameter that is a whole number of at least 1."""
+        """Return a query parameter that is a whole number of at least 1. Raises `Refused`."""
         value = self.text(name, str(default))
         if not (value.isascii() and value.isdigit() and len(value) <= 9 and int(value) >= 1):
             raise Refused("invalid.value", value, "integer", "1 and more")
@@ -103,13 +103,13 @@ class Call:
 
     def reply(self, body: object, *headers: tuple[bytes, bytes], status: int = 200, delay: float = 0.0) -> Reply:
         """Return a good reply with a JSON body."""
-        everything = (JSON_TYPE, *headers, correlation_header(self.correlation_id), *self.headers)
-        return Reply(status, everything, json_bytes(body), Kind.API, self.last_id, good=True, delay=delay)
+        every_header = (JSON_TYPE, *headers, correlation_header(self.correlation_id), *self.headers)
+        return Reply(status, every_header, json_bytes(body), Kind.API, self.last_id, good=True, delay=delay)
 
     def empty(self, status: int, *headers: tuple[bytes, bytes], delay: float = 0.0) -> Reply:
         """Return a good reply without a body."""
-        everything = (*headers, correlation_header(self.correlation_id), *self.headers)
-        return Reply(status, everything, b"", Kind.API, self.last_id, good=True, delay=delay)
+        every_header = (*headers, correlation_header(self.correlation_id), *self.headers)
+        return Reply(status, every_header, b"", Kind.API, self.last_id, good=True, delay=delay)
 
     def error(self, code: str, *parameters: object) -> Reply:
         """Return the error reply of a Genesys code."""
@@ -121,8 +121,9 @@ class Operation:
     """
     One method on one path.
 
-    `path` has its ids in braces. A client needs all of `all_of` and one of `any_of`, if there are any; `refusal` is
-    the code when it has not. `stranger` answers a call without a good token, in place of the 401.
+    `path` has its ids in braces. A client needs all permissions of `all_of` and one of `any_of`, if there are any;
+    `refusal` is the error code for a client without them. `unauthenticated` replaces the 401 of a call without a valid
+    token.
     """
 
     name: str
@@ -133,10 +134,10 @@ class Operation:
     any_of: tuple[str, ...] = ()
     all_of: tuple[str, ...] = ()
     refusal: str = "missing.any.permissions"
-    stranger: Callable[[Call], Reply | None] | None = None
+    unauthenticated: Callable[[Call], Reply | None] | None = None
 
     def run(self, call: Call) -> Reply:
-        """Return the reply to a call, whose permissions are judged first."""
+        """Check the permissions of a call and return its reply."""
         try:
             if call.permissions is not None:
                 self._require(call.permissions)
@@ -154,7 +155,7 @@ class Operation:
 
 
 class Router:
-    """Finds the operations of a path, a fixed name before an id."""
+    """Finds the operations of a path; a fixed segment takes precedence over an id."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         paths: dict[str, dict[str, Operation]] = defaultdict(dict)
@@ -174,7 +175,7 @@ class Router:
         return [operation.name for _, operations in paths for operation in operations.values()]
 
     def find(self, path: str) -> tuple[Mapping[str, Operation], tuple[str, ...]] | None:
-        """Return the operations of an undecoded path by method, and the ids in it; None when there are none."""
+        """Return the operations of an undecoded path by method, and the ids in it; None for an unknown path."""
         segments = path.split("/")
         for pattern, operations in self._by_length.get(len(segments), ()):
             ids = _ids_in(segments, pattern)

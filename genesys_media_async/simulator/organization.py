@@ -1,7 +1,7 @@
 """
-The simulated organization: its conversations and their recordings, each worked out when it is asked for.
+The simulated organization: its conversations and their recordings, each computed on demand.
 
-Nothing is kept but what a test has changed, so a million recordings cost no more than one.
+Only the changes of a test are stored, so a million recordings cost no more than one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Unpack
 
-    from .derivation import Derivation, IdKind
     from .family_settings import Media, OrganizationSettings
+    from .seeded_ids import IdKind, SeededIds
 
 FileState = Literal["AVAILABLE", "ARCHIVED", "DELETED", "RESTORED", "RESTORING", "UPLOADING", "ERROR"]
-"""What Genesys calls the state of a recording's file."""
+"""The states of a recording's file, by Genesys's names."""
 
-MIN_SECONDS = 30.0
-MAX_SECONDS = 600.0
+MIN_CONVERSATION_SECONDS = 30.0
+MAX_CONVERSATION_SECONDS = 600.0
 DAY = 86400.0
 INBOUND_SHARE = 0.75
 
@@ -33,9 +33,9 @@ _PER_CONVERSATION = MAX_RECORDINGS + 1
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """
-    One conversation: ids, when it was (epoch seconds), what of it was recorded and how many times.
+    One conversation: its ids, its times (epoch seconds), and the medium and number of its recordings.
 
-    `communication_id` is that of the agent's communication, which analytics and recordings call the session.
+    `communication_id` belongs to the agent's communication, which analytics and recordings call the session.
     """
 
     index: int
@@ -54,8 +54,9 @@ class Recording:
     """
     One recording of a conversation.
 
-    `parts` media files belong to it. `sensitive` ones are left out of a batch for clients without the permission.
-    `batch_error` is the errorMsg that a batch job gives instead of a URL. `transcode_seconds` overrides the settings'.
+    `parts` is the number of its media files. A batch job omits a `sensitive` recording for clients without the
+    permission. `batch_error` is the errorMsg of a batch job in place of a URL. `transcode_seconds` overrides the
+    settings.
     """
 
     id: str
@@ -72,12 +73,12 @@ class Recording:
 
     @property
     def playable(self) -> bool:
-        """Whether there is media to be had now."""
+        """True when its media can be served now."""
         return self.file_state in _PLAYABLE and self.parts > 0
 
 
 class Traits(TypedDict, total=False):
-    """What can be changed of a recording."""
+    """The fields of a recording that a test can change."""
 
     media: Media
     parts: int
@@ -89,59 +90,59 @@ class Traits(TypedDict, total=False):
 
 class Organization:
     """
-    Everything that the simulated organization has, in a fixed order.
+    All conversations, recordings and other objects of the simulated organization, in a fixed order.
 
-    Ids are UUIDs that depend on the seed and the place in that order alone.
+    Ids are UUIDs that depend only on the seed and the position in that order.
     """
 
-    def __init__(self, settings: OrganizationSettings, derivation: Derivation, now: float) -> None:
-        self.id = derivation.id("organization", 0)
-        self.division_id = derivation.id("division", 0)
+    def __init__(self, settings: OrganizationSettings, seeded_ids: SeededIds, now: float) -> None:
+        self.id = seeded_ids.id("organization", 0)
+        self.division_id = seeded_ids.id("division", 0)
         self._settings = settings
-        self._derivation = derivation
+        self._seeded_ids = seeded_ids
         until = settings.until if settings.until is not None else now
         self._length = settings.days * DAY
-        self._begins = until - MAX_SECONDS - self._length
-        self._queue_ids = [derivation.id("queue", number) for number in range(settings.queues)]
+        self._begins = until - MAX_CONVERSATION_SECONDS - self._length
+        self._queue_ids = [seeded_ids.id("queue", number) for number in range(settings.queues)]
         self._changes: dict[str, Traits] = {}
 
     def __repr__(self) -> str:
         return f"<Organization of {len(self)} conversations>"
 
     def __len__(self) -> int:
-        """How many conversations there are."""
+        """Return the number of conversations."""
         return self._settings.conversations
 
     def conversations(self) -> Iterator[Conversation]:
-        """Yield every conversation, in the order in which they started."""
+        """Return an iterator over every conversation, in the order of their starts."""
         return (self.conversation_at(index) for index in range(len(self)))
 
     def conversation_at(self, index: int) -> Conversation:
-        """Return the conversation at a place in the order."""
-        conversation_id = self._derivation.id("conversation", index)
-        start, length, queue, medium, direction, count, *_ = self._derivation.chances("conversation", conversation_id)
+        """Return the conversation at a position in the order."""
+        conversation_id = self._seeded_ids.id("conversation", index)
+        start, length, queue, medium, direction, count, *_ = self._seeded_ids.chances("conversation", conversation_id)
         started_at = self._begins + (index + start) * self._length / len(self)
-        least, most = self._settings.recordings
+        fewest, most = self._settings.recordings
         media = self._settings.media
         return Conversation(
             index,
             conversation_id,
-            self._derivation.id("communication", index),
+            self._seeded_ids.id("communication", index),
             self._queue_ids[int(queue * len(self._queue_ids))],
             media[int(medium * len(media))],
             "inbound" if direction < INBOUND_SHARE else "outbound",
             started_at,
-            started_at + MIN_SECONDS + (MAX_SECONDS - MIN_SECONDS) * length,
-            least + int(count * (most - least + 1)),
+            started_at + MIN_CONVERSATION_SECONDS + (MAX_CONVERSATION_SECONDS - MIN_CONVERSATION_SECONDS) * length,
+            fewest + int(count * (most - fewest + 1)),
         )
 
     def conversation(self, conversation_id: str) -> Conversation | None:
-        """Return the conversation of an id, or None when there is none."""
-        index = self._derivation.number("conversation", conversation_id)
+        """Return the conversation with an id, or None."""
+        index = self._seeded_ids.number("conversation", conversation_id)
         return self.conversation_at(index) if index is not None and index < len(self) else None
 
     def indexes_started_between(self, begin: float, end: float) -> range:
-        """Return the places of the conversations that can have started in an interval, and hardly any others."""
+        """Return the positions of the conversations that started in an interval, and at most two others."""
         gap = self._length / max(1, len(self))
         first = int((begin - self._begins) // gap)
         last = int((end - self._begins) // gap)
@@ -157,8 +158,8 @@ class Organization:
         return [self._recording(conversation, place) for place in range(conversation.recording_count)]
 
     def recording(self, conversation_id: str, recording_id: str) -> Recording | None:
-        """Return the recording of an id, or None when there is none in this conversation."""
-        number = self._derivation.number("recording", recording_id)
+        """Return the recording with an id, or None when this conversation has no such recording."""
+        number = self._seeded_ids.number("recording", recording_id)
         conversation = self.conversation(conversation_id)
         if number is None or conversation is None:
             return None
@@ -168,23 +169,24 @@ class Organization:
         return self._recording(conversation, place)
 
     def orphan(self, orphan_id: str) -> Recording | None:
-        """Return an orphan recording, which has a conversation id that leads nowhere; None when there is none."""
-        number = self._derivation.number("orphan", orphan_id)
+        """Return the orphan recording with an id, whose conversation does not exist; None for an unknown id."""
+        number = self._seeded_ids.number("orphan", orphan_id)
         if number is None or number >= self._settings.orphans:
             return None
-        lost = self._derivation.id("conversation", len(self) + number)
-        communication_id = self._derivation.id("communication", len(self) + number)
-        recording = Recording(orphan_id, lost, communication_id, "audio", self._begins, self._begins + MIN_SECONDS)
+        lost = self._seeded_ids.id("conversation", len(self) + number)
+        communication_id = self._seeded_ids.id("communication", len(self) + number)
+        ended_at = self._begins + MIN_CONVERSATION_SECONDS
+        recording = Recording(orphan_id, lost, communication_id, "audio", self._begins, ended_at)
         return self._changed(recording)
 
     def change(self, recording_id: str, **traits: Unpack[Traits]) -> None:
         """
-        Make a recording, or an orphan, what a test needs it to be; what is not named stays.
+        Change fields of a recording or an orphan recording for a test; the other fields stay.
 
-        Raises ValueError for an id that is no recording's and for a file state that Genesys does not have.
+        Raises ValueError for an id of no recording and for an unknown file state.
         """
         if not self._is_recording(recording_id):
-            raise ValueError(f"{recording_id!r} is no recording or orphan of this organization")
+            raise ValueError(f"{recording_id!r} is no recording or orphan recording of this organization")
         if traits.get("file_state", "AVAILABLE") not in get_args(FileState):
             raise ValueError(f"file_state must be one of {', '.join(get_args(FileState))}")
         self._changes[recording_id] = {**self._changes.get(recording_id, Traits()), **traits}
@@ -195,36 +197,36 @@ class Organization:
 
     def document_ids(self) -> list[str]:
         """Return the ids of all documents."""
-        return [self._derivation.id("document", number) for number in range(self._settings.documents)]
+        return [self._seeded_ids.id("document", number) for number in range(self._settings.documents)]
 
-    def download_ids(self) -> list[str]:
-        """Return the ids of all downloads."""
-        return [self._derivation.id("download", number) for number in range(self._settings.downloads)]
+    def platform_download_ids(self) -> list[str]:
+        """Return the ids of all platform downloads."""
+        return [self._seeded_ids.id("platform-download", number) for number in range(self._settings.platform_downloads)]
 
     def orphan_ids(self) -> list[str]:
         """Return the ids of all orphan recordings."""
-        return [self._derivation.id("orphan", number) for number in range(self._settings.orphans)]
+        return [self._seeded_ids.id("orphan", number) for number in range(self._settings.orphans)]
 
     def has_document(self, document_id: str) -> bool:
-        """Say whether there is such a document."""
+        """Return whether a document with this id exists."""
         return self._is_one_of("document", document_id, self._settings.documents)
 
-    def has_download(self, download_id: str) -> bool:
-        """Say whether there is such a download."""
-        return self._is_one_of("download", download_id, self._settings.downloads)
+    def has_platform_download(self, download_id: str) -> bool:
+        """Return whether a platform download with this id exists."""
+        return self._is_one_of("platform-download", download_id, self._settings.platform_downloads)
 
     def message_media_id(self, conversation: Conversation) -> str:
-        """Return the id of the media file that was sent in a conversation's messages; every conversation has one."""
-        return self._derivation.id("message-media", conversation.index)
+        """Return the id of the media file in a conversation's messages; every conversation has one."""
+        return self._seeded_ids.id("message-media", conversation.index)
 
     def participant_id(self, conversation: Conversation) -> str:
-        """Return the id of the agent's participant."""
-        return self._derivation.id("participant", conversation.index)
+        """Return the id of a conversation's agent as participant."""
+        return self._seeded_ids.id("participant", conversation.index)
 
     def _recording(self, conversation: Conversation, place: int) -> Recording:
-        recording_id = self._derivation.id("recording", conversation.index * _PER_CONVERSATION + place)
+        recording_id = self._seeded_ids.id("recording", conversation.index * _PER_CONVERSATION + place)
         settings = self._settings
-        two_parts, archived, sensitive, failing, *_ = self._derivation.chances("recording", recording_id)
+        two_parts, archived, sensitive, failing, *_ = self._seeded_ids.chances("recording", recording_id)
         recording = Recording(
             recording_id,
             conversation.id,
@@ -246,11 +248,11 @@ class Organization:
     def _is_recording(self, recording_id: str) -> bool:
         if self.orphan(recording_id) is not None:
             return True
-        number = self._derivation.number("recording", recording_id)
+        number = self._seeded_ids.number("recording", recording_id)
         if number is None or number // _PER_CONVERSATION >= len(self):
             return False
         return number % _PER_CONVERSATION < self.conversation_at(number // _PER_CONVERSATION).recording_count
 
     def _is_one_of(self, kind: IdKind, text: str, count: int) -> bool:
-        number = self._derivation.number(kind, text)
+        number = self._seeded_ids.number(kind, text)
         return number is not None and number < count

@@ -1,7 +1,7 @@
 """
-The quota of one token: whether this request may pass, and how long until the next may.
+The quota of one token: whether a request is allowed, and the seconds until the next one is.
 
-Pure and synchronous; told the time in seconds on one clock that never goes back.
+Pure and synchronous; `now` is in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from .settings import Quota
 
 
-NOISE_DIGITS = 6
-"""Decimals of a second that mean something: a window's end less the time now can miss the true value by rounding."""
+SIGNIFICANT_DECIMALS = 6
+"""Decimals of a second that are significant: a window's end minus the current time has rounding errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
     """
-    What became of one request.
+    The decision on one request.
 
-    `count` is how many were allowed in the window now open, `reset_in` the seconds until there is room again: the end
-    of a fixed window, the oldest request's leaving of a sliding one.
+    `count` is the number of requests that the current window has allowed. `reset_in` is the number of seconds until the
+    window has room again: at the end of a fixed window, or when the oldest request leaves a sliding one.
     """
 
     allowed: bool
@@ -35,15 +35,15 @@ class Charge:
 
 
 class QuotaWindow(Protocol):
-    """One way of counting; a refused request is not counted by any."""
+    """One way of counting requests; none counts a refused request."""
 
     def charge(self, now: float) -> Charge:
-        """Let a request through or refuse it."""
+        """Allow or refuse a request."""
         ...
 
 
 class FixedWindow:
-    """Opens with the first request, lasts its time, and is over; the next request opens another."""
+    """A window that opens with the first request; after its end the next request opens another."""
 
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
@@ -54,7 +54,7 @@ class FixedWindow:
         return f"<FixedWindow {self._count}/{self._quota.limit}>"
 
     def charge(self, now: float) -> Charge:
-        """Let a request through or refuse it."""
+        """Allow or refuse a request."""
         if now >= self._closes_at:
             self._closes_at = now + self._quota.seconds
             self._count = 0
@@ -66,10 +66,10 @@ class FixedWindow:
 
 class AlignedWindow:
     """
-    Begins at whole multiples of its length on the wall clock.
+    A window that begins at whole multiples of its length on the wall clock.
 
-    `phase` is what to add to the times it is told to get the wall clock's, taken once: the date may be set later, and
-    the windows do not follow.
+    `phase` is the difference between the wall clock and the monotonic clock. It is taken once, so the windows do not
+    follow when the machine's date is set.
     """
 
     def __init__(self, quota: Quota, phase: float = 0.0) -> None:
@@ -82,7 +82,7 @@ class AlignedWindow:
         return f"<AlignedWindow {self._count}/{self._quota.limit}>"
 
     def charge(self, now: float) -> Charge:
-        """Let a request through or refuse it."""
+        """Allow or refuse a request."""
         number = math.floor((now + self._phase) / self._quota.seconds)
         if number != self._number:
             self._number = number
@@ -94,7 +94,7 @@ class AlignedWindow:
 
 
 class SlidingWindow:
-    """Looks back from each request over the time of the window."""
+    """A window that looks back from each request over its length."""
 
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
@@ -104,7 +104,7 @@ class SlidingWindow:
         return f"<SlidingWindow {len(self._leaving)}/{self._quota.limit}>"
 
     def charge(self, now: float) -> Charge:
-        """Let a request through or refuse it."""
+        """Allow or refuse a request."""
         while self._leaving and self._leaving[0] <= now:
             self._leaving.popleft()
         allowed = len(self._leaving) < self._quota.limit
@@ -114,7 +114,7 @@ class SlidingWindow:
 
 
 def open_window(quota: Quota, *, phase: float = 0.0) -> QuotaWindow:
-    """Return an unused window of the kind that the quota asks for; `phase` as in `AlignedWindow`."""
+    """Return an unused window of the quota's kind; `phase` as in `AlignedWindow`."""
     if quota.kind == "fixed":
         return FixedWindow(quota)
     if quota.kind == "aligned":
@@ -124,19 +124,19 @@ def open_window(quota: Quota, *, phase: float = 0.0) -> QuotaWindow:
 
 def retry_after(charge: Charge, rounding: Literal["down", "up"]) -> int:
     """
-    Return the whole seconds that a refused client is told to wait, at least 1.
+    Return the Retry-After of a refused request: whole seconds, at least 1.
 
-    Rounded down, waiting exactly so long can be a fraction too early: users of Genesys Cloud report just that, and its
-    own tutorials add a second.
+    Rounded down, a client that waits exactly this long can be a fraction of a second early. Users of Genesys Cloud
+    report that, and its tutorials add a second.
     """
-    left = round(charge.reset_in, NOISE_DIGITS)
-    return max(1, math.floor(left) if rounding == "down" else math.ceil(left))
+    remaining = round(charge.reset_in, SIGNIFICANT_DECIMALS)
+    return max(1, math.floor(remaining) if rounding == "down" else math.ceil(remaining))
 
 
 def quota_headers(quota: Quota, charge: Charge) -> Headers:
-    """Return the `inin-ratelimit-*` headers; published traces show the reset one second beyond the window."""
+    """Return the `inin-ratelimit-*` headers; published traces show a reset one second after the window's end."""
     return (
         (b"inin-ratelimit-count", b"%d" % charge.count),
         (b"inin-ratelimit-allowed", b"%d" % quota.limit),
-        (b"inin-ratelimit-reset", b"%d" % (math.floor(round(charge.reset_in, NOISE_DIGITS)) + 1)),
+        (b"inin-ratelimit-reset", b"%d" % (math.floor(round(charge.reset_in, SIGNIFICANT_DECIMALS)) + 1)),
     )

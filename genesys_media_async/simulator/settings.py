@@ -1,8 +1,8 @@
 """
-How a simulator is to behave: frozen settings, checked when they are made.
+The settings of a simulator: frozen, and checked when they are made.
 
-What Genesys documents is the default. What is only inferred of it is a switch here, so that a client can be tried
-against each reading.
+The defaults are what Genesys documents. What is only inferred is a switch here, so that a client can be tested against
+each interpretation.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from .family_settings import (
     AnalyticsSettings,
     BatchSettings,
     DocumentSettings,
-    DownloadSettings,
     OrganizationSettings,
+    PlatformDownloadSettings,
     RecordingSettings,
 )
-from .faults import check_chances
+from .fault_kinds import check_chances
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .family_settings import Family, UrlStyle
-    from .faults import Fault
+    from .fault_kinds import Fault
 
 FILE_ID_FIELD = "{file_id}"
-MAX_URL_LIFE = 86400
+MAX_URL_LIFETIME = 86400
 
 
 @dataclass(frozen=True, slots=True)
 class OAuthClient:
     """
-    The id and secret of a client that may ask for tokens with the client credentials grant.
+    A client that may request tokens with the client credentials grant.
 
-    `permissions` are those its roles give, such as `recording:recording:view`; None is all there are.
+    `permissions` are those of its roles, such as `recording:recording:view`; None means all.
     """
 
     client_id: str
@@ -55,12 +55,12 @@ class OAuthClient:
 @dataclass(frozen=True, slots=True)
 class Quota:
     """
-    How many API requests one token may make.
+    The number of API requests that one token may make: `limit` in each window of `seconds`.
 
-    `limit` requests per window of `seconds`. A `fixed` window opens with the first request and is followed by the
-    next only when another request comes; an `aligned` one begins at whole multiples of its length on the wall
-    clock; a `sliding` one looks back from each request. Genesys documents 300 a minute per token and not the
-    kind of window; a trace that shows 61 seconds to the reset at the first request speaks for `fixed`.
+    A `fixed` window opens with the first request, and the next window with the first request after its end. An
+    `aligned` window begins at whole multiples of its length on the wall clock. A `sliding` window looks back from each
+    request. Genesys documents 300 a minute for each token and not the kind of window; a trace with 61 seconds to the
+    reset at the first request suggests `fixed`.
     """
 
     limit: int = 300
@@ -77,35 +77,33 @@ class Quota:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorSettings:
     """
-    What the simulated Genesys Cloud is like.
+    The settings of the simulated Genesys Cloud; all times are in seconds.
 
-    All times are in seconds. The fields, by what they shape:
-
-    * OAuth: `clients`; `token_life` (Genesys: 300 to 172800, by default 86400); `live_tokens` per client, the oldest
-      revoked beyond; `token_requests_per_minute`, the token endpoint's own throttle (None: none);
-      `accept_body_credentials` beside HTTP Basic; `expired_token_code`, the error code of an expired token.
-    * Quota: `quota` per token (None: none); `quota_headers` adds `inin-ratelimit-*`, which Genesys has announced to
-      remove; `retry_after_rounding`, where "down" lets a client that waits exactly so long be a fraction early.
-      `resource_quotas` are charged beside it, per token and family of operations; Genesys has such and does not
-      document them (a user measured 120 a minute for recordings).
-    * Families: `organization`, `batch`, `recording`, `document`, `download` and `analytics`, each with a class of its
-      own; `message_media_status` of all media in messages; `url_styles` by family, batch as the object store and all
-      else as its distribution by default. `operation_permissions` says what an operation asks for instead of what is
-      documented, any one of these, by the operation's name.
-    * Pace: `latency` added to every reply of the API, a number or a log-normal (median, sigma).
-    * Faults: `faults`, the probability of each per API request; `fault_seconds`, how long a hang lasts and the least
-      a slow drip takes; `drip_gap` between its bytes; `late_seconds` of a late reply.
-    * Files: `url_life_default` when none is asked for, `url_life_max` granted at most; `media_bytes` of each file;
-      `content_types`, one by the file's id; `unknown_file_ids`, answered 404. Ids that begin with `missing-` are
-      answered 404, with `forbidden-` 403, and with `document-` are PDF files.
-    * Webhooks: `webhook_secret` ("whsec_" and base64) asks for Standard Webhooks signatures; `keep_deliveries`.
-    * Counting: `count_file_ids` per file id; off for runs of millions.
-    * Chance: `seed` of all of it; `signing_key` of the URLs, random when None.
-    * `path_template` of the endpoint, with `{file_id}` in it.
+    * OAuth: `clients`; `token_lifetime` (Genesys: 300 to 172800, by default 86400); `live_tokens` of one client, beyond
+      which the oldest is revoked; `token_requests_per_minute`, the limit of the token endpoint (None: no limit);
+      `accept_body_credentials`, beside HTTP Basic; `expired_token_code`, the error code of an expired token.
+    * Quota: `quota` of each token (None: no limit); `quota_headers` adds `inin-ratelimit-*`, whose removal Genesys has
+      announced; `retry_after_rounding`, where "down" can make a client that waits exactly this long a fraction early.
+      `resource_quotas` are charged as well, for each token and family of operations; Genesys has such limits and does
+      not document them (a user measured 120 a minute for recordings).
+    * Families: `organization`, `batch`, `recording`, `document`, `platform_download` and `analytics`, each with a class
+      of its own; `message_media_status` of all media in messages; `url_styles` by family, by default the object store's
+      for batch jobs and the distribution's for all others. `operation_permissions` replaces the documented permissions
+      of an operation, by its name; a client needs one of them.
+    * Latency: `latency` of every API reply, a number or a log-normal distribution (median, sigma).
+    * Faults: `faults`, the probability of each for an API request; `fault_seconds`, the duration of a hang and the
+      minimum of a slow drip; `drip_gap` between the bytes of a drip; `late_seconds` of a late reply.
+    * Files: `default_url_lifetime` when a request names none, and `max_url_lifetime`; `media_bytes` of each file;
+      `content_types`, of which the file's id selects one; `unknown_file_ids`, which get a 404. Ids that begin with
+      `missing-` get a 404, with `forbidden-` a 403, and with `document-` a PDF file.
+    * Webhooks: `webhook_secret` ("whsec_" and base64) requires Standard Webhooks signatures; `keep_deliveries`.
+    * Counts: `count_file_ids` counts by file id; turn it off for runs of millions.
+    * Randomness: `seed` of all of it; `signing_key` of the URLs, random when None.
+    * `path_template` of the download-url endpoint, with `{file_id}` in it.
     """
 
     clients: tuple[OAuthClient, ...] = (OAuthClient("demo-client", "demo-secret"),)
-    token_life: float = 86400.0
+    token_lifetime: float = 86400.0
     live_tokens: int = 10
     token_requests_per_minute: int | None = None
     accept_body_credentials: bool = True
@@ -118,7 +116,7 @@ class SimulatorSettings:
     batch: BatchSettings = field(default_factory=BatchSettings)
     recording: RecordingSettings = field(default_factory=RecordingSettings)
     document: DocumentSettings = field(default_factory=DocumentSettings)
-    download: DownloadSettings = field(default_factory=DownloadSettings)
+    platform_download: PlatformDownloadSettings = field(default_factory=PlatformDownloadSettings)
     analytics: AnalyticsSettings = field(default_factory=AnalyticsSettings)
     message_media_status: Literal["valid", "uploading", "invalid"] = "valid"
     url_styles: Mapping[Family, UrlStyle] = field(default_factory=lambda: {"batch": "s3"})
@@ -128,8 +126,8 @@ class SimulatorSettings:
     fault_seconds: float = 1.0
     drip_gap: float = 0.01
     late_seconds: float = 0.2
-    url_life_default: int = 3600
-    url_life_max: int = MAX_URL_LIFE
+    default_url_lifetime: int = 3600
+    max_url_lifetime: int = MAX_URL_LIFETIME
     media_bytes: int = 2048
     content_types: tuple[str, ...] = ("audio/wav", "audio/ogg", "audio/mpeg", "video/mp4")
     unknown_file_ids: frozenset[str] = frozenset()
@@ -155,7 +153,7 @@ class SimulatorSettings:
 
 
 def webhook_key(secret: str) -> bytes:
-    """Return the bytes of a Standard Webhooks secret; ValueError when it is not "whsec_" and base64."""
+    """Return the key of a Standard Webhooks secret. Raises ValueError unless it is "whsec_" and base64."""
     prefix, _, encoded = secret.partition("_")
     try:
         key = base64.b64decode(encoded, validate=True)
@@ -167,14 +165,14 @@ def webhook_key(secret: str) -> bytes:
 
 
 def _check_numbers(settings: SimulatorSettings) -> None:
-    at_least_one = ("live_tokens", "token_requests_per_minute", "url_life_default", "url_life_max")
+    at_least_one = ("live_tokens", "token_requests_per_minute", "default_url_lifetime", "max_url_lifetime")
     for name in at_least_one:
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1")
-    if settings.url_life_max > MAX_URL_LIFE:
-        raise ValueError(f"url_life_max must be at most {MAX_URL_LIFE}")
-    for name in ("token_life", "fault_seconds", "drip_gap", "late_seconds", "media_bytes"):
+    if settings.max_url_lifetime > MAX_URL_LIFETIME:
+        raise ValueError(f"max_url_lifetime must be at most {MAX_URL_LIFETIME}")
+    for name in ("token_lifetime", "fault_seconds", "drip_gap", "late_seconds", "media_bytes"):
         if getattr(settings, name) < 0:
             raise ValueError(f"{name} must not be negative")
     latency = settings.latency
@@ -188,9 +186,10 @@ def _check_numbers(settings: SimulatorSettings) -> None:
 def _check_families(settings: SimulatorSettings) -> None:
     unknown = (settings.resource_quotas.keys() | settings.url_styles.keys()) - FAMILIES
     if unknown:
-        raise ValueError(f"no such family: {', '.join(sorted(unknown))}; there are {', '.join(sorted(FAMILIES))}")
+        raise ValueError(
+            f"unknown family: {', '.join(sorted(unknown))}; the families are {', '.join(sorted(FAMILIES))}"
+        )
     styles = set(settings.url_styles.values()) - URL_STYLES
     if styles:
-        raise ValueError(
-            f"no such style of URL: {', '.join(sorted(styles))}; there are {', '.join(sorted(URL_STYLES))}"
-        )
+        known = ", ".join(sorted(URL_STYLES))
+        raise ValueError(f"unknown style of URL: {', '.join(sorted(styles))}; the styles are {known}")

@@ -1,8 +1,8 @@
 """
-Pre-signed URLs: making them, and telling a good one from one that is old or was changed.
+Pre-signed URLs: how they are signed and checked.
 
-They look like those of the object store that Genesys keeps recordings in, or of its distribution, and carry their
-expiry where these do. The signature is an HMAC-SHA256 over the path and what says when the URL expires.
+They have the form, and the place of the expiry, of the object store that holds Genesys's recordings or of its
+distribution. The signature is an HMAC-SHA256 of the path and the parameters of the expiry.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _TYPES = {extension: content_type for content_type, extension in _EXTENSIONS.ite
 
 _S3_DATE = "%Y%m%dT%H%M%SZ"
 _S3_SIGNED = ("X-Amz-Date", "X-Amz-Expires")
-# How CloudFront writes base64 in a URL.
+# CloudFront's form of base64 in a URL.
 _POLICY_ALPHABET = str.maketrans("+=/", "-_~")
 _BASE64_ALPHABET = str.maketrans("-_~", "+=/")
 
 
 class Verdict(Enum):
-    """What a signed URL is worth."""
+    """The result of checking a signed URL."""
 
     GOOD = "good"
     UNSIGNED = "unsigned"
@@ -54,7 +54,7 @@ class Verdict(Enum):
 
 
 class Signer:
-    """Signs paths and judges the signatures; two signers agree only when they share the key."""
+    """Signs paths and checks signatures; two signers accept each other's only with the same key."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -62,17 +62,17 @@ class Signer:
     def __repr__(self) -> str:
         return "<Signer>"
 
-    def sign(self, path: str, expires_at: int, *, style: UrlStyle = "cloudfront", life: int = 0) -> str:
-        """Return path and query of a URL that is good until `expires_at`, in epoch seconds, `life` from its signing."""
+    def sign(self, path: str, expires_at: int, *, style: UrlStyle = "cloudfront", lifetime: int = 0) -> str:
+        """Return path and query of a URL that expires at `expires_at` (epoch seconds), `lifetime` after its signing."""
         if style == "cloudfront":
             return f"{path}?Expires={expires_at}&Signature={self._signature(path, str(expires_at))}"
         if style == "s3":
-            return f"{path}?{self._s3_query(path, expires_at - life, life)}"
+            return f"{path}?{self._s3_query(path, expires_at - lifetime, lifetime)}"
         policy = _policy(path, expires_at)
         return f"{path}?Policy={policy}&Signature={self._signature(path, policy)}&Key-Pair-Id=SIMULATOR"
 
-    def judge(self, path: str, query: str, wall: float) -> Verdict:
-        """Say what a URL is worth at a wall clock time; `path` as it was signed, `query` as it came."""
+    def check(self, path: str, query: str, wall: float) -> Verdict:
+        """Check a URL at a wall clock time, with `path` as it was signed and `query` as it was received."""
         fields = parse_qs(query, keep_blank_values=True)
         signed: tuple[str, ...] = _S3_SIGNED
         signature = "X-Amz-Signature"
@@ -85,12 +85,12 @@ class Signer:
             return Verdict.CHANGED
         return Verdict.GOOD if wall < _expiry(signed[0], values) else Verdict.EXPIRED
 
-    def _s3_query(self, path: str, signed_at: int, life: int) -> str:
+    def _s3_query(self, path: str, signed_at: int, lifetime: int) -> str:
         date = datetime.fromtimestamp(signed_at, UTC).strftime(_S3_DATE)
         credential = f"SIMULATOR%2F{date[:8]}%2Fus-east-1%2Fs3%2Faws4_request"
         return (
-            f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={date}&X-Amz-Expires={life}"
-            f"&X-Amz-SignedHeaders=host&X-Amz-Signature={self._signature(path, date, str(life))}"
+            f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={date}&X-Amz-Expires={lifetime}"
+            f"&X-Amz-SignedHeaders=host&X-Amz-Signature={self._signature(path, date, str(lifetime))}"
         )
 
     def _signature(self, path: str, *values: str) -> str:
@@ -104,25 +104,25 @@ def _policy(path: str, expires_at: int) -> str:
 
 
 def _expiry(name: str, values: list[str]) -> int:
-    """Return the expiry in epoch seconds; only of values whose signature is good, so that they can be read."""
+    """Return the expiry in epoch seconds; the values need no checks because their signature is good."""
     if name == "Expires":
         return int(values[0])
     if name == "Policy":
         statement = json.loads(base64.b64decode(values[0].translate(_BASE64_ALPHABET)))
         return int(statement["Statement"][0]["Condition"]["DateLessThan"]["AWS:EpochTime"])
-    date, life = values
-    return int(datetime.strptime(date, _S3_DATE).replace(tzinfo=UTC).timestamp()) + int(life)
+    date, lifetime = values
+    return int(datetime.strptime(date, _S3_DATE).replace(tzinfo=UTC).timestamp()) + int(lifetime)
 
 
 def content_type_of(file_id: str, content_types: tuple[str, ...]) -> str:
-    """Return a file's content type, the same for an id every time."""
+    """Return a file's content type, always the same for one id."""
     if file_id.startswith(DOCUMENT_PREFIX):
         return DOCUMENT_TYPE
     return content_types[zlib.crc32(file_id.encode()) % len(content_types)]
 
 
 def content_type_of_name(file_name: str) -> str | None:
-    """Return the content type that a file's name stands for; None when its ending is unknown."""
+    """Return the content type of a file's name; None for an unknown extension."""
     return _TYPES.get(file_name.rpartition(".")[2])
 
 
@@ -132,5 +132,5 @@ def file_name_of(file_id: str, content_type: str) -> str:
 
 
 def media_path(file_id: str, file_name: str) -> str:
-    """Return the path under which a file is served, in the one spelling that is signed."""
+    """Return the path of a file, in the spelling that is signed."""
     return f"{MEDIA_PREFIX}{quote(file_id, safe='')}/{quote(file_name, safe='')}"

@@ -1,13 +1,13 @@
-"""The simulator as one object: made from settings, started and stopped with `async with`, or used without sockets."""
+"""The simulator as one object, which serves over sockets inside `async with` or through `transport()` without any."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..clock import SystemClock
+from .carriers.in_process import InProcessTransport
+from .carriers.socket_server import SocketServer
 from .cloud import TOKEN_PATH, WEBHOOK_PATH, Cloud
-from .in_process import InProcessTransport
-from .server import Server
 from .settings import SimulatorSettings
 
 if TYPE_CHECKING:
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ..clock import Clock
-    from .batch import BatchJob
     from .counts import Counts
-    from .faults import Fault, JobFault
+    from .fault_kinds import Fault, JobFault
     from .organization import Organization
-    from .webhooks import Delivery
+    from .services.batch import BatchJob
+    from .services.webhooks import Delivery
 
 UNSTARTED_PORT = 1
 
 
 class Simulator:
     """
-    A local Genesys Cloud: login service, API, object store and a webhook receiver on one port.
+    A local Genesys Cloud: login service, API, object store and webhook receiver on one port.
 
-    Entered with `async with` it listens, and on the way out closes every connection and leaves nothing running. Without
-    being entered it serves `transport()` alone. It can be entered once.
+    `async with` starts it; at the end of the block it closes every connection and leaves nothing running. Without
+    `async with` only `transport()` reaches it. It can be started once. `port` 0 chooses any free port.
     """
 
     def __init__(
@@ -49,62 +49,62 @@ class Simulator:
         self._cloud = Cloud(
             settings if settings is not None else SimulatorSettings(), self._clock, self._origin(UNSTARTED_PORT)
         )
-        self._server = Server(self._cloud, ssl_context=ssl_context)
+        self._server = SocketServer(self._cloud, ssl_context=ssl_context)
 
     def __repr__(self) -> str:
         return f"<Simulator at {self.base_url}: {self.counts.api_requests} requests>"
 
     @property
     def base_url(self) -> str:
-        """Where everything is; before the simulator listens a placeholder on port 1, which only `transport` serves."""
+        """The origin of all endpoints; before the start a placeholder on port 1, which only `transport()` reaches."""
         return self._cloud.origin
 
     @property
     def login_url(self) -> str:
-        """Where the login service is: the same origin, the path is `/oauth/token`."""
+        """The origin of the login service: that of the API."""
         return self._cloud.origin
 
     @property
     def token_url(self) -> str:
-        """The whole URL of the token endpoint."""
+        """The URL of the token endpoint."""
         return self._cloud.origin + TOKEN_PATH
 
     @property
     def webhook_url(self) -> str:
-        """Where webhooks may be sent."""
+        """The URL of the webhook receiver."""
         return self._cloud.origin + WEBHOOK_PATH
 
     @property
     def settings(self) -> SimulatorSettings:
-        """The settings it was made with."""
+        """The settings of the simulator."""
         return self._cloud.settings
 
     @property
     def counts(self) -> Counts:
-        """What it has seen and done; the same live object every time."""
+        """The counts of requests, replies and connections; the same live object every time."""
         return self._cloud.counts
 
     @property
     def deliveries(self) -> list[Delivery]:
-        """The webhooks accepted so far; the same live list every time."""
+        """The webhooks that were accepted; the same live list every time."""
         return self._cloud.receiver.deliveries
 
     @property
     def organization(self) -> Organization:
-        """The simulated organization: the ids of all that it has, and how to change its recordings."""
+        """The simulated organization, with the ids of everything in it; a test can change its recordings."""
         return self._cloud.organization
 
     @property
     def batch_jobs(self) -> list[BatchJob]:
-        """The batch download jobs that it knows, in the order of their submission."""
+        """The known batch download jobs, in the order of their submission."""
         return self._cloud.batch.jobs()
 
     def script(self, *faults: Fault | None, operation: str | None = None) -> None:
         """
-        Say what the next API requests that paid their quota meet, in order; None is a good reply.
+        Set the faults of the next API requests that their quota allows, in order; None is a good reply.
 
-        With an operation id, such as `getRecordingBatchrequest`, it is said of that operation alone, and comes first.
-        Raises ValueError for an operation that the simulator does not have.
+        With an operation id, such as `getRecordingBatchrequest`, the faults are for that operation alone, before those
+        for all. Raises ValueError for an unknown operation.
         """
         if operation is None:
             self._cloud.api_faults.script(faults)
@@ -112,27 +112,27 @@ class Simulator:
             self._cloud.script(operation, faults)
 
     def script_jobs(self, *faults: JobFault | None) -> None:
-        """Say what goes wrong with the next batch download jobs, in the order of their submission; None is nothing."""
+        """Set the faults of the next batch download jobs, in the order of their submission; None is a good job."""
         self._cloud.job_faults.script(faults)
 
     def script_token(self, *faults: Fault | None) -> None:
-        """Say what the next token requests meet; ValueError for a fault that only the API has."""
+        """Set the faults of the next token requests. Raises ValueError for a fault that only the API has."""
         self._cloud.token_faults.script(faults)
 
     def script_webhook(self, *faults: Fault | None) -> None:
-        """Say what the next webhooks meet; ValueError for a fault that spoils a body, since a 204 has none."""
+        """Set the faults of the next webhooks. Raises ValueError for one that spoils a body, since a 204 has none."""
         self._cloud.webhook_faults.script(faults)
 
     def revoke_tokens(self) -> None:
-        """Let every token die now."""
+        """Revoke every token."""
         self._cloud.revoke_tokens()
 
     def forget_jobs(self) -> None:
-        """Lose every batch and analytics job, as a restart of the service would; each is unknown from here on."""
+        """Forget every batch and analytics job, as a restart of the service would; each is unknown from now on."""
         self._cloud.forget_jobs()
 
     def transport(self) -> InProcessTransport:
-        """Return an httpx transport that needs no socket; works whether the simulator listens or not."""
+        """Return an httpx transport that needs no socket, whether the simulator is started or not."""
         return InProcessTransport(self._cloud, self._clock)
 
     async def __aenter__(self) -> Self:
@@ -149,7 +149,7 @@ class Simulator:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close everything; harmless when it is closed already or was never started."""
+        """Stop listening and close every connection; does nothing before the start or after the first call."""
         await self._server.aclose()
 
     def _origin(self, port: int) -> str:

@@ -1,4 +1,4 @@
-"""The seam: what the package asks of whatever carries a request, and the errors it must speak."""
+"""The seam between the package and what carries its requests, with the errors that this must raise."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_REPLY_SIZE = 64 * 1024
+"""Bytes of a reply's body, unless its caller allows more or fewer."""
 
 
 @record
 class HttpRequest:
     """
-    A request, whole; headers and body may hold secrets and are not shown.
+    A whole request; its repr shows neither headers nor body, which may hold secrets.
 
-    Once handed over, `headers` must not change: a transport may keep what it has made of a mapping for the next
-    request that has the same one.
+    Once handed over, `headers` must not change: a transport may keep the encoded form of a mapping for the next
+    request with the same one.
     """
 
     method: str
@@ -31,9 +32,9 @@ class HttpRequest:
 @record
 class HttpReply:
     """
-    A reply, whole; header names are lower-case, and of one that was repeated, in the same spelling, the last counts.
+    A whole reply; its repr shows neither headers nor body, which may hold secrets.
 
-    Headers and body may hold secrets and are not shown.
+    Header names are lower-case. If a header is repeated in the same spelling, the last one counts.
     """
 
     status: int
@@ -43,10 +44,10 @@ class HttpReply:
 
 class Transport(Protocol):
     """
-    Carries one request at a time for each caller, and many callers' at once.
+    Carries one request at a time for each caller, and those of many callers at once.
 
-    It follows no redirect, sends no credentials of its own and repeats nothing: retrying is decided elsewhere, where
-    the quota is paid.
+    It follows no redirect, sends no credentials of its own and repeats nothing: retries are decided where the quota
+    is paid.
     """
 
     async def exchange(
@@ -55,8 +56,8 @@ class Transport(Protocol):
         """
         Send a request and return the complete reply within `timeout` seconds.
 
-        Raises `ConnectError` where nothing was sent, `APITimeoutError`, `APIConnectionError` for any other failure to
-        get a complete reply, and `InvalidResponseError` for one that is compressed or has more than `max_reply_size` bytes.
+        Raises `ConnectError` if nothing was sent, `APITimeoutError`, `InvalidResponseError` for a reply that is
+        compressed or has more than `max_reply_size` bytes, and `APIConnectionError` for any other failure.
         """
         ...
 

@@ -1,12 +1,13 @@
-"""One HTTP/1.1 connection: writes a request, and hands what comes back to llhttp until the reply is whole."""
+"""One HTTP/1.1 connection: it writes requests, and feeds what arrives to llhttp until the reply is complete."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import select
+from contextlib import suppress
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, NoReturn, cast
 
 import httptools
 import httpx
@@ -15,21 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from socket import socket
 
-MAX_HEAD = 64 * 1024
-"""Bytes a reply may spend on anything but its body: interim replies, its head, chunk extensions and trailers."""
+MAX_HEAD_SIZE = 64 * 1024
+"""Bytes of a reply that are not its body: interim replies, its head, chunk extensions and trailers."""
 
 MAX_HEADERS = 256
 MAX_NAMES = 256
-"""Header names that are kept decoded, or a reply's more: a server's replies have the same ones again and again."""
+"""Header names that are kept decoded, besides those of one reply: a server sends the same names again and again."""
 
-PIECE = 64 * 1024
-"""Bytes of a request that are written at once where somebody waits for the peer to take them."""
-
-READ_AHEAD = 256 * 1024
-"""Bytes of a streamed body that may wait to be taken before the peer is made to wait."""
+MAX_WRITE_SIZE = 64 * 1024
+"""Bytes of a request that are written at once when the peer has to take them before more is written."""
 
 TRUSTED_IDLE = 1.0
-"""Seconds for which an idle connection is believed to be alive without asking the operating system."""
+"""Seconds for which an idle connection counts as alive without a look at its socket."""
 
 _SWITCHING_PROTOCOLS = 101
 _FIRST_STATUS = 100
@@ -38,58 +36,212 @@ _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _SWITCHES = "The server switches to another protocol, which was not asked for"
 
 
-class TooLarge(httpx.RemoteProtocolError):
-    """The body of a reply is longer than its caller allows."""
+class ReplyTooLarge(httpx.RemoteProtocolError):
+    """Error for a reply whose body is longer than its caller allows; `encoding` is its Content-Encoding."""
 
-    def __init__(self, longest: float, status: int) -> None:
-        super().__init__(f"The reply has more than {longest} bytes")
+    def __init__(self, max_size: float, status: int, encoding: str) -> None:
+        super().__init__(f"The reply has more than {max_size} bytes")
         self.status = status
+        self.encoding = encoding
+
+
+class Reply:
+    """
+    Parses replies, one after the other, and keeps each until the next request begins.
+
+    `status` is 0 until the head of a final reply is parsed; then `headers` are set, too. `chunks` are the pieces of
+    the body. `complete` means that no more bytes are expected. After a parser error, `error` is the reason if it
+    is not one of HTTP's grammar. With `head_only` (for HEAD) a reply ends with its head, whatever its headers claim.
+    """
+
+    __slots__ = (
+        "_fields",
+        "_head_left",
+        "_head_only",
+        "_max_head_size",
+        "_max_size",
+        "_parser",
+        "_received",
+        "_yet_to_begin",
+        "chunks",
+        "complete",
+        "error",
+        "headers",
+        "is_full",
+        "keep_alive",
+        "status",
+    )
+
+    is_streamed: ClassVar[bool] = False
+
+    def __init__(self, max_head_size: int = MAX_HEAD_SIZE, *, head_only: bool = False) -> None:
+        self._max_head_size = max_head_size
+        self._head_only = head_only
+        self._max_size: float = 0
+        self._head_left = 0
+        self._received = 0
+        self._yet_to_begin: list[None] = []
+        self._fields: dict[bytes, bytes] = {}
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.chunks: list[bytes] = []
+        self.complete = True
+        self.keep_alive = True
+        self.is_full = False
+        self.error: httpx.TransportError | None = None
+        self._parser = httptools.HttpResponseParser(self._callbacks())
+
+    def expect(self, max_size: float) -> None:
+        """Prepare for the next reply; a body of more than `max_size` bytes is an error."""
+        self._max_size = max_size
+        self._head_left = self._max_head_size
+        self._received = 0
+        self._yet_to_begin.append(None)
+        self._fields.clear()
+        self.status = 0
+        self.chunks.clear()
+        self.complete = False
+
+    def feed(self, data: memoryview) -> None:
+        """Parse what has arrived; raises `HttpParserError` or `HttpParserUpgrade` for anything but a reply."""
+        pieces = len(self.chunks)
+        self._received += len(data)
+        if self.status or (len(data) <= self._head_left and not self._head_only):
+            self._parser.feed_data(data)
+        else:
+            self._feed_head(data)
+        if not self.complete:
+            self._check_sizes(0 if len(self.chunks) > pieces else len(data))
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether the end of the connection is the end of this reply."""
+        return self.status > 0 and not any(name.lower() in _FRAMING for name in self._fields)
+
+    def forget_parser(self) -> None:
+        """End the circle of references: the parser holds this object's methods, as this object holds the parser."""
+        with suppress(AttributeError):
+            del self._parser
+
+    def _callbacks(self) -> SimpleNamespace:
+        """
+        Return what llhttp calls.
+
+        A call from C to Python for each header is slow, so where order and repetition do not matter a dict takes them.
+        `_yet_to_begin` has one element for the one reply that may begin; at a second, `pop` raises and parsing stops.
+        """
+        return SimpleNamespace(
+            on_message_begin=self._yet_to_begin.pop,
+            on_header=self._fields.__setitem__,
+            on_headers_complete=self._on_headers_complete,
+            on_body=self.chunks.append,
+            on_message_complete=self._on_message_complete,
+        )
+
+    def _on_headers_complete(self) -> None:
+        """Take the head; headers that follow later are trailers."""
+        fields = self._fields
+        self.status = status = self._parser.get_status_code()
+        try:
+            self.headers = {_NAMES[name]: value.decode() for name, value in fields.items()}
+        except (KeyError, UnicodeDecodeError):
+            self.headers = _decoded(fields)
+        if self._head_only or status < _FIRST_FINAL_STATUS or len(fields) > MAX_HEADERS:
+            self._check_head(len(fields))
+
+    def _on_message_complete(self) -> None:
+        """End the reply, unless it was an interim one."""
+        if self.complete:
+            return
+        if self.status < _FIRST_FINAL_STATUS:
+            self._end_interim_reply()
+        elif self._received > self._max_size and self._is_too_large():
+            self._refuse(self._too_large())
+        else:
+            self.complete = True
+            self.keep_alive = self._parser.should_keep_alive()
+
+    def _end_interim_reply(self) -> None:
+        if self.status == _SWITCHING_PROTOCOLS:
+            self._refuse(httpx.RemoteProtocolError(_SWITCHES))
+        self.status = 0
+        self._fields.clear()
+        self._yet_to_begin.append(None)
+
+    def _feed_head(self, data: memoryview) -> None:
+        """
+        Feed a head that may be too long, or that is all there is of a reply.
+
+        llhttp has no switch for a reply without a body, so the end of its head is found byte by byte.
+        """
+        step = 1 if self._head_only else self._head_left
+        for start in range(0, len(data), step):
+            if self.complete:
+                raise httptools.HttpParserError("There is more than the head")
+            self._parser.feed_data(data[start : start + step])
+            if not self._head_only and not self.status:
+                break
+
+    def _check_sizes(self, overhead: int) -> None:
+        """Set `error` if an unfinished reply is too large; `overhead` is the number of new bytes if none are body."""
+        self._head_left -= overhead
+        if self._head_left <= 0:
+            self.error = httpx.RemoteProtocolError(f"The reply's head has more than {self._max_head_size} bytes")
+        elif self._is_too_large():
+            self.error = self._too_large()
+
+    def _is_too_large(self) -> bool:
+        return self._received > self._max_size and sum(map(len, self.chunks)) > self._max_size
+
+    def _too_large(self) -> ReplyTooLarge:
+        return ReplyTooLarge(self._max_size, self.status, self.headers.get("content-encoding", ""))
+
+    def _check_head(self, headers: int) -> None:
+        """Refuse an impossible head, and end a reply that has nothing else."""
+        if headers > MAX_HEADERS:
+            self._refuse(httpx.RemoteProtocolError(f"The reply has more than {MAX_HEADERS} headers"))
+        if self.status < _FIRST_STATUS:
+            self._refuse(httpx.RemoteProtocolError(f"The reply has the status {self.status:03}, which does not exist"))
+        if self._head_only and self.status >= _FIRST_FINAL_STATUS:
+            self._on_message_complete()
+
+    def _refuse(self, error: httpx.TransportError) -> NoReturn:
+        """Stop parsing for a reason of ours."""
+        self.error = error
+        raise httptools.HttpParserError(str(error))
 
 
 class Connection(asyncio.BufferedProtocol):
     """
-    Carries one exchange at a time; that there is only one is up to its owner.
+    Carries one exchange at a time; its owner makes sure that there is only one.
 
-    The caller begins, waits, and finds in `failure` what went wrong, or in `status`, `headers` and `chunks` what came;
-    the reply is whole once `complete` is set. A streamed one has a `reason` and a `version`, too, and in place of
-    `headers` the `raw_headers`, names and values as they came. Bytes that nobody asked for close the connection, so
-    that they cannot be taken for the next caller's.
+    The caller begins, awaits the future, and then finds in `failure` what went wrong or in `reply` what came. Bytes
+    that no request asked for close the connection, so that they cannot be taken for the next caller's reply.
 
-    What arrives is read into `buffer` and parsed at once, so all connections of an event loop share one.
+    What arrives is read into `buffer` and parsed at once, so all connections of an event loop share one buffer.
     """
 
     __slots__ = (
         "_buffer",
-        "_fields",
         "_gone",
-        "_head_left",
-        "_head_only",
         "_on_gone",
         "_on_lost",
-        "_parser",
         "_reading_paused",
-        "_received",
-        "_streamed",
-        "_transport",
+        "_trusted_idle",
         "_waiter",
+        "_whole_reply",
         "_writing_paused",
         "_written",
-        "chunks",
-        "complete",
         "deadline",
         "failure",
-        "headers",
         "idle_since",
-        "keep_alive",
-        "longest",
         "now",
-        "raw_headers",
-        "reason",
+        "reply",
         "retire_at",
         "sending",
         "sent",
-        "status",
-        "version",
+        "transport",
+        "trusted_until",
     )
 
     def __init__(
@@ -99,135 +251,130 @@ class Connection(asyncio.BufferedProtocol):
         now: Callable[[], float],
         on_gone: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
+        trusted_idle: float = TRUSTED_IDLE,
+        max_head_size: int = MAX_HEAD_SIZE,
     ) -> None:
         self._buffer = buffer
         self.now = now
         self._on_gone = on_gone
         self._on_lost = on_lost
-        self._transport: asyncio.Transport
+        self._trusted_idle = trusted_idle
+        self.transport: asyncio.Transport
         self._waiter: asyncio.Future[None] | None = None
         self._gone = False
         self._writing_paused = False
         self._reading_paused = False
-        self._head_only = False
-        self._received = 0
         self._written = 0
-        self._head_left = MAX_HEAD
-        self._fields: dict[bytes, bytes] = {}
-        self.longest: float = 0
         self.deadline = math.inf
         self.idle_since = 0.0
+        self.trusted_until = 0.0
         self.retire_at = math.inf
         self.failure: httpx.TransportError | None = None
-        self.complete = True
-        self.keep_alive = True
         self.sending = False
         self.sent = True
-        self.status = 0
-        self.reason = b""
-        self.version = ""
-        self.headers: dict[str, str] = {}
-        self.raw_headers: list[tuple[bytes, bytes]] = []
-        self.chunks: list[bytes] = []
-        self._listen(streamed=False)
+        self.reply = self._whole_reply = Reply(max_head_size)
 
-    # What the owner asks.
+    # For the owner.
 
     @property
     def is_open(self) -> bool:
         """Whether a request may be written, as far as the event loop knows."""
-        return not self._gone and not self._transport.is_closing()
+        return not self._gone and not self.transport.is_closing()
 
     @property
     def answered(self) -> bool:
         """Whether the head of the reply is here, or none will come."""
-        return self.failure is not None or self.status >= _FIRST_FINAL_STATUS
+        return self.failure is not None or self.reply.status >= _FIRST_FINAL_STATUS
 
     def is_fresh(self, now: float) -> bool:
-        """Whether an idle connection can be used again; one that rested for long is asked whether its peer left."""
-        if now >= self.deadline or self._gone or self._transport.is_closing():
+        """Whether an idle connection can be used again; after a long rest, its socket shows whether the peer left."""
+        if now >= self.deadline or not self.is_open:
             return False
-        return now - self.idle_since <= TRUSTED_IDLE or not self._has_something_to_read()
+        return now < self.trusted_until or not self._has_something_to_read()
 
-    def is_reusable(self) -> bool:
-        """Whether a reply has come to its end with both sides ready for another, and the request was taken whole."""
-        return (
-            self.complete
-            and self.keep_alive
-            and self.sent
-            and not self._gone
-            and not self._transport.is_closing()
-            and not self._transport.get_write_buffer_size()
-            # Over TLS that does not count what has been encrypted.
-            and (self._written <= PIECE or self._takes_more())
-        )
+    def make_idle(self, timeout: float) -> bool:
+        """
+        Become idle for at most `timeout` seconds; return False if no other request can be sent.
+
+        One can be if the reply is complete, both sides keep the connection open, and the request was taken whole.
+        """
+        transport, reply, now = self.transport, self.reply, self.now()
+        if (
+            not reply.complete
+            or not reply.keep_alive
+            or not self.sent
+            or self._gone
+            or now >= self.retire_at
+            or transport.is_closing()
+            or transport.get_write_buffer_size()
+            # Over TLS, the write buffer does not count what has been encrypted.
+            or (self._written > MAX_WRITE_SIZE and not self._takes_more())
+        ):
+            return False
+        self.idle_since = now
+        self.deadline = min(now + timeout, self.retire_at)
+        self.trusted_until = min(now + self._trusted_idle, self.deadline)
+        return True
 
     def _has_something_to_read(self) -> bool:
-        socket = self._transport.get_extra_info("socket")
+        socket = self.transport.get_extra_info("socket")
         return socket is not None and _is_ready(socket, to_write=False)
 
     def _takes_more(self) -> bool:
-        socket = self._transport.get_extra_info("socket")
+        socket = self.transport.get_extra_info("socket")
         return socket is None or _is_ready(socket, to_write=True)
 
-    # What the caller does.
+    # For the caller.
 
-    def begin(
-        self, data: bytes, deadline: float, longest: float, *, head_only: bool, streamed: bool = False
-    ) -> asyncio.Future[None]:
+    def begin(self, data: bytes, deadline: float, max_size: float, reply: Reply | None = None) -> asyncio.Future[None]:
         """
-        Write a request, or the first part of it, and return what is done as soon as there is news.
+        Write a request, or its first part, and return the future of the next change; see `wait`.
 
-        Who has more to write says so by `sending`, and by `sent` when it was not all.
-
-        News is a whole reply or a failure; if the reply is streamed, then also its head and every piece of its body.
-        A body of more than `longest` bytes is a failure; what is streamed waits at its sender instead.
+        A caller with more to write sets `sending`, and unsets `sent` as long as that is not all written. A body of
+        more than `max_size` bytes is a failure. Without a `reply` to parse into, the reply is kept whole.
         """
-        if streamed or self._streamed or self._head_only:
-            self._listen(streamed=streamed)
+        self.reply = reply = reply or self._whole_reply
+        reply.expect(max_size)
         self.deadline = deadline
-        self.longest = longest
-        self._head_only = head_only
-        self._head_left = MAX_HEAD
-        self._received = 0
-        self.status = 0
-        self.chunks.clear()
-        self.complete = False
         self._written = len(data)
-        waiter = self.news()
-        self._transport.write(data)
+        # The event loop's `create_future` makes the same in three times the time.
+        waiter: asyncio.Future[None] = asyncio.Future()
+        self._waiter = waiter
+        self.transport.write(data)
         return waiter
 
     def write(self, data: bytes) -> None:
         """Write another part of a request."""
         if self.is_open:
             self._written += len(data)
-            self._transport.write(data)
+            self.transport.write(data)
 
     @property
     def may_write(self) -> bool:
         """Whether the peer keeps up with what is written."""
         return not self._writing_paused
 
-    def news(self) -> asyncio.Future[None]:
-        """Return what is done at the next news; for one caller at a time."""
-        # What the loop's `create_future` makes too, in three times the time.
+    def wait(self) -> asyncio.Future[None]:
+        """
+        Return a future that is done at the next change; for one caller at a time.
+
+        A change is a complete reply or a failure; for a streamed reply, everything that arrives; and while a request
+        is sent, that the peer has caught up.
+        """
         waiter: asyncio.Future[None] = asyncio.Future()
         self._waiter = waiter
         return waiter
 
-    def take(self) -> list[bytes]:
-        """Return the pieces of a streamed body that have come, and let more come."""
-        chunks, self.chunks, self._received = self.chunks, [], 0
+    def resume_reading(self) -> None:
+        """Let more arrive."""
         if self._reading_paused:
             self._reading_paused = False
             if self.is_open:
-                self._transport.resume_reading()
-        return chunks
+                self.transport.resume_reading()
 
     def expire(self) -> None:
-        """End what takes longer than its deadline allows."""
-        if self.complete:
+        """End an exchange that is past its deadline, or a rest that is."""
+        if self.reply.complete:
             self.close()
         elif self.sending:
             self.fail(httpx.WriteTimeout("The request was not taken in time."))
@@ -235,31 +382,31 @@ class Connection(asyncio.BufferedProtocol):
             self.fail(httpx.ReadTimeout("The reply did not come in time."))
 
     def fail(self, error: httpx.TransportError) -> None:
-        """End the connection, and tell the caller why, unless the reply is whole already."""
-        if not self.complete and self.failure is None:
+        """Close the connection now; `error` becomes the failure of the exchange unless its reply is complete."""
+        if not self.reply.complete and self.failure is None:
             self.failure = error
         self.abort()
-        self._tell()
+        self._wake()
 
     def close(self) -> None:
-        """Close politely where nothing is under way; what was not yet sent is not worth waiting for."""
+        """Close the connection, with a TLS goodbye if nothing is under way; what is not yet sent is dropped."""
         if self._gone:
             return
-        if self.complete and not self._transport.get_write_buffer_size():
-            self._transport.close()
+        if self.reply.complete and not self.transport.get_write_buffer_size():
+            self.transport.close()
         else:
-            self._transport.abort()
+            self.transport.abort()
         self._leave()
 
-    def forsake(self) -> None:
+    def abandon(self) -> None:
         """Carry nothing more, since the event loop is closed."""
         self._gone = True
-        if not self.complete and self.failure is None:
+        if not self.reply.complete and self.failure is None:
             self.failure = httpx.CloseError("The event loop was closed before the reply was complete")
 
     def abort(self) -> None:
-        """Close now."""
-        self._transport.abort()
+        """Close the connection now."""
+        self.transport.abort()
         self._leave()
 
     def _leave(self) -> None:
@@ -267,192 +414,82 @@ class Connection(asyncio.BufferedProtocol):
             self._gone = True
             self._on_gone(self)
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    # What asyncio tells.
+    # For asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast("asyncio.Transport", transport)
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        """Say where to put what arrives."""
+        """Return where to put what arrives."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what has arrived."""
-        if self.complete:
+        reply = self.reply
+        if reply.complete:
             self.abort()
             return
-        pieces = len(self.chunks)
-        if not self._streamed:
-            self._received += nbytes
         try:
-            if self.status or (nbytes <= self._head_left and not self._head_only):
-                self._parser.feed_data(self._buffer[:nbytes])
-            else:
-                self._feed_head(self._buffer[:nbytes])
+            reply.feed(self._buffer[:nbytes])
         except httptools.HttpParserUpgrade:
             self.fail(httpx.RemoteProtocolError(_SWITCHES))
         except httptools.HttpParserError as error:
-            self._mistrust(error)
-        if not self.complete:
-            self._go_on(0 if len(self.chunks) > pieces else nbytes)
-
-    def _go_on(self, overhead: int) -> None:
-        """See to what an unfinished reply has come to, with so many more bytes that are no body."""
-        if overhead:
-            self._head_left -= overhead
-            if self._head_left <= 0:
-                self.fail(httpx.RemoteProtocolError(f"The reply's head has more than {MAX_HEAD} bytes"))
-        elif self._streamed:
-            # Of a stream that lasts, the sizes of the chunks add up to any number of bytes.
-            self._head_left = MAX_HEAD
-        if self._streamed:
-            self._tell()
-        elif self._is_too_large():
-            self.fail(TooLarge(self.longest, self.status))
+            # What arrived before stays good if it was a complete reply.
+            self.fail(reply.error or httpx.RemoteProtocolError(f"The server does not keep to HTTP ({error})"))
+        else:
+            if reply.error is not None:
+                self.fail(reply.error)
+            elif reply.is_streamed or reply.complete:
+                if reply.is_full:
+                    self._pause_reading()
+                waiter = self._waiter
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(None)
 
     def eof_received(self) -> None:
         """End a reply that lasts until the connection is closed; any other is cut off."""
         self._end(None)
         # The event loop would wait, without end, until the peer takes the rest.
-        if self._transport.get_write_buffer_size():
-            self._transport.abort()
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the caller, if it is not yet known."""
+        """Fail what is under way."""
         self._end(exc)
         self._on_lost(self)
-        # It holds this object's methods, as this object holds it.
-        del self._parser
+        self.reply.forget_parser()
+        self._whole_reply.forget_parser()
 
     def pause_writing(self) -> None:
-        """Let the caller wait before it writes more."""
+        """Note that the peer does not keep up."""
         self._writing_paused = True
 
     def resume_writing(self) -> None:
-        """Let the caller write on; it is told by a future, since nobody may close a transport from in here."""
+        """Wake the caller by its future: a transport must not be closed from in here."""
         self._writing_paused = False
-        self._tell()
+        self._wake()
 
-    # What llhttp tells.
-
-    def _listen(self, *, streamed: bool) -> None:
-        """
-        Have a parser that tells what is wanted of a reply.
-
-        A call from C to Python for each header is dear: where order and repetition do not matter, a dict takes them.
-        """
-        self._streamed = streamed
-        told = SimpleNamespace(
-            on_message_begin=self._on_message_begin,
-            on_headers_complete=self._on_headers_complete,
-            on_message_complete=self._on_message_complete,
-            on_header=self._fields.__setitem__,
-            on_body=self.chunks.append,
-        )
-        if streamed:
-            self.reason, self.raw_headers, self.chunks = b"", [], []
-            told.on_status, told.on_header, told.on_body = self._on_status, self._on_header, self._on_body
-        self._parser = httptools.HttpResponseParser(told)
-
-    def _on_message_begin(self) -> None:
-        """Stop at what follows a whole reply."""
-        if self.complete:
-            raise httptools.HttpParserError("There is more than one reply")
-        self._fields.clear()
-
-    def _on_status(self, reason: bytes) -> None:
-        """Take the reason phrase, which may come in pieces."""
-        self.reason += reason
-
-    def _on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, but no trailer."""
-        if not self.status:
-            self.raw_headers.append((name, value))
-
-    def _on_headers_complete(self) -> None:
-        """Take the head; what is told of headers later are trailers."""
-        self.status = self._parser.get_status_code()
-        fields: dict[bytes, bytes] | list[tuple[bytes, bytes]] = self._fields
-        if self._streamed:
-            self.version = self._parser.get_http_version()
-            fields = self.raw_headers
-        else:
-            self.headers = decoded(self._fields)
-        if len(fields) > MAX_HEADERS:
-            self.fail(httpx.RemoteProtocolError(f"The reply has more than {MAX_HEADERS} headers"))
-        elif self.status < _FIRST_STATUS:
-            self.fail(httpx.RemoteProtocolError(f"The reply has the status {self.status:03}, which there is not"))
-        elif self._head_only and self.status >= _FIRST_FINAL_STATUS:
-            self._finish()
-
-    def _on_body(self, body: bytes) -> None:
-        """Take a piece of a streamed body, and let the peer wait if there is much."""
-        self.chunks.append(body)
-        self._received += len(body)
-        if self._received > READ_AHEAD and not self._reading_paused and self.is_open:
+    def _pause_reading(self) -> None:
+        """Make the peer wait, since enough has arrived that nobody took."""
+        if not self._reading_paused and self.is_open:
             self._reading_paused = True
-            self._transport.pause_reading()
-
-    def _on_message_complete(self) -> None:
-        """Finish, unless this was only an interim reply."""
-        if self.complete:
-            return
-        if self.status >= _FIRST_FINAL_STATUS:
-            self._finish()
-        elif self.status == _SWITCHING_PROTOCOLS:
-            self.fail(httpx.RemoteProtocolError(_SWITCHES))
-        else:
-            self.status = 0
-            self.reason = b""
-            self.raw_headers.clear()
-
-    def _finish(self) -> None:
-        if self._received > self.longest and self._is_too_large():
-            self.fail(TooLarge(self.longest, self.status))
-            return
-        self.complete = True
-        self.keep_alive = self._parser.should_keep_alive()
-        self._tell()
-
-    def _is_too_large(self) -> bool:
-        return self._received > self.longest and sum(map(len, self.chunks)) > self.longest
-
-    def _feed_head(self, data: memoryview) -> None:
-        """
-        Feed a head that may be too long, or that is all there is of a reply.
-
-        llhttp cannot be told that no body follows a head, so where it ends has to be found out byte by byte.
-        """
-        step = 1 if self._head_only else self._head_left
-        for start in range(0, len(data), step):
-            if self.complete:
-                self.abort()
-                break
-            self._parser.feed_data(data[start : start + step])
-            if not self._head_only and not self.status:
-                break
-
-    def _mistrust(self, error: httptools.HttpParserError) -> None:
-        """Give up a connection whose peer does not speak HTTP; what it sent before that stays good."""
-        self.fail(httpx.RemoteProtocolError(f"The server does not keep to HTTP ({error})"))
+            self.transport.pause_reading()
 
     def _end(self, error: Exception | None) -> None:
-        if not self.complete:
-            if error is None and self.status and not self._has_length():
-                self.complete = True
+        reply = self.reply
+        if not reply.complete:
+            if error is None and reply.ends_with_connection:
+                reply.complete = True
             elif self.failure is None:
                 self.failure = self._cut_off(error)
         self._leave()
-        self._tell()
-
-    def _has_length(self) -> bool:
-        return any(name.lower() in _FRAMING for name in (dict(self.raw_headers) if self._streamed else self._fields))
+        self._wake()
 
     def _cut_off(self, error: Exception | None) -> httpx.TransportError:
         if self.sending:
@@ -463,7 +500,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _is_ready(socket: socket, *, to_write: bool) -> bool:
-    """Ask the operating system whether a socket can be read, or written to, without waiting."""
+    """Return whether a socket can be read, or written to, without waiting."""
     if not hasattr(select, "poll"):
         readable, writable, _ = select.select([] if to_write else [socket], [socket] if to_write else [], [], 0)
         return bool(readable or writable)
@@ -472,14 +509,11 @@ def _is_ready(socket: socket, *, to_write: bool) -> bool:
     return bool(poll.poll(0))
 
 
-def decoded(fields: dict[bytes, bytes]) -> dict[str, str]:
-    """Return headers by their names in lower case; the values are UTF-8 or else Latin-1, as httpx has it."""
-    try:
-        return {_NAMES[name]: value.decode() for name, value in fields.items()}
-    except (KeyError, UnicodeDecodeError):
-        if len(_NAMES) >= MAX_NAMES:
-            _NAMES.clear()
-        _NAMES.update((name, name.decode("latin-1").lower()) for name in fields)
+def _decoded(fields: dict[bytes, bytes]) -> dict[str, str]:
+    """Return headers by their names in lower case; the values are UTF-8 or else Latin-1, as in httpx."""
+    if len(_NAMES) >= MAX_NAMES:
+        _NAMES.clear()
+    _NAMES.update((name, name.decode("latin-1").lower()) for name in fields)
     try:
         return {_NAMES[name]: value.decode() for name, value in fields.items()}
     except UnicodeDecodeError:

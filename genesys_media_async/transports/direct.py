@@ -1,4 +1,4 @@
-"""The fast transport: HTTP/1.1 straight over asyncio, for the bulk of a run and under anybody's `httpx.AsyncClient`."""
+"""The fast transport: HTTP/1.1 straight over asyncio, for the bulk of a run and under any `httpx.AsyncClient`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from ..errors import (
     sanitized,
 )
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
-from .connection import PIECE, Connection, TooLarge
-from .connections import Connections, Origin, bound
-from .wire import Encoder, httpx_head
+from .connection import MAX_HEAD_SIZE, MAX_WRITE_SIZE, TRUSTED_IDLE, Connection, Reply, ReplyTooLarge
+from .connection_pool import ConnectionPool, Origin, none_as_infinity
+from .connector import ATTEMPT_DELAY, Connector
+from .request_encoder import MAX_REMEMBERED, PLAIN_TARGET_BYTES, RequestEncoder, RequestHead, encode_httpx_request
+from .streamed_reply import READ_AHEAD, StreamedReply
 
 if TYPE_CHECKING:
     import ssl
@@ -35,17 +37,20 @@ class DirectTransport(httpx.AsyncBaseTransport):
     """
     Carries requests over HTTP/1.1 connections of its own, on asyncio or uvloop, with next to no cost.
 
-    `exchange` is for whoever has a whole request and wants a whole reply. As an `httpx.AsyncBaseTransport` it goes
-    under any `httpx.AsyncClient`, streams both ways and raises httpx's errors. There is no proxy, no HTTP/2, no
-    pipelining, and no repetition of anything that was sent; a connection that is known to have died while it rested
-    is replaced before anything is sent. It belongs to the event loop it was first used in.
+    `exchange` sends a whole request and returns a whole reply. As an `httpx.AsyncBaseTransport`, it works under any
+    `httpx.AsyncClient`, streams both ways and raises httpx's errors. There is no proxy, no HTTP/2, no pipelining, and
+    no repetition of anything that was sent; a connection that is known to have died while it was idle is replaced
+    before anything is sent. It belongs to the event loop it was first used in, and raises `RuntimeError` in another.
 
     Over TLS, uvloop drops what it holds while reading is paused when the server closes the connection. So a long reply
-    that is streamed, read slowly, and the last of its connection may be cut off; one that says its length is then an
+    that is streamed, read slowly, and the last of its connection may be cut off; one with a Content-Length is then an
     error. `exchange` never pauses.
 
-    `limits` bound the connections of all origins together; who finds none free waits in line. A connection is not
-    used for longer than `max_lifetime` seconds.
+    `limits` bound the connections of all origins together; callers queue when none is free. A connection is not used
+    for longer than `max_lifetime` seconds. One that was idle for more than `trusted_idle` seconds is used again only
+    if its socket shows that the peer has not left. `attempt_delay` is the number of seconds that one address of a
+    name has before the next is tried, too. `max_head_size` bounds the bytes of a reply that are not its body, and
+    `read_ahead` those of a streamed body that wait to be read. `max_remembered` encoded heads are kept.
     """
 
     def __init__(
@@ -54,139 +59,171 @@ class DirectTransport(httpx.AsyncBaseTransport):
         limits: httpx.Limits = DEFAULT_LIMITS,
         ssl_context: ssl.SSLContext | None = None,
         max_lifetime: float = MAX_LIFETIME,
+        trusted_idle: float = TRUSTED_IDLE,
+        attempt_delay: float = ATTEMPT_DELAY,
+        max_head_size: int = MAX_HEAD_SIZE,
+        read_ahead: int = READ_AHEAD,
+        max_remembered: int = MAX_REMEMBERED,
     ) -> None:
-        self._connections = Connections(limits, ssl_context, max_lifetime)
-        self._encoder = Encoder()
+        self._pool = ConnectionPool(
+            limits,
+            Connector(ssl_context, attempt_delay=attempt_delay),
+            max_lifetime=max_lifetime,
+            trusted_idle=trusted_idle,
+            max_head_size=max_head_size,
+        )
+        self._encoder = RequestEncoder(max_remembered=max_remembered)
+        self._max_head_size = max_head_size
+        self._read_ahead = read_ahead
         self.requests = 0
         """Requests that were sent, at least in part."""
 
     def __repr__(self) -> str:
-        opened, idle = self._connections.open, self._connections.idle
+        opened, idle = self._pool.open, self._pool.idle
         return f"<DirectTransport: {opened} connections, {idle} idle, {opened - idle} in use>"
 
     @property
     def connections_opened(self) -> int:
         """Connections that were opened so far."""
-        return self._connections.opened
+        return self._pool.opened
 
     @property
     def reused(self) -> int:
         """How many requests were sent over a connection that had carried another before."""
-        return self.requests - self._connections.opened
+        return self.requests - self._pool.opened
 
     async def exchange(
         self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
     ) -> HttpReply:
         """Send a request and return the complete reply; see `Transport.exchange`."""
-        loop, connections = asyncio.get_running_loop(), self._connections
-        if loop is not connections.loop or connections.closed:
-            connections.enter(loop)
+        # The plain case has to be fast: what the pool's `take` and `release` would do for it is done in this file.
+        pool = self._pool
+        loop = _running_loop()
+        if loop is not pool.loop or pool.closed:
+            pool.enter(loop)
         try:
-            origin, closes, outgoing = self._encoder.encode(request)
+            head, data = self._encode(request)
             now = loop.time()
             deadline = now + timeout
-            connection = connections.take(origin, now)
-            if connection is None:
-                connection = await connections.acquire(origin, until=deadline)
+            idle = head.origin.idle
+            if idle and now < (connection := idle[-1]).trusted_until and not connection.transport.is_closing():
+                idle.pop()
+                pool.idle -= 1
+            else:
+                connection = pool.take(head.origin, now) or await pool.acquire(head.origin, until=deadline)
             self.requests += 1
-            if closes:
+            if head.closes:
                 connection.retire_at = -math.inf
             try:
-                news = connection.begin(outgoing, deadline, max_reply_size, head_only=request.method == "HEAD")
-                if deadline < connections.next_look:
-                    connections.look_by(deadline)
-                await news
+                reply = None if request.method != "HEAD" else Reply(self._max_head_size, head_only=True)
+                waiter = connection.begin(data, deadline, max_reply_size, reply)
+                if deadline < pool.deadlines.next_check:
+                    pool.deadlines.check_by(deadline)
+                await waiter
             except BaseException:
                 connection.abort()
                 raise
             if connection.failure is not None:
-                if isinstance(connection.failure, TooLarge):
-                    _check_encoding(connection.headers, connection.status)
                 raise connection.failure
         except (httpx.TransportError, httpx.InvalidURL) as error:
             # "from None": what httpx or the system says may quote what was sent.
             raise _translated(error, timeout) from None
-        status, headers, chunks = connection.status, connection.headers, connection.chunks
+        reply = connection.reply
+        status, headers, chunks = reply.status, reply.headers, reply.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        connections.release(connection, origin)
-        if "content-encoding" in headers:
-            _check_encoding(headers, status)
+        self._release(connection, head.origin)
+        if "content-encoding" in headers and (refusal := _refusal_of(headers["content-encoding"], status)) is not None:
+            raise refusal
         return HttpReply(status, headers, body)
 
+    def _encode(self, request: HttpRequest) -> tuple[RequestHead, bytes]:
+        """Return the head of a request, which may be known from an earlier one, and all its bytes."""
+        url, body = request.url, request.body
+        head = self._encoder.heads.get((id(request.headers), request.method))
+        if (
+            head is None
+            or head.headers is not request.headers
+            or not url.startswith(head.prefix)
+            # In this encoding, every character beyond ASCII has bytes that are not plain.
+            or (target := url[head.target_at :].encode(errors="surrogatepass")).translate(None, PLAIN_TARGET_BYTES)
+        ):
+            head, target = self._encoder.prepare(request)
+        length = b"content-length: %d\r\n\r\n" % len(body) if body or head.has_length else b"\r\n"
+        return head, b"".join((head.start, target, head.lines, length, body))
+
+    def _release(self, connection: Connection, origin: Origin) -> None:
+        pool = self._pool
+        if pool.waiting or pool.idle >= pool.max_idle or not connection.make_idle(pool.keepalive_expiry):
+            pool.release(connection, origin)
+            return
+        origin.idle.append(connection)
+        pool.idle += 1
+        if connection.deadline < pool.deadlines.next_check:
+            pool.deadlines.check_by(connection.deadline)
+
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request of httpx's and return its response, whose body is streamed unless it is here already."""
-        loop = asyncio.get_running_loop()
-        self._connections.enter(loop)
+        """Send a request of httpx's and return its response; its body is streamed unless it is here already."""
+        self._pool.enter(_running_loop())
         try:
-            return await self._respond(request, loop)
+            return await self._respond(request)
         except httpx.RequestError as error:
             error.request = request
             raise
 
     async def aclose(self) -> None:
         """Close every connection; what is under way fails, and nothing can be sent any more."""
-        await self._connections.aclose()
+        await self._pool.aclose(_running_loop())
 
-    async def _respond(self, request: httpx.Request, loop: asyncio.AbstractEventLoop) -> httpx.Response:
-        connections = self._connections
-        timeouts = request.extensions.get("timeout", {})
-        read, write = bound(timeouts.get("read")), bound(timeouts.get("write"))
+    async def _respond(self, request: httpx.Request) -> httpx.Response:
+        pool, timeouts = self._pool, request.extensions.get("timeout", {})
+        read, write = none_as_infinity(timeouts.get("read")), none_as_infinity(timeouts.get("write"))
         origin = self._encoder.origin_of(request.url)
-        head, length, body, closes = httpx_head(request, origin)
-        connection = connections.take(origin, loop.time())
-        if connection is None:
-            connection = await connections.acquire(
-                origin, pool=bound(timeouts.get("pool")), connect=bound(timeouts.get("connect"))
-            )
+        outgoing = encode_httpx_request(request, origin)
+        connection = await self._connection_to(origin, timeouts)
+        reply = StreamedReply(
+            head_only=request.method == "HEAD", max_head_size=self._max_head_size, read_ahead=self._read_ahead
+        )
         self.requests += 1
-        if closes:
+        if outgoing.closes:
             connection.retire_at = -math.inf
         try:
-            connection.begin(
-                head if body is None else head + body,
-                math.inf,
-                math.inf,
-                head_only=request.method == "HEAD",
-                streamed=True,
-            )
+            connection.begin(outgoing.head + (outgoing.body or b""), math.inf, math.inf, reply)
             connection.sending = True
-            if body is None:
-                await self._send_body(connection, request.stream, length, write)
+            if outgoing.body is None:
+                await self._send_body(connection, request.stream, outgoing.length, write)
             else:
-                await self._drain(connection, write)
+                await self._wait_until_writable(connection, write)
             connection.sending = False
             while not connection.answered:
-                await connections.news(connection, read)
+                await pool.wait(connection, read)
         except BaseException:
             connection.abort()
             raise
         if connection.failure is not None:
             raise connection.failure
-        body_stream: httpx.AsyncByteStream
-        if connection.complete:
-            body = b"".join(connection.take())
-            connections.release(connection, origin)
-            body_stream = httpx.ByteStream(body)
-        else:
-            body_stream = _Body(connections, connection, origin, read, request)
-        return httpx.Response(
-            connection.status,
-            headers=connection.raw_headers,
-            stream=body_stream,
-            extensions={
-                "http_version": f"HTTP/{connection.version}".encode("ascii"),
-                "reason_phrase": connection.reason,
-            },
-        )
+        body: httpx.AsyncByteStream = _Body(pool, connection, reply, origin, read, request)
+        if reply.complete:
+            body = httpx.ByteStream(b"".join(reply.take()))
+            connection.resume_reading()
+            pool.release(connection, origin)
+        return _response(reply, body)
+
+    async def _connection_to(self, origin: Origin, timeouts: Mapping[str, float | None]) -> Connection:
+        """Return an idle connection, or one that was waited for or opened within a request's timeouts."""
+        connection = self._pool.take(origin, asyncio.get_running_loop().time())
+        if connection is not None:
+            return connection
+        limits = {name: none_as_infinity(timeouts.get(name)) for name in ("pool", "connect")}
+        return await self._pool.acquire(origin, **limits)
 
     async def _send_body(
         self,
         connection: Connection,
         stream: httpx.SyncByteStream | httpx.AsyncByteStream,
         length: int | None,
-        write: float,
+        timeout: float,
     ) -> None:
-        """Send a body piece by piece, in chunks if nobody knows its length; stop when the reply is there."""
+        """Send a body piece by piece, in chunks if its length is unknown; stop when the reply is there."""
         pieces = aiter(cast("httpx.AsyncByteStream", stream))
         connection.sent = False
         sent = 0
@@ -195,51 +232,64 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 sent += len(piece)
                 if length is not None and sent > length:
                     break
-                # Over TLS one of any length would seem to be taken at once.
-                for start in range(0, len(piece), PIECE):
-                    if connection.answered:
-                        return
-                    part = piece[start : start + PIECE]
-                    connection.write(part if length is not None else b"%x\r\n%b\r\n" % (len(part), part))
-                    await self._drain(connection, write)
+                if not await self._send_piece(connection, piece, timeout, chunked=length is None):
+                    return
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
         if length is None:
             connection.write(b"0\r\n\r\n")
         elif sent != length:
-            raise httpx.LocalProtocolError(f"The request's body has not the {length} bytes that its headers say.")
+            raise httpx.LocalProtocolError(f"The request's body has not the {length} bytes that its headers state.")
         connection.sent = not connection.answered
 
-    async def _drain(self, connection: Connection, timeout: float) -> None:
+    async def _send_piece(self, connection: Connection, piece: bytes, timeout: float, *, chunked: bool) -> bool:
+        """Send a piece of a body as the peer takes it; return False if the reply is there before that is done."""
+        # Over TLS a piece of any length would seem to be taken at once.
+        for start in range(0, len(piece), MAX_WRITE_SIZE):
+            if connection.answered:
+                return False
+            part = piece[start : start + MAX_WRITE_SIZE]
+            connection.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+            await self._wait_until_writable(connection, timeout)
+        return True
+
+    async def _wait_until_writable(self, connection: Connection, timeout: float) -> None:
         while not connection.may_write and not connection.answered:
-            await self._connections.news(connection, timeout)
+            await self._pool.wait(connection, timeout)
 
 
 class _Body(httpx.AsyncByteStream):
     """What is left of a reply's body when its head is handed out."""
 
     def __init__(
-        self, owner: Connections, connection: Connection, origin: Origin, timeout: float, request: httpx.Request
+        self,
+        pool: ConnectionPool,
+        connection: Connection,
+        reply: StreamedReply,
+        origin: Origin,
+        timeout: float,
+        request: httpx.Request,
     ) -> None:
-        self._owner = owner
+        self._pool = pool
         self._connection = connection
+        self._reply = reply
         self._origin = origin
         self._timeout = timeout
         self._request = request
         self._over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        connection = self._connection
+        connection, reply = self._connection, self._reply
         try:
             while not self._over:
-                if connection.chunks:
-                    for chunk in connection.take():
+                if reply.chunks:
+                    for chunk in self._take():
                         yield chunk
-                elif connection.complete or connection.failure is not None:
+                elif reply.complete or connection.failure is not None:
                     break
                 else:
-                    await self._owner.news(connection, self._timeout)
+                    await self._pool.wait(connection, self._timeout)
         except BaseException:
             # A generator that was merely dropped is ended later, when the connection may be another caller's.
             if not self._over:
@@ -253,29 +303,50 @@ class _Body(httpx.AsyncByteStream):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Give the connection back if the reply has come to its end, and close it if not."""
+        """Give the connection back if the reply is complete, and close it if not."""
         if not self._over:
             self._over = True
             # What nobody wants any more must not keep the connection from reading.
-            self._connection.take()
-            self._owner.release(self._connection, self._origin)
+            self._take()
+            self._pool.release(self._connection, self._origin)
+
+    def _take(self) -> list[bytes]:
+        chunks = self._reply.take()
+        self._connection.resume_reading()
+        return chunks
 
 
-def _check_encoding(headers: Mapping[str, str], status: int) -> None:
-    encoding = headers.get("content-encoding")
-    if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
-        raise InvalidResponseError(
-            f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
-            code="reply_compressed",
-            status_code=status,
-        )
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "genesys_media_async runs on asyncio (or uvloop) only, and no event loop of asyncio is running here."
+        ) from None
+
+
+def _response(reply: StreamedReply, body: httpx.AsyncByteStream) -> httpx.Response:
+    extensions = {"http_version": f"HTTP/{reply.version}".encode("ascii"), "reason_phrase": reply.reason}
+    return httpx.Response(reply.status, headers=reply.raw_headers, stream=body, extensions=extensions)
+
+
+def _refusal_of(encoding: str, status: int) -> InvalidResponseError | None:
+    """Return the error for a reply that is compressed."""
+    if encoding.strip().lower() in {"", "identity"}:
+        return None
+    return InvalidResponseError(
+        f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
+        code="reply_compressed",
+        status_code=status,
+    )
 
 
 def _translated(error: Exception, timeout: float) -> GenesysMediaError:
-    """Return httpx's error as one of ours; what could not even be sent is told from what may have been carried out."""
+    """Return httpx's error as one of ours; one type is for what was not sent, others for what may be carried out."""
     match error:
-        case TooLarge():
-            return InvalidResponseError(f"{error}.", code="reply_too_large", status_code=error.status)
+        case ReplyTooLarge():
+            too_large = InvalidResponseError(f"{error}.", code="reply_too_large", status_code=error.status)
+            return _refusal_of(error.encoding, error.status) or too_large
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
             return ConnectError("Nothing was sent: the URL is not valid.", retryable=False, advice="Correct the URL.")

@@ -30,7 +30,7 @@ from genesys_media_async.api.retry import RetryBudget
 from genesys_media_async.audit.recorder import AuditRecorder
 from genesys_media_async.counters import Counters
 from genesys_media_async.endpoints import MediaStorage
-from genesys_media_async.governor import LocalLimiter
+from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from tests.support.login_host import configured
 from tests.support.scripted_context import Scripted, json_reply

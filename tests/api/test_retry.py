@@ -17,7 +17,7 @@ from genesys_media_async.api.retry import (
     RetryBudget,
     RetryRule,
     StatusQuestion,
-    Tries,
+    Failures,
     classify,
     pause_after_429,
 )
@@ -147,8 +147,8 @@ class TestClassify:
 
 class TestTransientFailure:
     def test_is_retried_until_the_attempts_are_used_up(self) -> None:
-        rule, tries, budget = rule_of(RetryPolicy(max_attempts=4)), Tries(), RetryBudget(100)
-        decisions = [rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) for _ in range(4)]
+        rule, failures, budget = rule_of(RetryPolicy(max_attempts=4)), Failures(), RetryBudget(100)
+        decisions = [rule.decide(server_error(), failures, remaining=FOREVER, budget=budget) for _ in range(4)]
         assert [type(each) for each in decisions] == [Again, Again, Again, GiveUp]
         assert decisions[-1] == GiveUp(out_of_time=False)
         assert budget.left == 97
@@ -156,7 +156,7 @@ class TestTransientFailure:
     def test_with_one_attempt_is_never_retried(self) -> None:
         budget = RetryBudget(100)
         decision = rule_of(RetryPolicy(max_attempts=1)).decide(
-            server_error(), Tries(), remaining=FOREVER, budget=budget
+            server_error(), Failures(), remaining=FOREVER, budget=budget
         )
         assert decision == GiveUp()
         assert budget.left == 100
@@ -164,14 +164,14 @@ class TestTransientFailure:
     @pytest.mark.parametrize(("jitter", "share"), [(0.0, 0.0), (0.5, 0.5), (0.999, 0.999)])
     def test_waits_for_a_random_share_of_a_doubling_curve(self, jitter: float, share: float) -> None:
         rule = rule_of(RetryPolicy(max_attempts=9, base_delay=0.5, max_delay=10), jitter=jitter)
-        tries, budget = Tries(), RetryBudget(100)
-        decisions = [rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) for _ in range(8)]
+        failures, budget = Failures(), RetryBudget(100)
+        decisions = [rule.decide(server_error(), failures, remaining=FOREVER, budget=budget) for _ in range(8)]
         delays = [each.delay for each in decisions if isinstance(each, Again)]
         assert delays == pytest.approx([share * top for top in (0.5, 1, 2, 4, 8, 10, 10, 10)])
 
     def test_adds_its_jitter_to_retry_after(self) -> None:
         rule = rule_of(RetryPolicy(base_delay=4, max_delay=4), jitter=0.5)
-        decision = rule.decide(server_error(retry_after=5), Tries(), remaining=FOREVER, budget=RetryBudget(9))
+        decision = rule.decide(server_error(retry_after=5), Failures(), remaining=FOREVER, budget=RetryBudget(9))
         assert decision == Again(7.0)
 
     @given(seed=st.integers(), base=st.floats(0.01, 10), floor=st.one_of(st.none(), st.floats(-10, 1e4)))
@@ -180,15 +180,17 @@ class TestTransientFailure:
         self, seed: int, base: float, floor: float | None
     ) -> None:
         rule = RetryRule(RetryPolicy(max_attempts=6, base_delay=base, max_delay=30), random.Random(seed))
-        tries, budget, least = Tries(), RetryBudget(100), max(0.0, floor or 0.0)
+        failures, budget, least = Failures(), RetryBudget(100), max(0.0, floor or 0.0)
         for number in range(5):
-            decision = rule.decide(server_error(retry_after=floor), tries, remaining=FOREVER, budget=budget)
+            decision = rule.decide(server_error(retry_after=floor), failures, remaining=FOREVER, budget=budget)
             assert isinstance(decision, Again)
             assert least <= decision.delay <= least + min(30, base * 2**number) + 1e-9
 
     def test_spreads_its_waits_over_the_whole_curve(self) -> None:
         rule = RetryRule(RetryPolicy(base_delay=1, max_delay=1), random.Random(7))
-        decisions = [rule.decide(server_error(), Tries(), remaining=FOREVER, budget=RetryBudget(1)) for _ in range(900)]
+        decisions = [
+            rule.decide(server_error(), Failures(), remaining=FOREVER, budget=RetryBudget(1)) for _ in range(900)
+        ]
         delays = sorted(each.delay for each in decisions if isinstance(each, Again))
         assert len(delays) == 900
         assert delays[0] < 0.02
@@ -198,36 +200,36 @@ class TestTransientFailure:
     def test_is_not_retried_if_the_wait_would_exceed_the_deadline(self) -> None:
         rule = rule_of(RetryPolicy(base_delay=4, max_delay=4))
         for remaining, expected in ((2.1, Again(2.0)), (2.0, GiveUp(out_of_time=True)), (-1, GiveUp(out_of_time=True))):
-            decision = rule.decide(server_error(), Tries(), remaining=remaining, budget=RetryBudget(9))
+            decision = rule.decide(server_error(), Failures(), remaining=remaining, budget=RetryBudget(9))
             assert decision == expected
 
     def test_that_is_given_up_because_of_the_deadline_takes_nothing_from_the_budget(self) -> None:
         budget = RetryBudget(10)
         for _ in range(50):
-            decision = rule_of().decide(server_error(retry_after=60), Tries(), remaining=5, budget=budget)
+            decision = rule_of().decide(server_error(retry_after=60), Failures(), remaining=5, budget=budget)
             assert decision == GiveUp(out_of_time=True)
         assert budget.left == 10
 
 
 class TestRateLimiting:
     def test_takes_neither_a_transient_attempt_nor_the_budget(self) -> None:
-        rule, tries, budget = rule_of(RetryPolicy(max_attempts=2)), Tries(), RetryBudget(1)
+        rule, failures, budget = rule_of(RetryPolicy(max_attempts=2)), Failures(), RetryBudget(1)
         for _ in range(10):
-            assert rule.decide(status_error(429), tries, remaining=FOREVER, budget=budget) == Again(0.0)
-        assert tries.transient == 0
+            assert rule.decide(status_error(429), failures, remaining=FOREVER, budget=budget) == Again(0.0)
+        assert failures.transient == 0
         assert budget.left == 1
-        assert isinstance(rule.decide(server_error(), tries, remaining=FOREVER, budget=budget), Again)
-        assert rule.decide(server_error(), tries, remaining=FOREVER, budget=budget) == GiveUp()
+        assert isinstance(rule.decide(server_error(), failures, remaining=FOREVER, budget=budget), Again)
+        assert rule.decide(server_error(), failures, remaining=FOREVER, budget=budget) == GiveUp()
 
     def test_has_its_own_bound(self) -> None:
-        rule, tries = rule_of(RetryPolicy(max_rate_limited=3)), Tries()
-        decisions = [rule.decide(status_error(429), tries, remaining=9, budget=RetryBudget(0)) for _ in range(3)]
+        rule, failures = rule_of(RetryPolicy(max_rate_limited=3)), Failures()
+        decisions = [rule.decide(status_error(429), failures, remaining=9, budget=RetryBudget(0)) for _ in range(3)]
         assert decisions == [Again(0.0), Again(0.0), GiveUp()]
 
     def test_is_given_up_at_once_if_the_pause_exceeds_the_deadline(self) -> None:
         error = RateLimitError("x", status_code=429, retry_after=60)
-        assert rule_of().decide(error, Tries(), remaining=59, budget=RetryBudget(1)) == GiveUp(out_of_time=True)
-        assert rule_of().decide(error, Tries(), remaining=61, budget=RetryBudget(1)) == Again(0.0)
+        assert rule_of().decide(error, Failures(), remaining=59, budget=RetryBudget(1)) == GiveUp(out_of_time=True)
+        assert rule_of().decide(error, Failures(), remaining=61, budget=RetryBudget(1)) == Again(0.0)
 
     @pytest.mark.parametrize(
         ("retry_after", "pause"),
@@ -243,30 +245,30 @@ class TestRateLimiting:
 
 class TestToken:
     def test_rejected_is_retried_once_at_once(self) -> None:
-        rule, tries, budget = rule_of(), Tries(), RetryBudget(0)
-        assert rule.decide(status_error(401), tries, remaining=9, budget=budget) == Again(0.0)
-        assert rule.decide(status_error(401), tries, remaining=9, budget=budget) == GiveUp()
-        assert tries.transient == 0
+        rule, failures, budget = rule_of(), Failures(), RetryBudget(0)
+        assert rule.decide(status_error(401), failures, remaining=9, budget=budget) == Again(0.0)
+        assert rule.decide(status_error(401), failures, remaining=9, budget=budget) == GiveUp()
+        assert failures.transient == 0
 
     def test_rejected_is_retried_once_for_a_call_whatever_happened_in_between(self) -> None:
-        rule, tries, budget = rule_of(), Tries(), RetryBudget(9)
-        rule.decide(status_error(401), tries, remaining=9, budget=budget)
-        rule.decide(status_error(429), tries, remaining=9, budget=budget)
-        rule.decide(server_error(), tries, remaining=9, budget=budget)
-        assert rule.decide(status_error(401), tries, remaining=9, budget=budget) == GiveUp()
+        rule, failures, budget = rule_of(), Failures(), RetryBudget(9)
+        rule.decide(status_error(401), failures, remaining=9, budget=budget)
+        rule.decide(status_error(429), failures, remaining=9, budget=budget)
+        rule.decide(server_error(), failures, remaining=9, budget=budget)
+        assert rule.decide(status_error(401), failures, remaining=9, budget=budget) == GiveUp()
 
     def test_not_available_at_the_moment_is_waited_for_without_counting(self) -> None:
-        rule, tries, budget = rule_of(), Tries(), RetryBudget(0)
+        rule, failures, budget = rule_of(), Failures(), RetryBudget(0)
         for _ in range(100):
             error = TokenUnavailableError("x", retry_after=4)
-            assert rule.decide(error, tries, remaining=9, budget=budget) == Again(4.0)
-        assert tries == Tries()
-        too_late = rule.decide(TokenUnavailableError("x", retry_after=9), tries, remaining=9, budget=budget)
+            assert rule.decide(error, failures, remaining=9, budget=budget) == Again(4.0)
+        assert failures == Failures()
+        too_late = rule.decide(TokenUnavailableError("x", retry_after=9), failures, remaining=9, budget=budget)
         assert too_late == GiveUp(out_of_time=True)
 
     def test_that_will_never_be_available_is_not_waited_for(self) -> None:
         error = TokenUnavailableError("x", retryable=False)
-        assert rule_of().decide(error, Tries(), remaining=FOREVER, budget=RetryBudget(9)) == GiveUp()
+        assert rule_of().decide(error, Failures(), remaining=FOREVER, budget=RetryBudget(9)) == GiveUp()
 
 
 @pytest.mark.parametrize(
@@ -276,18 +278,18 @@ def test_a_permanent_failure_is_given_up_at_once_even_with_retry_after(
     error: GenesysMediaError,
 ) -> None:
     error.retry_after = 1
-    budget, tries = RetryBudget(9), Tries()
-    assert rule_of().decide(error, tries, remaining=FOREVER, budget=budget) == GiveUp()
-    assert (budget.left, tries) == (9, Tries())
+    budget, failures = RetryBudget(9), Failures()
+    assert rule_of().decide(error, failures, remaining=FOREVER, budget=budget) == GiveUp()
+    assert (budget.left, failures) == (9, Failures())
 
 
 class TestBudget:
     def test_bounds_the_retries_of_an_outage_whatever_the_number_of_ids(self) -> None:
         rule, budget, sent = rule_of(RetryPolicy(max_attempts=5)), RetryBudget(20), 0
         for _ in range(1_000):
-            tries = Tries()
+            failures = Failures()
             sent += 1
-            while isinstance(rule.decide(server_error(), tries, remaining=FOREVER, budget=budget), Again):
+            while isinstance(rule.decide(server_error(), failures, remaining=FOREVER, budget=budget), Again):
                 sent += 1
         assert sent == 1_000 + 20
 
@@ -312,7 +314,7 @@ class TestBudget:
         assert budget.left == 2
 
     def test_of_zero_allows_no_retry(self) -> None:
-        assert rule_of().decide(server_error(), Tries(), remaining=FOREVER, budget=RetryBudget(0)) == GiveUp()
+        assert rule_of().decide(server_error(), Failures(), remaining=FOREVER, budget=RetryBudget(0)) == GiveUp()
 
     @given(st.lists(st.one_of(st.just("take"), st.integers(0, 9)), max_size=60), st.integers(0, 9))
     @settings(deadline=None, max_examples=60)

@@ -11,7 +11,7 @@ from genesys_media_async import (
 )
 from genesys_media_async.endpoints import Document, MessageMedia, OrphanRecording, PlatformDownload, Transcript
 from genesys_media_async.simulator import (
-    DownloadSettings,
+    PlatformDownloadSettings,
     Simulator,
     SimulatorSettings,
 )
@@ -94,11 +94,11 @@ class TestRedirect:
         assert (result.error.code, result.error.status_code) == ("unexpected_status", 307)
 
     async def test_of_the_simulator_is_not_needed(self):
-        download = DownloadSettings(redirect_to="itself")
-        async with Simulator(SimulatorSettings(quota=None, download=download)) as simulator:
+        download = PlatformDownloadSettings(redirect_to="itself")
+        async with Simulator(SimulatorSettings(quota=None, platform_download=download)) as simulator:
             configured = settings_for(simulator, rule=ANYTHING)
             async with MediaRetriever(configured, endpoint=PlatformDownload()) as retriever:
-                results = await collect(retriever, simulator.organization.download_ids())
+                results = await collect(retriever, simulator.organization.platform_download_ids())
         assert all(result.ok for result in results)
         assert simulator.counts.media_requests == 0
 

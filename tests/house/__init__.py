@@ -1,1 +1,1 @@
-"""What holds for the whole project: its secrets, its structure, its documents."""
+"""Tests of the house itself: directions, sizes, words, documents, types."""

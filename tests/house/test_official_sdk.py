@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from genesys_media_async import MediaRetriever, ValidationRule, VirtualClock, endpoints
 from genesys_media_async.api.replies import ErrorBody
-from genesys_media_async.discovery import discovery
+from genesys_media_async.discovery import filters, pages
 from genesys_media_async.endpoints import (
     Document,
     MediaStorage,
@@ -70,7 +70,7 @@ WORLD = SimulatorSettings(
     clients=(CLIENT, STRANGER),
     organization=OrganizationSettings(conversations=2, recordings=(2, 2), media=("audio",), two_part_share=1.0),
     recording=RecordingSettings(long_poll=False),
-    analytics=AnalyticsSettings(job_page_size_max=1),
+    analytics=AnalyticsSettings(max_job_page_size=1),
     # URLs without an expiry make the endpoints read the settings.
     url_styles={"batch": "cloudfront-policy", "recording": "cloudfront-policy"},
 )
@@ -106,7 +106,7 @@ def message_media_files(organization: Organization) -> list[str]:
     ]
 
 
-def discovering(by: discovery.Way) -> Use:
+def discovering(by: filters.Way) -> Use:
     """Return a use that discovers all conversations, by an interval and filters."""
 
     async def use(retriever: MediaRetriever, organization: Organization) -> None:
@@ -153,7 +153,7 @@ FAMILIES = {
         {document._Reply: "DownloadResponse"},
     ),
     "download": Family(
-        PlatformDownload(), retrieving(Organization.download_ids), {platform_download._Reply: "UrlResponse"}
+        PlatformDownload(), retrieving(Organization.platform_download_ids), {platform_download._Reply: "UrlResponse"}
     ),
     "orphan-recording": Family(
         OrphanRecording(format_id="WAV", media_formats=["MP3"], download=True, file_name="a.mp3"),
@@ -170,25 +170,23 @@ FAMILIES = {
     "discovery by query": Family(
         RecordingBatch(),
         discovering("query"),
-        {discovery._Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse"},
+        {pages.Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse"},
     ),
     "discovery by job": Family(
         RecordingBatch(),
         discovering("job"),
         {
-            discovery._Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse",
-            discovery._Submitted: "AsyncQueryResponse",
-            discovery._Status: "AsyncQueryStatus",
-            discovery._Availability: "DataAvailabilityResponse",
+            pages.Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse",
+            pages.SubmittedJob: "AsyncQueryResponse",
+            pages.JobStatus: "AsyncQueryStatus",
+            pages._Availability: "DataAvailabilityResponse",
         },
     ),
     "recording by conversation": Family(
         Recording("WAV", ["MP3"]), retrieving(conversations), {single.RecordingBody: "Recording"}
     ),
 }
-READERS = [each.name for each in pkgutil.walk_packages(endpoints.__path__, f"{endpoints.__name__}.")] + [
-    discovery.__name__
-]
+READERS = [each.name for each in pkgutil.walk_packages(endpoints.__path__, f"{endpoints.__name__}.")] + [pages.__name__]
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,7 @@ def ids_in(simulator: Simulator, name: str, count: int = 2) -> list[str]:
         case "document":
             return organization.document_ids()[:count]
         case "download":
-            return organization.download_ids()[:count]
+            return organization.platform_download_ids()[:count]
         case "orphan-recording":
             return organization.orphan_ids()[:count]
         case "transcript" | "transcripts":

@@ -1,4 +1,4 @@
-"""What tests share: settings for a simulator, and a run that keeps its results."""
+"""Settings that reach a simulator, and a run that collects its results."""
 
 from __future__ import annotations
 

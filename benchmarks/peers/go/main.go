@@ -1,7 +1,7 @@
-// The whole pipeline as a Go program does it: goroutines, net/http, encoding/json, log/slog.
+// The whole pipeline in a Go program: goroutines, net/http, encoding/json, log/slog.
 //
 // For each id: the cached token, the payload, one POST, the JSON decoded, the URL validated, the latency counted, an
-// audit line written. Command line and report are those of the Python peers.
+// audit line written. The command line and the report are those of the Python peers.
 package main
 
 import (
@@ -49,7 +49,7 @@ type reply struct {
 	ContentType string `json:"contentType"`
 }
 
-// tokenCache asks for a token when there is none that is fresh.
+// tokenCache requests a token when it has no fresh one.
 type tokenCache struct {
 	url     string
 	client  *http.Client
@@ -95,8 +95,8 @@ func (cache *tokenCache) get(ctx context.Context) (string, error) {
 	return cache.value, nil
 }
 
-// metrics belong to one worker, so that nobody waits for them; they are added up at the end. The times, of what is
-// measured in a window, are seconds from an id being taken to its being done.
+// metrics belong to one worker, so that no worker waits for another; they are added up at the end. times has, for ids
+// measured in a window, the seconds from taking an id to finishing it.
 type metrics struct {
 	latency    [buckets]int
 	answers    int
@@ -143,8 +143,8 @@ func (own *metrics) percentile(share float64) float64 {
 	return 0
 }
 
-// window is what is measured of a run without an end of its own: whole turns, each of as many answers as there are
-// workers. The first begins with the last answer of the warm-up, and the last is the first to end after `seconds`.
+// window is the measured part of a run without an end: whole turns, each of as many answers as there are workers. The
+// first turn begins with the last answer of the warm-up; the last is the first to end after `seconds`.
 type window struct {
 	turn    int64
 	warmUp  int64
@@ -160,7 +160,7 @@ type window struct {
 	spent   float64
 }
 
-// count takes note of an answer, and says whether it is one of those that are measured.
+// count counts an answer, and reports whether it is measured.
 func (w *window) count() bool {
 	isMeasured := w.isOpen.Load()
 	if answers := w.answers.Add(1) - w.warmUp; answers >= 0 && answers%w.turn == 0 {
@@ -191,7 +191,7 @@ type retriever struct {
 	window *window
 }
 
-// retrieve takes one id all the way.
+// retrieve runs the whole pipeline for one id.
 func (r *retriever) retrieve(ctx context.Context, fileID string, own *metrics) {
 	sent := time.Now()
 	status, correlationID, err := r.ask(ctx, fileID, &sent)
@@ -219,7 +219,7 @@ func (r *retriever) retrieve(ctx context.Context, fileID string, own *metrics) {
 
 func (r *retriever) ask(ctx context.Context, fileID string, sent *time.Time) (int, string, error) {
 	if !isFileID(fileID) {
-		return 0, "", fmt.Errorf("%q is no file id", fileID)
+		return 0, "", fmt.Errorf("%q is not a file id", fileID)
 	}
 	token, err := r.tokens.get(ctx)
 	if err != nil {
@@ -252,7 +252,7 @@ func (r *retriever) ask(ctx context.Context, fileID string, sent *time.Time) (in
 	return response.StatusCode, correlationID, check(fileID, response, content)
 }
 
-// check says what is wrong with an answer.
+// check returns an error for a wrong answer.
 func check(fileID string, response *http.Response, content []byte) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d", response.StatusCode)
@@ -297,7 +297,7 @@ func isFileID(text string) bool {
 	return true
 }
 
-// run lets the workers take the numbers from first to end, and returns what they counted together.
+// run retrieves the ids numbered from first to end with workers, and returns the sum of their metrics.
 func (r *retriever) run(ctx context.Context, workers int, first, end int64) *metrics {
 	var next atomic.Int64
 	next.Store(first)
@@ -348,15 +348,15 @@ func peakMiB() float64 {
 }
 
 func main() {
-	base := flag.String("url", "", "the platform")
-	tokenURL := flag.String("token-url", "", "where tokens are granted")
-	items := flag.Int64("items", 0, "ids that are measured")
+	base := flag.String("url", "", "URL of the platform")
+	tokenURL := flag.String("token-url", "", "URL of the token request")
+	items := flag.Int64("items", 0, "number of measured ids")
 	workers := flag.Int("in-flight", 64, "goroutines")
-	length := flag.Float64("seconds", 0, "instead: as many whole turns as take so long")
-	warmUp := flag.Int64("warm-up", 0, "ids before, which are not")
-	out := flag.String("out", "", "where the report goes")
-	auditPath := flag.String("audit", "", "where the audit lines go")
-	collect := flag.Int("gogc", 100, "how far the heap may grow between two collections, in percent")
+	length := flag.Float64("seconds", 0, "instead of items: whole turns for so long")
+	warmUp := flag.Int64("warm-up", 0, "number of ids before, not measured")
+	out := flag.String("out", "", "file of the report")
+	auditPath := flag.String("audit", "", "file of the audit lines")
+	collect := flag.Int("gogc", 100, "growth of the heap between two collections, in percent")
 	flag.Parse()
 	debug.SetGCPercent(*collect)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ...counters import Statistics
-    from ...discovery.discovery import Direction, DiscoveryOptions, Interval, Way
+    from ...discovery.filters import Direction, DiscoveryOptions, Interval, Way
     from ...settings.settings import Settings
     from ..output.writer import Target
 

@@ -18,11 +18,11 @@ from ...api.replies import error_from
 from ...api.tokens import TokenManager
 from ...clock import SystemClock
 from ...errors import AuthenticationError, GenesysMediaError, PermissionDeniedError, sanitized
-from ...quota import Reading
+from ...quota.headers import Reading
 from ...settings.environment import ENVIRONMENT
 from ...settings.regions import REGIONS
 from ...transports.base import HttpReply, HttpRequest, Transport
-from ...transports.httpx import HttpxTransport
+from ...transports.httpx_transport import HttpxTransport
 from ..doctor.findings import Finding, Findings
 from ..doctor.network import connect, look_up, milliseconds
 from ..doctor.probes import DISCOVERY, PROBES, Probe

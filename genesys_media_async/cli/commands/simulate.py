@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ...simulator.counts import Counts
-    from ...simulator.faults import Fault
+    from ...simulator.fault_kinds import Fault
     from ...simulator.settings import OAuthClient, Quota, SimulatorSettings
     from ...simulator.simulator import Simulator
 
@@ -89,7 +89,7 @@ def settings_for(order: Order) -> SimulatorSettings:
             quota_headers=order.quota_headers,
             latency=order.latency,
             faults=faults,
-            token_life=order.token_life,
+            token_lifetime=order.token_life,
         )
         return settings if not order.clients else _with_clients(settings, order.clients)
     except ValueError as error:
@@ -120,7 +120,7 @@ def _quota(order: Order) -> Quota | None:
 
 
 def _faults(texts: Sequence[str]) -> Mapping[Fault, float]:
-    from ...simulator.faults import Fault
+    from ...simulator.fault_kinds import Fault
 
     faults: dict[Fault, float] = {}
     for text in texts:
@@ -179,7 +179,7 @@ def an_id_of_each_source(simulator: Simulator) -> dict[str, str]:
         "recording-batch": conversation.id,
         "recording": f"{conversation.id}/{recording.id}",
         "document": organization.document_ids()[0],
-        "download": organization.download_ids()[0],
+        "download": organization.platform_download_ids()[0],
         "orphan-recording": organization.orphan_ids()[0],
         "transcript": communication,
         "message-media": f"{communication}/{organization.message_media_id(conversation)}",

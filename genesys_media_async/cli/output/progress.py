@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ...counters import Statistics
-    from ...quota import QuotaState
+    from ...quota.permit import QuotaState
     from ...settings.policies import QuotaLimit
 
 ProgressKind = Literal["auto", "bar", "log", "json", "none"]
@@ -76,9 +76,9 @@ class Moment:
             return {}
         words: dict[str, str] = {}
         if state.allowed is not None:
-            words["quota"] = f"{min(state.used + state.foreign, state.allowed)}/{state.allowed}"
-        if state.foreign:
-            words["others"] = str(state.foreign)
+            words["quota"] = f"{min(state.used + state.used_by_others, state.allowed)}/{state.allowed}"
+        if state.used_by_others:
+            words["others"] = str(state.used_by_others)
         if state.resets_in is not None:
             words["resets"] = duration(state.resets_in)
         if state.paused_for is not None:
@@ -251,7 +251,7 @@ def json_object(moment: Moment) -> str:
     if state is not None:
         fields["quota_used"] = state.used
         fields["quota_allowed"] = state.allowed
-        fields["quota_foreign"] = state.foreign
+        fields["quota_foreign"] = state.used_by_others
         fields["quota_resets"] = None if state.resets_in is None else round(state.resets_in, 1)
         fields["quota_paused"] = None if state.paused_for is None else round(state.paused_for, 1)
     return json.dumps(fields, separators=(",", ":"))

@@ -58,12 +58,12 @@ class TestAgainstSimulator:
     @pytest.mark.parametrize(
         ("fault", "code"),
         [
-            (JobFault.ANSWER_LOST, "batch_submission_unknown"),
+            (JobFault.REPLY_LOST, "batch_submission_unknown"),
             (JobFault.NEVER_COMPLETES, "batch_never_completed"),
             (JobFault.LOST, "batch_download_job_not_found"),
             (JobFault.UNKNOWN_STATUS, None),
             (JobFault.DUPLICATE_RESULTS, None),
-            (JobFault.UNASKED_RESULTS, None),
+            (JobFault.UNREQUESTED_RESULTS, None),
             (JobFault.MISSING_RESULTS, "recording_not_in_batch"),
             (JobFault.NULL_URLS, "no_url"),
             (JobFault.HTTP_URLS, "url_not_https"),

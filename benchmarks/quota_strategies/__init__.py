@@ -1,0 +1,1 @@
+"""Ways of keeping to a quota: ours, and those found in programs and SDKs."""

@@ -1,0 +1,83 @@
+"""A task group in a task of its own, so that one task can open it and another one close it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from anyio.abc import TaskGroup
+
+
+class BackgroundTasks:
+    """
+    Tasks that run beside their owner until `aclose`.
+
+    An anyio task group must be left by the task that entered it. Users hold a retriever in fixtures, notebook cells,
+    service classes and exit stacks, which open and close it in different tasks; so the group lives in a task of its
+    own. Neither a cancel scope around `open` nor one around `aclose` reaches the tasks.
+    """
+
+    def __init__(self) -> None:
+        self.task_group: TaskGroup
+        """The group, once it is open."""
+        self._closing = asyncio.Event()
+        self._holder: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Make the task group; if this is cancelled, nothing is left running."""
+        opened = asyncio.Event()
+        self._holder = asyncio.create_task(self._hold(opened), name="genesys_media_async background")
+        try:
+            await opened.wait()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def start_soon(self, run: Callable[..., Coroutine[object, object, object]], *args: object) -> None:
+        """Run a coroutine function as another task of the group, in the context of the caller."""
+        self.task_group.start_soon(run, *args)
+
+    async def aclose(self) -> None:
+        """
+        Cancel all tasks and wait until they have ended; may be called in any task, and more than once.
+
+        A cancellation meanwhile is raised at the end, since the tasks are ending already. An exception that a task
+        raised comes out as itself if it is the only one, otherwise in an exception group.
+        """
+        self._closing.set()
+        holder = self._holder
+        if holder is None:
+            return
+        cancelled: asyncio.CancelledError | None = None
+        with anyio.CancelScope(shield=True):
+            while not holder.done():
+                try:
+                    await asyncio.wait({holder})
+                except asyncio.CancelledError as error:
+                    # A shield holds off scopes, but not `Task.cancel`.
+                    cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what ended the tasks early, if anything did."""
+        if self._holder is None or not self._holder.done() or self._holder.cancelled():
+            return
+        failure = self._holder.exception()
+        while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
+            failure = failure.exceptions[0]
+        if failure is not None:
+            # A new traceback each time: two closers must not add to each other's.
+            raise failure.with_traceback(None)
+
+    async def _hold(self, opened: asyncio.Event) -> None:
+        async with anyio.create_task_group() as self.task_group:
+            opened.set()
+            await self._closing.wait()
+            self.task_group.cancel_scope.cancel()

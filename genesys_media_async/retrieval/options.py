@@ -1,0 +1,78 @@
+"""What can be chosen for one run, and what follows from the settings if it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from ..errors import InvalidRequestError, SettingsError, sanitized
+from ..models import check_access_level, check_lifetime
+from ..settings.checked import unknown_name
+from ..settings.policies import ValidationRule
+
+if TYPE_CHECKING:
+    from ..settings.settings import Settings
+
+
+class RunOptions(TypedDict, total=False):
+    """
+    The options of one run; the settings give those that are left out.
+
+    `expires_in` and `deadline` are seconds: the lifetime of each URL, and the time of each call with all its attempts
+    and waits. Media storage makes one call for each id; the time for which a source is polled is its own `timeout`.
+    `concurrency` is the number of workers.
+    """
+
+    expires_in: int
+    access_level: str | None
+    rule: ValidationRule
+    concurrency: int
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of one run, complete and checked; see `RunOptions`."""
+
+    expires_in: int
+    access_level: str | None
+    rule: ValidationRule
+    concurrency: int
+    deadline: float
+
+
+def resolve(settings: Settings, options: RunOptions) -> Options:
+    """Return the options of a run. Raises `SettingsError`."""
+    known = RunOptions.__annotations__
+    if unknown := options.keys() - known.keys():
+        raise SettingsError(f"{min(unknown)}: {unknown_name('option', min(unknown), known)}")
+    chosen = Options(
+        expires_in=options.get("expires_in", settings.expires_in),
+        access_level=options.get("access_level", settings.access_level),
+        rule=_rule(settings, options.get("rule", settings.rule)),
+        concurrency=options.get("concurrency", settings.workers),
+        deadline=options.get("deadline", settings.deadline),
+    )
+    try:
+        check_lifetime(chosen.expires_in)
+        if chosen.access_level is not None:
+            check_access_level(chosen.access_level)
+    except InvalidRequestError as error:
+        raise SettingsError(error.message, code=error.code, advice=error.advice) from None
+    if type(chosen.concurrency) is not int or chosen.concurrency < 1:
+        raise SettingsError(f"concurrency is {chosen.concurrency!r}.", advice="It must be a whole number from 1.")
+    if not _is_positive(chosen.deadline):
+        raise SettingsError(f"deadline is {chosen.deadline!r}.", advice="It must be a positive number of seconds.")
+    return chosen
+
+
+def _is_positive(number: object) -> bool:
+    return isinstance(number, int | float) and number > 0
+
+
+def _rule(settings: Settings, rule: object) -> ValidationRule:
+    if not isinstance(rule, ValidationRule):
+        raise SettingsError(f"rule is {sanitized(repr(rule), 80)}.", advice="It must be a ValidationRule.")
+    # Settings allow plain http to this machine only: there a simulator, or a tunnel, serves the URLs too.
+    is_local = settings.api_url.startswith("http:") and not rule.loopback_http
+    return rule.model_copy(update={"loopback_http": True}) if is_local else rule

@@ -1,0 +1,350 @@
+"""The connections of a transport: in use, idle, waited for, and one timer that ends what takes too long."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+
+from .connection import MAX_HEAD_SIZE, TRUSTED_IDLE, Connection
+from .connector import CLOSE_TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .connector import Connector
+
+MIN_CHECK_INTERVAL = 0.02
+"""Seconds between two checks of the deadlines, at least; a timeout may be late by as much."""
+
+BUFFER_SIZE = 256 * 1024
+"""
+Bytes that are read at once: as many as asyncio takes from a socket for TLS. At a connection's end it fills the buffer
+once more, and drops whatever has no room in it.
+"""
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Origin:
+    """A scheme, host and port, and the idle connections to it, the one used last at the end."""
+
+    host: str
+    port: int
+    tls: bool
+    authority: bytes
+    idle: list[Connection] = field(default_factory=list[Connection], repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A caller that waits for a connection to become idle, or for permission to open one."""
+
+    origin: Origin
+    deadline: float
+    ready: asyncio.Future[None]
+    connection: Connection | None = None
+    granted: bool = False
+
+
+class DeadlineTimer:
+    """
+    One timer for the deadlines of many, so that an exchange sets none of its own.
+
+    `check` ends what is overdue at a time of the loop, and returns the earliest deadline that is left. `next_check` is
+    when it is called next: whoever sets an earlier deadline has to call `check_by`.
+    """
+
+    def __init__(self, check: Callable[[float], float]) -> None:
+        self._check = check
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handle: asyncio.TimerHandle | None = None
+        self.next_check = math.inf
+
+    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use another event loop, since the last one is closed."""
+        self._loop = loop
+        self._handle, self.next_check = None, math.inf
+
+    def check_by(self, when: float) -> None:
+        """Schedule a check, in place of the one that was scheduled."""
+        if self._handle is not None:
+            self._handle.cancel()
+        assert self._loop is not None  # noqa: S101 - something is under way in it
+        self._handle = self._loop.call_at(when, self._run)
+        self.next_check = when
+
+    def stop(self) -> None:
+        """Check no more, until the next `check_by`."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle, self.next_check = None, math.inf
+
+    def _run(self) -> None:
+        assert self._loop is not None  # noqa: S101 - it called this
+        now = self._loop.time()
+        self._handle, self.next_check = None, math.inf
+        earliest = self._check(now)
+        if earliest < self.next_check:
+            self.check_by(max(earliest, now + MIN_CHECK_INTERVAL))
+
+
+class ConnectionPool:
+    """
+    Opens connections, lends each to one caller at a time, and closes them.
+
+    The one that was used last is lent first. Callers queue when none is idle and none more may be opened. A
+    connection is closed when it was idle for `keepalive_expiry` seconds, after `max_lifetime` seconds, and when an
+    exchange over it did not end well. The options are those of `DirectTransport`.
+
+    `DirectTransport` does the plain case of `take` and `release` itself, with `idle` (how many connections are idle),
+    `waiting` (the queue), and the idle list of the origin.
+    """
+
+    def __init__(
+        self,
+        limits: httpx.Limits,
+        connector: Connector,
+        *,
+        max_lifetime: float,
+        trusted_idle: float = TRUSTED_IDLE,
+        max_head_size: int = MAX_HEAD_SIZE,
+    ) -> None:
+        self._max_connections = none_as_infinity(limits.max_connections)
+        self.max_idle = none_as_infinity(limits.max_keepalive_connections)
+        self.keepalive_expiry = none_as_infinity(limits.keepalive_expiry)
+        self._connector = connector
+        self._max_lifetime = max_lifetime
+        self._trusted_idle = trusted_idle
+        self._max_head_size = max_head_size
+        self._buffer = memoryview(bytearray(BUFFER_SIZE))
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.closed = False
+        self._usable: dict[Connection, Origin] = {}
+        self._not_yet_lost: set[Connection] = set()
+        self._all_lost: asyncio.Event | None = None
+        self._connecting = 0
+        self.waiting: OrderedDict[_Waiter, None] = OrderedDict()
+        self._serving = False
+        self.deadlines = DeadlineTimer(self._end_overdue)
+        self.idle = 0
+        self.opened = 0
+
+    @property
+    def open(self) -> int:
+        """How many connections there are, with those that are being opened."""
+        return len(self._usable) + self._connecting
+
+    def enter(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Make sure that connections may be used in an event loop."""
+        if loop is self.loop and not self.closed:
+            return
+        if self.closed:
+            raise RuntimeError("This DirectTransport is closed; make another.")
+        if self.loop is not None and not self.loop.is_closed():
+            raise RuntimeError("A DirectTransport belongs to one event loop; make one for each.")
+        self._forget_all()
+        self.loop = loop
+        self.deadlines.enter(loop)
+
+    def take(self, origin: Origin, now: float) -> Connection | None:
+        """Return the connection to an origin that was used last, if any can be used."""
+        idle = origin.idle
+        while idle:
+            connection = idle.pop()
+            self.idle -= 1
+            if connection.is_fresh(now):
+                return connection
+            connection.close()
+        return None
+
+    async def acquire(
+        self, origin: Origin, *, until: float = math.inf, pool: float = math.inf, connect: float = math.inf
+    ) -> Connection:
+        """Queue for a connection, or open one; one that dies on the way here is replaced."""
+        loop = asyncio.get_running_loop()
+        while not self._reserve():
+            connection = await self._queue(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
+            if connection is None:
+                break
+            if connection.is_open:
+                return connection
+        return await self._open(origin, min(until, loop.time() + connect))
+
+    async def _queue(self, waiter: _Waiter) -> Connection | None:
+        """Return a connection, or None as the permission to open one."""
+        self.waiting[waiter] = None
+        if waiter.deadline < self.deadlines.next_check:
+            self.deadlines.check_by(waiter.deadline)
+        try:
+            await waiter.ready
+        except BaseException:
+            if waiter in self.waiting:
+                del self.waiting[waiter]
+            elif waiter.connection is not None:
+                self.release(waiter.connection, waiter.origin)
+            elif waiter.granted:
+                self._settle(waiter.ready.get_loop())
+                self._serve()
+            raise
+        if not waiter.granted:
+            if self.closed:
+                raise httpx.ConnectError("The transport was closed")
+            raise httpx.PoolTimeout("No connection came free in time")
+        return waiter.connection
+
+    async def _open(self, origin: Origin, until: float) -> Connection:
+        loop = asyncio.get_running_loop()
+        connection = Connection(
+            self._buffer,
+            now=loop.time,
+            on_gone=self._gone,
+            on_lost=self._lost,
+            trusted_idle=self._trusted_idle,
+            max_head_size=self._max_head_size,
+        )
+        try:
+            await self._connector.connect(connection, origin.host, origin.port, tls=origin.tls, until=until)
+            if self.closed:
+                connection.abort()
+            if not connection.is_open:
+                raise httpx.ConnectError("The connection was closed as soon as it was made")
+            connection.retire_at = loop.time() + self._max_lifetime
+            self._usable[connection] = origin
+            self._not_yet_lost.add(connection)
+            self.opened += 1
+            return connection
+        finally:
+            self._settle(loop)
+            if connection not in self._usable:
+                self._serve()
+
+    def _reserve(self) -> bool:
+        """Count one more connection as being opened, if there may be one; if need be, an idle one is closed for it."""
+        if len(self._usable) + self._connecting >= self._max_connections:
+            oldest = [origin.idle[0] for origin in set(self._usable.values()) if origin.idle]
+            if not oldest:
+                return False
+            min(oldest, key=lambda connection: connection.idle_since).close()
+        self._connecting += 1
+        return True
+
+    def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop counting one connection as being opened, unless it was forgotten with its event loop."""
+        if loop is self.loop:
+            self._connecting -= 1
+
+    async def wait(self, connection: Connection, timeout: float) -> None:
+        """Wait until a connection changes, or the timeout has closed it."""
+        connection.deadline = deadline = connection.now() + timeout
+        if deadline < self.deadlines.next_check:
+            self.deadlines.check_by(deadline)
+        await connection.wait()
+        connection.deadline = math.inf
+
+    def release(self, connection: Connection, origin: Origin) -> None:
+        """Take back a connection whose exchange is over: for the next in the queue, to be idle, or to be closed."""
+        if (self.idle >= self.max_idle and not self.waiting) or not connection.make_idle(self.keepalive_expiry):
+            connection.close()
+            return
+        origin.idle.append(connection)
+        self.idle += 1
+        until = connection.deadline
+        if self.waiting:
+            self._serve()
+        if until < self.deadlines.next_check:
+            self.deadlines.check_by(until)
+
+    def _serve(self) -> None:
+        """
+        Give the callers that wait longest what has become idle, or the permission to open a connection.
+
+        A stale connection that is closed here leads back to this method, which then does nothing.
+        """
+        if self._serving or self.loop is None:
+            return
+        self._serving = True
+        try:
+            while self.waiting:
+                waiter = next(iter(self.waiting))
+                if not waiter.ready.done():
+                    waiter.connection = self.take(waiter.origin, self.loop.time())
+                    waiter.granted = waiter.connection is not None or self._reserve()
+                    if not waiter.granted:
+                        return
+                    waiter.ready.set_result(None)
+                del self.waiting[waiter]
+        finally:
+            self._serving = False
+
+    def _gone(self, connection: Connection) -> None:
+        """Forget a connection that can carry nothing more."""
+        origin = self._usable.pop(connection, None)
+        if origin is None:
+            return
+        if connection in origin.idle:
+            origin.idle.remove(connection)
+            self.idle -= 1
+        if self.waiting:
+            self._serve()
+        if not self._usable and not self.waiting:
+            self.deadlines.stop()
+
+    def _lost(self, connection: Connection) -> None:
+        self._not_yet_lost.discard(connection)
+        if not self._not_yet_lost and self._all_lost is not None:
+            self._all_lost.set()
+
+    def _end_overdue(self, now: float) -> float:
+        """End every exchange, rest and wait that is overdue, and return the earliest deadline that is left."""
+        for connection in tuple(self._usable):
+            if connection.deadline <= now:
+                connection.expire()
+        for waiter in tuple(self.waiting):
+            if waiter.deadline <= now:
+                del self.waiting[waiter]
+                if not waiter.ready.done():
+                    waiter.ready.set_result(None)
+        deadlines = [each.deadline for each in self._usable] + [each.deadline for each in self.waiting]
+        return min(deadlines, default=math.inf)
+
+    async def aclose(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close every connection; what is under way fails, and nothing can be sent any more."""
+        self.closed = True
+        if loop is not self.loop:
+            self._forget_all()
+            return
+        while self.waiting:
+            waiter, _ = self.waiting.popitem(last=False)
+            if not waiter.ready.done():
+                waiter.ready.set_result(None)
+        for connection in tuple(self._not_yet_lost):
+            if connection.reply.complete:
+                connection.close()
+            else:
+                connection.fail(httpx.CloseError("The transport was closed"))
+        if self._not_yet_lost:
+            self._all_lost = self._all_lost or asyncio.Event()
+            with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self._all_lost.wait()
+            for connection in tuple(self._not_yet_lost):
+                connection.abort()
+
+    def _forget_all(self) -> None:
+        """Forget what belonged to an event loop that is closed, and is closed with it."""
+        for connection, origin in self._usable.items():
+            connection.abandon()
+            origin.idle.clear()
+        self._usable.clear()
+        self._not_yet_lost.clear()
+        self.waiting.clear()
+        self._connecting = self.idle = 0
+
+
+def none_as_infinity(limit: float | None) -> float:
+    """Return a limit of httpx's as a number."""
+    return math.inf if limit is None else limit

@@ -1,0 +1,1 @@
+"""Tests of what crosses rooms: from ids to results."""

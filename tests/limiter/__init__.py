@@ -1,0 +1,1 @@
+"""Where callers wait for permits."""

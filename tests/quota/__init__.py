@@ -1,0 +1,1 @@
+"""The rules of the quota, part by part and as a whole."""

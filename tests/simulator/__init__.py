@@ -1,0 +1,1 @@
+"""Tests of the simulator: each service over sockets or in virtual time, and the rules behind them."""

@@ -1,0 +1,110 @@
+"""Requests through httpx over real sockets, with the settings of a client of our own."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from genesys_media_async.errors import ConnectError
+from genesys_media_async.settings.settings import Settings
+from genesys_media_async.transports import HttpReply, HttpRequest, HttpxTransport
+from genesys_media_async.transports.tls import tls_context
+from tests.support.exchanges import HEADERS
+from tests.support.scripted_server import OK, replying, server_tls, serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import trustme
+
+
+pytestmark = pytest.mark.anyio
+
+
+def own(**changes: Any) -> HttpxTransport:
+    """The transport that is used when none is given."""
+    return HttpxTransport.from_settings(Settings(access_token=SecretStr("x"), **changes))
+
+
+async def over(transport: HttpxTransport, url: str, timeout: float = 2.0) -> HttpReply:
+    try:
+        return await transport.exchange(HttpRequest("POST", url, HEADERS, b"body"), timeout=timeout)
+    finally:
+        await transport.aclose()
+
+
+class TestOverASocket:
+    async def test_a_redirect_is_a_reply_and_nobody_goes_there(self) -> None:
+        async with serving(replying(OK)) as (elsewhere, there):
+            raw = f"HTTP/1.1 307 Temporary Redirect\r\nlocation: {there}\r\ncontent-length: 0\r\n\r\n".encode()
+            async with serving(replying(raw)) as (_, url):
+                async with httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
+                    theirs = await over(HttpxTransport(client), url)
+                ours = await over(own(), url)
+            assert (ours.status, theirs.status) == (307, 307)
+            assert elsewhere.connections == 0
+
+    async def test_credentials_of_the_users_client_or_netrc_do_not_go_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine 127.0.0.1 login user password canary\n")
+        netrc.chmod(0o600)
+        monkeypatch.setenv("NETRC", str(netrc))
+        async with serving(replying(OK)) as (server, url):
+            transport = own()
+            await transport.exchange(HttpRequest("POST", url, {}), timeout=2)
+            await transport.aclose()
+            async with httpx.AsyncClient(auth=("user", "canary"), trust_env=False) as client:
+                await HttpxTransport(client).exchange(HttpRequest("POST", url, {}), timeout=2)
+        assert len(server.requests) == 2
+        assert not [request for request in server.requests if b"authorization" in request.lower()]
+
+    async def test_an_httpx_transport_goes_without_a_client(self) -> None:
+        async with serving(replying(OK)) as (_, url), httpx.AsyncHTTPTransport() as transport:
+            assert (await over(HttpxTransport(transport), url)).body == b"{}"
+
+    async def test_the_proxy_of_the_settings_is_asked_and_not_the_host(self) -> None:
+        async with serving(replying(OK)) as (proxy, url):
+            reply = await over(own(proxy=url.removesuffix("/x")), "http://api.invalid/api/v2")
+        assert reply.status == 200
+        assert proxy.requests[0].startswith(b"POST http://api.invalid/api/v2 HTTP/1.1\r\n")
+
+
+async def status_by(context: ssl.SSLContext, url: str) -> int:
+    async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+        return (await over(HttpxTransport(client), url)).status
+
+
+class TestTls:
+    async def test_a_certificate_of_an_authority_nobody_knows_is_refused(self, authority: trustme.CA) -> None:
+        async with serving(replying(OK), server_tls(authority)) as (server, url):
+            with pytest.raises(ConnectError, match=r"(?i)certificate"):
+                await over(own(), url)
+        assert server.requests == []
+
+    async def test_an_authority_that_the_users_own_client_trusts_is_enough(self, authority: trustme.CA) -> None:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        async with serving(replying(OK), server_tls(authority)) as (_, url):
+            assert await status_by(context, url) == 200
+
+    async def test_an_authority_named_in_the_environment_is_enough(
+        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bundle = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(bundle))
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        async with serving(replying(OK), server_tls(authority)) as (_, url):
+            assert (await over(own(), url)).status == 200
+
+
+def test_the_context_checks_names_and_certificates_from_tls_1_2_on() -> None:
+    context = tls_context()
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
