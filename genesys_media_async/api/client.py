@@ -24,7 +24,7 @@ from ..ids import MAX_CORRELATION_ID, correlation_id, is_file_id
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .calls import Call, CallResult
 from .replies import check_redirect, error_from
-from .retry import Again, RetryBudget, RetryRule, Failures, pause_after_429
+from .retry import Again, Failures, RetryBudget, RetryRule, pause_after_429
 
 if TYPE_CHECKING:
     import random

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from genesys_media_async.api.retry import (
     STATUSES,
     Again,
+    Failures,
     GiveUp,
     Kind,
     RetryBudget,
     RetryRule,
     StatusQuestion,
-    Failures,
     classify,
     pause_after_429,
 )
