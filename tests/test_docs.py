@@ -21,7 +21,7 @@ from genesys_media_async.cli.commands.retrieve import retrieve
 from genesys_media_async.cli.commands.simulate import simulate
 from genesys_media_async.cli.exit_codes import MEANINGS
 from genesys_media_async.cli.sources import SOURCES
-from genesys_media_async.settings.settings import ENVIRONMENT
+from genesys_media_async.settings.environment import ENVIRONMENT
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.retrievers import settings_for
 

@@ -1,1 +1,1 @@
-"""One call to the platform API, to its end: client, values, replies, retries and tokens."""
+"""One call to the platform API: client, values, replies, retries and tokens."""

@@ -1,4 +1,4 @@
-"""The two values of a call: what to send and how to read the reply, and what the call came to."""
+"""The two values of a call: what to send and how to read the reply, and the result."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ T_co = TypeVar("T_co", covariant=True)
 @record
 class Call(Generic[T_co]):
     """
-    What to ask, on whose behalf, and how to read the answer.
+    A request to the API, and how to read its reply.
 
-    `path` follows the API's origin. `read` turns a 2xx reply, to a request sent at that many seconds since 1970, into
-    the value wanted, or raises `InvalidResponseError` (ask again) or `UrlRejectedError` (do not). A call that is not `repeatable`
-    starts something at Genesys each time, and is not sent again if it may have been carried out. A reply of more than
-    `max_reply_size` bytes is not read. With `redirects`, a redirect away from Genesys's API and login is read, too; none
-    is ever followed.
+    `path` follows the API's origin. `subject` is what the call is about and `action` what it does; both stand in the
+    audit record. `read` turns a 2xx reply into the wanted value; its second argument is when the request was sent, in
+    seconds since 1970. It raises `InvalidResponseError`, which is retried, or `UrlRejectedError`, which is not.
+
+    A call that is not `repeatable` starts something at Genesys each time, and is not retried if it may have been
+    carried out. A reply of more than `max_reply_size` bytes is rejected. With `redirects`, `read` also gets a redirect
+    that leads away from Genesys's API and login; no redirect is ever followed.
     """
 
     method: str
@@ -44,7 +46,11 @@ class Call(Generic[T_co]):
 
 @record
 class CallResult(Generic[T]):
-    """What a call came to: exactly one of `value` and `error`. `latency` is the last exchange's, in seconds."""
+    """
+    The result of a call: exactly one of `value` and `error`, which holds no frames.
+
+    `attempts` counts the requests sent. `latency` (in seconds) and `correlation_id` are those of the last one.
+    """
 
     value: T | None = field(repr=False)
     error: GenesysMediaError | None
@@ -58,4 +64,4 @@ class CallResult(Generic[T]):
             return CallResult(outcome, None, self.attempts, self.latency, self.correlation_id)
         if outcome.correlation_id is None:
             outcome.correlation_id = self.correlation_id
-        return CallResult(None, outcome, self.attempts, self.latency, self.correlation_id)
+        return CallResult(None, outcome.without_frames(), self.attempts, self.latency, self.correlation_id)

@@ -1,9 +1,9 @@
 """
-Again or not, and when: a pure decision about one failed attempt.
+The retry rules: the only table of statuses, the only delay curve, and the decision about a failed attempt. Pure.
 
-The curve is `backoff.expo`. The jitter is drawn here and not by `backoff.full_jitter`, which reads the global random
-generator; the loop is not `backoff`'s decorator, which by default shortens the wait a server asked for and measures
-time on the wall clock.
+The curve is `backoff.expo`. Jitter is drawn from the generator that is passed in, since `backoff.full_jitter` reads
+the global one. `backoff`'s decorator is not used: by default it shortens the wait that a server asked for, and it
+measures time on the wall clock.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import backoff
 
@@ -22,6 +23,7 @@ from ..errors import (
     APIConnectionError,
     APIStatusError,
     ConnectError,
+    DeadlineExceededError,
     GenesysMediaError,
     InvalidResponseError,
     RateLimitError,
@@ -31,15 +33,35 @@ from ..errors import (
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Mapping
 
     from ..settings.policies import RetryPolicy
 
-TRANSIENT_STATUSES = frozenset({408, 500, 502, 503, 504})
+StatusQuestion = Literal["retry", "later", "login", "webhook", "unavailable", "carried_out"]
+
+_5XX = frozenset(range(500, 1_000))
+
+STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
+    # Is the call repeated within its deadline? Not for a 429, which pauses everybody and has a rule of its own.
+    "retry": frozenset({408, 500, 502, 503, 504}),
+    # Can the same call succeed later (`GenesysMediaError.retryable`)? 501 stays as it is.
+    "later": frozenset({408, 429}) | _5XX - {501},
+    # Is the login host only unavailable, so that a token is requested again?
+    "login": frozenset({408, 429}) | _5XX,
+    # Is a webhook sent again? A receiver that is being deployed or locked also answers 404, 409 or 425.
+    "webhook": frozenset({404, 408, 409, 425, 429}) | _5XX,
+    # Does the status leave open whether the client may make the call? A 401 is about the token.
+    "unavailable": frozenset({401, 408, 429}) | _5XX,
+    # May the request have been carried out all the same?
+    "carried_out": frozenset({408}) | _5XX,
+}
+"""Every rule about error statuses, by the question that it answers."""
+
 SUCCESSES_PER_EARNED_RETRY = 10
 RATE_LIMIT_GUARD = 1.0
-"""Seconds added to what Genesys asks for after a 429, since Retry-After is rounded to whole seconds."""
+"""Seconds added to the Retry-After of a 429, since it is rounded to whole seconds."""
 MAX_PAUSE = 86_400.0
-"""Seconds; a server that asks for more is not believed for longer than a day."""
+"""The longest pause after a 429, in seconds, whatever the server asks for."""
 
 _MAX_CURVE = 64
 
@@ -56,10 +78,10 @@ class Kind(Enum):
 
 def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
     """
-    Say what kind of failure an error is.
+    Return what kind of failure an error is.
 
-    A call that is not `repeatable` starts something at Genesys each time it is carried out: it fails for good unless it
-    is known that it was not.
+    A call that is not `repeatable` starts something at Genesys each time it is carried out: unless it certainly was
+    not, the failure is permanent.
     """
     match error:
         case RateLimitError():
@@ -68,24 +90,44 @@ def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
             return Kind.TOKEN_PENDING if error.retryable else Kind.PERMANENT
         case TokenRejectedError():
             return Kind.TOKEN_REJECTED
-        case _ if not repeatable and _may_have_been_carried_out(error):
+        case _ if not repeatable and may_have_been_carried_out(error):
             return Kind.PERMANENT
         case APIStatusError():
-            return Kind.TRANSIENT if error.status_code in TRANSIENT_STATUSES else Kind.PERMANENT
+            return Kind.TRANSIENT if error.status_code in STATUSES["retry"] else Kind.PERMANENT
         case APIConnectionError() | InvalidResponseError():
             return Kind.TRANSIENT if error.retryable else Kind.PERMANENT
         case _:
             return Kind.PERMANENT
 
 
-def _may_have_been_carried_out(error: GenesysMediaError) -> bool:
-    told_to_come_later = error.status_code == 503 and error.retry_after is not None
-    return not isinstance(error, ConnectError) and not told_to_come_later
+def may_have_been_carried_out(error: GenesysMediaError, *, sent: bool = True) -> bool:
+    """
+    Return whether Genesys may have done what a failed request asked for.
+
+    `sent` is False if the deadline passed before the last attempt was sent.
+    """
+    match error:
+        case ConnectError():
+            return False
+        case APIConnectionError():
+            return True
+        case InvalidResponseError(status_code=status):
+            return status is None or status < 300
+        case APIStatusError(status_code=503, retry_after=float()):
+            # Genesys asked to come back later, so it has not begun.
+            return False
+        case APIStatusError(status_code=status):
+            return status in STATUSES["carried_out"]
+        case DeadlineExceededError():
+            # Earlier attempts do not matter: a call is only repeated if the attempt was certainly not carried out.
+            return sent
+        case _:
+            return False
 
 
 @dataclass(slots=True)
-class Tries:
-    """What one id has been through so far; the decision counts in it."""
+class Failures:
+    """The failures of one call so far; `RetryRule.decide` counts them."""
 
     transient: int = 0
     rate_limited: int = 0
@@ -94,53 +136,49 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Send once more after `delay` seconds."""
+    """Retry after `delay` seconds."""
 
     delay: float
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """Send no more; `out_of_time` says that only the deadline stood against another attempt."""
+    """Do not retry; with `out_of_time`, only because of the deadline."""
 
     out_of_time: bool = False
 
 
 class RetryBudget:
     """
-    Bounds what retries may add to the load of a run, so that an outage does not multiply it.
+    Bounds the load that retries add to a run, so that an outage does not multiply it.
 
-    Every retry takes one. An id that succeeds after retries gives back what it took; ten ids that succeed at once earn
-    one more, never above the start. In an outage nothing comes back, and after `size` retries each further id is asked
-    once. Idea: the retry quotas of the AWS SDKs and of https://sre.google/sre-book/handling-overload/ .
+    Every retry takes one. A call that succeeds after retries returns what it took; ten calls that succeed at once earn
+    one more, never above the initial `size`. In an outage nothing is returned: after `size` retries each further id is
+    tried once. `left` is the number of retries that remain. The idea comes from the retry quotas of the AWS SDKs and
+    from https://sre.google/sre-book/handling-overload/ .
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._left = float(size)
+        self.left = float(size)
 
     def __repr__(self) -> str:
-        return f"<RetryBudget {self._left:.1f} of {self.size} left>"
-
-    @property
-    def left(self) -> float:
-        """How many retries may still be made."""
-        return self._left
+        return f"<RetryBudget {self.left:.1f} of {self.size} left>"
 
     def take(self) -> bool:
-        """Pay for one retry; False if the budget is used up."""
-        if self._left < 1:
+        """Take one retry; False if none is left."""
+        if self.left < 1:
             return False
-        self._left -= 1
+        self.left -= 1
         return True
 
     def succeeded(self, retries: int) -> None:
-        """Account for an id that succeeded after so many retries were paid for."""
-        self._left = min(self.size, self._left + (retries or 1 / SUCCESSES_PER_EARNED_RETRY))
+        """Account for a call that succeeded after that many retries."""
+        self.left = min(self.size, self.left + (retries or 1 / SUCCESSES_PER_EARNED_RETRY))
 
 
 class RetryRule:
-    """A `RetryPolicy` ready for use; `decide` is the whole of it."""
+    """Applies a `RetryPolicy`."""
 
     def __init__(self, policy: RetryPolicy, rng: random.Random) -> None:
         self._policy = policy
@@ -150,39 +188,39 @@ class RetryRule:
     def decide(
         self,
         error: GenesysMediaError,
-        tries: Tries,
+        failures: Failures,
         *,
         remaining: float,
         budget: RetryBudget,
         repeatable: bool = True,
     ) -> Again | GiveUp:
         """
-        Decide about an attempt that ended in `error`, with `remaining` seconds until the id's deadline.
+        Decide about an attempt that ended in `error`, with `remaining` seconds until the call's deadline.
 
-        Counts in `tries` and takes from `budget`. `error.retry_after` is a floor: jitter comes on top of it, never off.
+        Updates `failures` and takes from `budget`. `error.retry_after` is a floor: jitter is only added to it.
         """
         kind = classify(error, repeatable=repeatable)
         floor = max(0.0, error.retry_after or 0.0)
         if kind is Kind.PERMANENT:
             return GiveUp()
         if kind is Kind.TOKEN_REJECTED:
-            if tries.replayed:
+            if failures.replayed:
                 return GiveUp()
-            tries.replayed = True
+            failures.replayed = True
             return Again(0.0)
         if kind is Kind.TOKEN_PENDING:
             delay = floor
         elif kind is Kind.RATE_LIMITED:
-            tries.rate_limited += 1
-            if tries.rate_limited >= self._policy.max_rate_limited:
+            failures.rate_limited += 1
+            if failures.rate_limited >= self._policy.max_rate_limited:
                 return GiveUp()
-            # The token's whole quota is paused for as long as it takes; the id merely queues for a permit again.
+            # The pause holds for the token's whole quota; this call only queues for a permit again.
             delay = 0.0
         else:
-            tries.transient += 1
-            if tries.transient >= self._policy.max_attempts:
+            failures.transient += 1
+            if failures.transient >= self._policy.max_attempts:
                 return GiveUp()
-            delay = floor + self._rng.random() * self._curve[min(tries.transient, len(self._curve)) - 1]
+            delay = floor + jittered(self._curve, failures.transient, self._rng)
             if delay < remaining and not budget.take():
                 return GiveUp()
         return Again(delay) if max(delay, floor) < remaining else GiveUp(out_of_time=True)
@@ -190,35 +228,49 @@ class RetryRule:
 
 def pause_after_429(retry_after: float | None, in_a_row: int) -> float:
     """
-    Return for how many seconds nobody may send after a 429, the `in_a_row`-th without another reply between.
+    Return the seconds for which nobody may send after a 429, the `in_a_row`-th without another reply between.
 
-    What Genesys asked for plus a guard second; where it asked for nothing, a curve from 1 s to 60 s.
+    That is the server's Retry-After plus a guard second or, without one, a point of a curve from 1 s to 60 s.
     """
     if retry_after is not None:
         return min(MAX_PAUSE, max(0.0, retry_after) + RATE_LIMIT_GUARD)
-    return min(60.0, 2.0 ** min(in_a_row - 1, 16))
+    return point(_RATE_LIMIT_PAUSES, in_a_row)
 
 
-def curve(base: float, longest: float) -> tuple[float, ...]:
-    """Return the exponential curve base, 2 base, 4 base … up to the first value that is `longest`."""
-    if base <= 0 or longest <= 0:
+@lru_cache(maxsize=64)
+def curve(base_delay: float, max_delay: float, growth: float = 2.0) -> tuple[float, ...]:
+    """Return delays that start at `base_delay` and grow by the factor `growth`, up to and including `max_delay`."""
+    if base_delay <= 0 or max_delay <= 0:
         return (0.0,)
     # The generator's first value is the None that primes it.
-    values = islice(backoff.expo(base=2, factor=base, max_value=longest), 1, _MAX_CURVE + 1)
+    values = islice(backoff.expo(base=growth, factor=base_delay, max_value=max_delay), 1, _MAX_CURVE + 1)
     points: list[float] = []
     for value in values:
         points.append(float(value))
-        if value >= longest:
+        if value >= max_delay:
             break
     return tuple(points)
 
 
+def point(delays: tuple[float, ...], number: int) -> float:
+    """Return the delay after the `number`-th failure or poll, counted from 1; the last one is used ever after."""
+    return delays[min(number, len(delays)) - 1]
+
+
+def jittered(delays: tuple[float, ...], number: int, rng: random.Random) -> float:
+    """Return a random share of that delay, evenly drawn from 0 to all of it (full jitter)."""
+    return rng.random() * point(delays, number)
+
+
+_RATE_LIMIT_PAUSES = curve(1.0, 60.0)
+
+
 def parse_retry_after(value: str | None, *, wall: float) -> float | None:
     """
-    Read a Retry-After header (RFC 9110, section 10.2.3) into seconds from now; None if it is missing or senseless.
+    Return the seconds from now that a Retry-After header means (RFC 9110, section 10.2.3).
 
-    `wall` is the date now, in seconds since 1970. A date in the past and a negative number are 0; a number beyond all
-    reason is infinite.
+    `wall` is the time now, in seconds since 1970. A date in the past and a negative number are 0, a number beyond all
+    reason is infinite, and a missing or unreadable header is None.
     """
     value = (value or "").strip()
     if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", value):
@@ -227,5 +279,5 @@ def parse_retry_after(value: str | None, *, wall: float) -> float | None:
         date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
-    # A date without a zone is read as UTC: HTTP knows no other.
+    # A date without a zone is UTC: HTTP has no other.
     return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - wall)

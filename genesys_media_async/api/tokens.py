@@ -1,11 +1,12 @@
 """
-One bearer token for everyone, granted once, renewed ahead of its end, under a lock.
+One bearer token for all requests: requested once, refreshed ahead of its expiry, under a lock.
 
-    the token is …                          `bearer`
-    fresh                                   returns it, without waiting
-    past its refresh time                   returns it, and has it renewed in the background
-    about to end, ended, rejected, missing  waits for the new one
-    not to be had, a moment ago             raises what was raised a moment ago, without asking again
+    the token is …                          `get`
+    fresh                                   returns it at once
+    past its refresh time                   returns it, and refreshes it in the background
+    about to expire, expired, rejected,     waits for the new one
+    or missing
+    refused a moment ago                    raises that error again, without another request
 
 Client credentials as Genesys grants them:
 https://developer.genesys.cloud/authorization/platform-auth/use-client-credentials
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -34,7 +35,8 @@ from ..events import TokenRefreshed, TokenRefreshFailed
 from ..ids import correlation_id
 from ..settings.checked import secret_text
 from ..transports.base import HttpReply, HttpRequest, Transport
-from .retry import curve, parse_retry_after
+from .base import NO_TOKEN, Token
+from .retry import STATUSES, curve, parse_retry_after, point
 
 if TYPE_CHECKING:
     import random
@@ -53,8 +55,9 @@ HARD_MARGIN = 10.0
 HARD_MARGIN_SHARE = 0.05
 TRANSIENT_PAUSES = curve(1.0, 30.0)
 REJECTED_PAUSE = 60.0
-UNACCEPTED_TOKENS = 3
-"""So many tokens in a row that the API never accepted end the hope that another one helps."""
+MAX_RETRY_AFTER = 3_600.0
+MAX_UNACCEPTED = 3
+"""After so many tokens in a row that the API rejected, no other one is requested for a while."""
 
 
 class _TokenReply(BaseModel):
@@ -74,19 +77,12 @@ class _TokenErrorReply(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
-    value: str = field(repr=False)
-    refresh_at: float
-    hard_end: float
-
-
-@dataclass(frozen=True, slots=True)
 class _Failure:
     error: AuthenticationError
     until: float
 
     def raised_at(self, now: float) -> AuthenticationError:
-        """Return the error anew: every waiter gets its own, with what is left of the pause."""
+        """Return a copy of the error for one waiter, with the rest of the pause."""
         error = self.error
         return type(error)(
             error.message,
@@ -101,11 +97,11 @@ class _Failure:
 
 class TokenManager:
     """
-    Gives everyone the same bearer token.
+    A `TokenSource` that requests its tokens with the settings' client credentials, or holds their access token.
 
-    However many ask, one request is on its way; whoever is cancelled while waiting for it does not cancel it for the
-    others. The lock guards the manager's state; the request itself runs outside it, in the task group that `spawn`
-    starts tasks in. A token's life is counted on the monotonic clock from when it was asked for.
+    At most one request is in flight, whatever the number of callers; a cancelled caller does not cancel it for the
+    others. The lock guards the manager's state; the request runs outside it, in a task that `spawn` starts. A token's
+    lifetime is counted on the monotonic clock from when it was requested.
     """
 
     def __init__(
@@ -128,74 +124,76 @@ class TokenManager:
         self._refreshing = False
         self._failure: _Failure | None = None
         self._failures_in_a_row = 0
-        self._unaccepted = 0
-        self._token: _Token | None = None
+        self.unaccepted = 0
+        self.current = NO_TOKEN
         if settings.access_token is not None:
-            self._token = _Token(secret_text(settings.access_token), float("inf"), float("inf"))
+            self.current = Token(secret_text(settings.access_token), float("inf"), float("inf"))
 
     def __repr__(self) -> str:
-        now = self._clock.monotonic()
-        state = "none" if self._token is None else f"good for {self._token.hard_end - now:.0f} s"
+        now, token = self._clock.monotonic(), self.current
+        state = "none" if token is NO_TOKEN else f"good for {token.hard_end - now:.0f} s"
         return f"<TokenManager: token {state}{', refreshing' if self._refreshing else ''}>"
 
-    def peek(self, now: float) -> str | None:
-        """Return the token if it is fresh now (monotonic seconds), without waiting for anything."""
-        token = self._token
-        return token.value if token is not None and now < token.refresh_at else None
-
-    async def bearer(self) -> str:
+    async def get(self) -> str:
         """
-        Return a token that is good now.
+        Return a valid token; wait for a new one if necessary.
 
-        Raises `CredentialsRejectedError` if there is none to be had, `TokenUnavailableError` if there is none for now.
+        Raises `CredentialsRejectedError` if none can be obtained, `TokenUnavailableError` if none can at the moment.
         """
-        fresh = self.peek(self._clock.monotonic())
-        if fresh is not None:
-            return fresh
+        if self._clock.monotonic() < self.current.refresh_at:
+            return self.current.value
         async with self._changed:
             while True:
                 now = self._clock.monotonic()
-                if self._token is not None and now < self._token.hard_end:
-                    if now >= self._token.refresh_at and not self._failed(now):
+                if now < self.current.hard_end:
+                    if now >= self.current.refresh_at and not self._failed(now):
                         self._begin_refresh()
-                    return self._token.value
+                    return self.current.value
                 failure = self._failed(now)
                 if failure is not None:
                     raise failure.raised_at(now)
                 self._begin_refresh()
                 await self._changed.wait()
 
+    async def first(self, timeout: float) -> None:
+        """
+        Wait for a token, through failures of the login host that may pass within `timeout` seconds.
+
+        Raises what `get` raises.
+        """
+        gives_up_at = self._clock.monotonic() + timeout
+        while True:
+            try:
+                await self.get()
+            except TokenUnavailableError as error:
+                pause = error.retry_after or 0.0
+                if not error.retryable or self._clock.monotonic() + pause >= gives_up_at:
+                    raise
+                await self._clock.sleep(pause)
+            else:
+                return
+
     def invalidate(self, rejected: str) -> None:
         """
-        Forget the token that Genesys answered with 401, unless a newer one is already here.
+        Discard the token that Genesys answered with 401, unless it has been replaced already.
 
-        A fixed access token cannot be renewed: from then on `bearer` raises `CredentialsRejectedError`. The same goes, for a
-        minute, when several new tokens in a row were rejected without one having been accepted.
+        A fixed access token cannot be refreshed: from then on `get` raises `CredentialsRejectedError`. It also does,
+        for a minute, after several new tokens in a row were rejected and none accepted.
         """
-        if self._token is None or self._token.value != rejected:
+        if self.current is NO_TOKEN or self.current.value != rejected:
             return
-        self._token = None
+        self.current = NO_TOKEN
         if self._settings.access_token is not None:
-            error = CredentialsRejectedError(
-                "Genesys does not accept the access token.",
-                code="access_token_rejected",
-                advice="Set a new one, or use an OAuth client's id and secret, which renew it by themselves.",
-            )
-            self._failure = _Failure(error, float("inf"))
+            self._failure = _Failure(_access_token_rejected(), float("inf"))
             return
-        self._unaccepted += 1
-        if self._unaccepted >= UNACCEPTED_TOKENS:
-            self._unaccepted = 0
-            error = CredentialsRejectedError(
-                "Genesys grants tokens and then rejects every one of them.",
-                code="tokens_not_accepted",
-                advice="Check that base URL and login URL belong to the same region.",
-            )
-            self._failure = _Failure(error, self._clock.monotonic() + REJECTED_PAUSE)
+        self.unaccepted += 1
+        if self.unaccepted >= MAX_UNACCEPTED:
+            self.unaccepted = 0
+            self._failure = _Failure(_tokens_not_accepted(), self._clock.monotonic() + REJECTED_PAUSE)
 
     def accepted(self) -> None:
-        """Note that Genesys accepted a token."""
-        self._unaccepted = 0
+        """Reset `unaccepted`: Genesys accepted a token."""
+        self.unaccepted = 0
 
     def _failed(self, now: float) -> _Failure | None:
         return self._failure if self._failure is not None and now < self._failure.until else None
@@ -206,7 +204,7 @@ class TokenManager:
             self._refreshing = True
 
     async def _refresh(self) -> None:
-        outcome: _Token | _Failure = _Failure(
+        outcome: Token | _Failure = _Failure(
             TokenUnavailableError("The retriever is closed.", retryable=False), float("inf")
         )
         try:
@@ -215,62 +213,70 @@ class TokenManager:
             with anyio.CancelScope(shield=True):
                 async with self._changed:
                     self._refreshing = False
-                    if isinstance(outcome, _Token):
-                        self._token, self._failure = outcome, None
+                    if isinstance(outcome, Token):
+                        self.current, self._failure = outcome, None
                     else:
                         self._failure = outcome
                     self._changed.notify_all()
 
-    async def _request_token(self) -> _Token | _Failure:
+    async def _request_token(self) -> Token | _Failure:
         sent = self._clock.monotonic()
         try:
             reply = await self._transport.exchange(
-                self._token_request(),
+                _token_request(self._settings),
                 timeout=min(self._settings.timeout, MAX_TOKEN_EXCHANGE),
                 max_reply_size=MAX_TOKEN_REPLY,
             )
             granted = _read_token_reply(reply, wall=self._clock.wall())
         except GenesysMediaError as error:
-            return self._failure_from(error)
-        life = granted.expires_in
-        ahead = min(REFRESH_AHEAD, REFRESH_AHEAD_SHARE * life) * (1 - REFRESH_JITTER * self._rng.random())
-        margin = min(HARD_MARGIN, HARD_MARGIN_SHARE * life)
-        if self._clock.monotonic() >= sent + life - margin:
-            return self._failure_from(InvalidResponseError("the token had ended before it arrived."))
+            # A failure is kept, and its frames hold the client secret.
+            return self._failure_from(error.without_frames())
+        lifetime = granted.expires_in
+        token = _token(granted, sent, jitter=self._rng.random())
+        if self._clock.monotonic() >= token.hard_end:
+            return self._failure_from(InvalidResponseError("the token expired before it arrived."))
         self._failures_in_a_row = 0
-        self._emit(TokenRefreshed(at=self._clock.wall(), lifetime=life, latency=self._clock.monotonic() - sent))
-        return _Token(granted.access_token, refresh_at=sent + life - ahead, hard_end=sent + life - margin)
+        self._emit(TokenRefreshed(at=self._clock.wall(), lifetime=lifetime, latency=self._clock.monotonic() - sent))
+        return token
 
     def _failure_from(self, error: GenesysMediaError) -> _Failure:
         if not isinstance(error, AuthenticationError):
             host = sanitized(self._settings.token_url, 200)
             error = TokenUnavailableError(f"No token from {host}: {error.message}", advice=error.advice)
         pause = REJECTED_PAUSE
-        if error.retryable:
-            pause = TRANSIENT_PAUSES[min(self._failures_in_a_row, len(TRANSIENT_PAUSES) - 1)]
-            pause = max(pause, min(error.retry_after or 0.0, 3_600.0))
         self._failures_in_a_row += 1
+        if error.retryable:
+            pause = point(TRANSIENT_PAUSES, self._failures_in_a_row)
+            pause = max(pause, min(error.retry_after or 0.0, MAX_RETRY_AFTER))
         self._emit(TokenRefreshFailed(at=self._clock.wall(), code=error.code, pause=pause))
         return _Failure(error, self._clock.monotonic() + pause)
 
-    def _token_request(self) -> HttpRequest:
-        settings = self._settings
-        client_id = settings.client_id or ""
-        secret = secret_text(settings.client_secret) if settings.client_secret else ""
-        form = {"grant_type": "client_credentials"}
-        headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/x-www-form-urlencoded",
-            "user-agent": settings.user_agent,
-        }
-        if settings.scope is not None:
-            form["scope"] = settings.scope
-        if settings.credentials_in == "body":
-            form |= {"client_id": client_id, "client_secret": secret}
-        else:
-            headers["authorization"] = "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
-        return HttpRequest("POST", settings.token_url, headers, urlencode(form).encode())
+
+def _token(granted: _TokenReply, sent: float, *, jitter: float) -> Token:
+    """Return a token that was requested at `sent`; `jitter`, from 0 to 1, spreads the refreshes of many processes."""
+    lifetime = granted.expires_in
+    ahead = min(REFRESH_AHEAD, REFRESH_AHEAD_SHARE * lifetime) * (1 - REFRESH_JITTER * jitter)
+    margin = min(HARD_MARGIN, HARD_MARGIN_SHARE * lifetime)
+    return Token(granted.access_token, refresh_at=sent + lifetime - ahead, hard_end=sent + lifetime - margin)
+
+
+def _token_request(settings: Settings) -> HttpRequest:
+    client_id = settings.client_id or ""
+    secret = secret_text(settings.client_secret) if settings.client_secret else ""
+    form = {"grant_type": "client_credentials"}
+    headers = {
+        "accept": "application/json",
+        "accept-encoding": "identity",
+        "content-type": "application/x-www-form-urlencoded",
+        "user-agent": settings.user_agent,
+    }
+    if settings.scope is not None:
+        form["scope"] = settings.scope
+    if settings.credentials_in == "body":
+        form |= {"client_id": client_id, "client_secret": secret}
+    else:
+        headers["authorization"] = "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+    return HttpRequest("POST", settings.token_url, headers, urlencode(form).encode())
 
 
 def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:
@@ -284,25 +290,41 @@ def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:
 
 def _token_error(reply: HttpReply, *, wall: float) -> AuthenticationError:
     try:
-        said = _TokenErrorReply.model_validate_json(reply.body)
+        body = _TokenErrorReply.model_validate_json(reply.body)
     except ValidationError:
-        said = _TokenErrorReply()
-    description = sanitized(said.error_description or said.description or "")
-    words = ": ".join(word for word in (sanitized(said.error or "", 80), description) if word)
+        body = _TokenErrorReply()
+    description = sanitized(body.error_description or body.description or "")
+    words = ": ".join(word for word in (sanitized(body.error or "", 80), description) if word)
     message = f"The login host answered {reply.status}{f' ({words})' if words else ''}."
     # Genesys throttles this endpoint with a 400, not a 429.
     throttled = reply.status == 400 and description.lower().startswith("rate limit exceeded")
-    if throttled or reply.status in {408, 429} or reply.status >= 500:
+    if throttled or reply.status in STATUSES["login"]:
         return TokenUnavailableError(
             message,
             status_code=reply.status,
             correlation_id=correlation_id(reply.headers),
             retry_after=parse_retry_after(reply.headers.get("retry-after"), wall=wall),
-            advice="It is asked again by itself, more and more rarely.",
+            advice="The request is repeated automatically, after longer and longer pauses.",
         )
     advice = None
     if reply.status not in {400, 401, 403}:
-        advice = "That is not how a Genesys login host answers: check the login URL and the region."
+        advice = "A Genesys login host does not answer like that: check the login URL and the region."
     return CredentialsRejectedError(
         message, status_code=reply.status, correlation_id=correlation_id(reply.headers), advice=advice
+    )
+
+
+def _access_token_rejected() -> CredentialsRejectedError:
+    return CredentialsRejectedError(
+        "Genesys does not accept the access token.",
+        code="access_token_rejected",
+        advice="Set a new one, or use an OAuth client's id and secret, with which tokens are refreshed automatically.",
+    )
+
+
+def _tokens_not_accepted() -> CredentialsRejectedError:
+    return CredentialsRejectedError(
+        "Genesys grants tokens and then rejects every one of them.",
+        code="tokens_not_accepted",
+        advice="Check that base URL and login URL belong to the same region.",
     )

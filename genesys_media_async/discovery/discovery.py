@@ -46,7 +46,7 @@ PATH: Final = "/api/v2/analytics/conversations/details"
 PERMISSION: Final = "the permission analytics:conversationDetail:view"
 
 MAX_QUERY: Final = timedelta(days=31)
-"""With a filter, and there always is one: https://developer.genesys.cloud/analyticsdatamanagement/analytics/detail/ ."""
+"""With a filter, as there always is: https://developer.genesys.cloud/analyticsdatamanagement/analytics/detail/ ."""
 
 QUERY_PAGE: Final = 100
 JOB_PAGE: Final = 500

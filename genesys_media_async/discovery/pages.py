@@ -40,7 +40,7 @@ class Conversation(_Shape):
     participants: list[Participant] | None = None
 
     def was_active(self, begin: datetime, end: datetime) -> bool:
-        """True if it overlaps an interval; a query also finds those that ended before, on its first day."""
+        """Return whether it overlaps an interval; a query also finds those that ended before, on its first day."""
         starts, ends = self.conversationStart, self.conversationEnd
         return (starts is None or starts < end) and (ends is None or ends >= begin)
 

@@ -1,4 +1,4 @@
-"""The seam of endpoints: how the URLs of one kind of id are retrieved, as a short script over authorised calls."""
+"""The seam of endpoints: a short script over authorised calls that retrieves the URLs for one kind of id."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ MISSING_ID: Final = "00000000-0000-4000-8000-000000000000"
 
 
 class EndpointContext(Protocol):
-    """The services of a run for an endpoint: calls, pauses, events, and where results go."""
+    """What a run provides for an endpoint: calls, pauses, events, and where results go."""
 
     @property
     def rule(self) -> ValidationRule:
-        """The rule that a URL must meet; see `validation.check`."""
+        """The rule for URLs; see `validation.check`."""
         ...
 
     @property
@@ -47,7 +47,7 @@ class EndpointContext(Protocol):
         ...
 
     def call(self, call: Call[T], /) -> Awaitable[CallResult[T]]:
-        """Make a call to its end, with permits, token, retries and audit records."""
+        """Make a call, with permits, token, retries and audit records."""
         ...
 
     async def sleep(self, seconds: float, /) -> None:
@@ -62,10 +62,10 @@ class EndpointContext(Protocol):
         self, request: MediaRequest, result: CallResult[DownloadUrl], /, *, media_id: str | None = None
     ) -> None:
         """
-        Report what a request came to.
+        Report a result for a request.
 
-        `media_id` identifies the medium, where a request has several or a reply was about several; such a result gets
-        an audit record of its own.
+        `media_id` identifies the medium if the request has several, or if the call was about several; such a result
+        gets an audit record of its own.
         """
         ...
 
@@ -73,7 +73,7 @@ class EndpointContext(Protocol):
 @record
 class Probe:
     """
-    A harmless call about something that does not exist; its error status tells whether the OAuth client may call.
+    A harmless call about something that does not exist; its status shows whether the OAuth client may make such calls.
 
     `remark` is what a good reply leaves open.
     """
@@ -86,18 +86,18 @@ class Probe:
 
 class Endpoint(ABC):
     """
-    One way of getting URLs from Genesys; derive your own from it and write `retrieve`.
+    One way to get URLs from Genesys; derive your own from it and write `retrieve`.
 
-    `action` is its name in the audit trail. `id_formats` are the ids it accepts, each by the names of its parts with
-    slashes between, such as `conversationId/recordingId`. `batch_size` is the largest number of requests that
-    `retrieve` is given together. `permission` is what the OAuth client needs, in words for a person; `probe` is the harmless call by
-    which `genesys-media doctor` checks it.
+    `action` is its name in the audit trail. `id_formats` are the ids it accepts, each as the names of its parts with
+    slashes between them, such as `conversationId/recordingId`. `permission` is what the OAuth client needs, in words
+    for a person, and `probe` is the harmless call by which `genesys-media doctor` checks it. `batch_size` is the
+    maximum number of requests that `retrieve` gets at once.
     """
 
     action: ClassVar[str] = "custom"
-    id_formats: ClassVar[tuple[str, ...]] = ("fileId",)
-    permission: ClassVar[str] = "the permission for this operation"
     probe: ClassVar[Probe | None] = None
+    id_formats: tuple[str, ...] = ("fileId",)
+    permission: str = "the permission named in the message"
     batch_size: int = 1
 
     @abstractmethod
@@ -106,7 +106,7 @@ class Endpoint(ABC):
 
 
 def read_json(shape: TypeAdapter[T], reply: HttpReply) -> T:
-    """Return the body of a JSON reply. Raises `InvalidResponseError` for another content type, or another shape."""
+    """Return the value in a JSON reply. Raises `InvalidResponseError` for another content type or shape."""
     try:
         return shape.validate_json(require_json(reply))
     except ValidationError as error:
@@ -114,7 +114,7 @@ def read_json(shape: TypeAdapter[T], reply: HttpReply) -> T:
 
 
 def unexpected_shape(error: ValidationError) -> InvalidResponseError:
-    """Error for JSON of another shape than agreed; it quotes none of the reply."""
+    """Error for JSON of another shape than agreed; it quotes nothing of the reply."""
     wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
     where = sanitized(".".join(str(part) for part in wrong["loc"]), 80) or "body"
     return InvalidResponseError(f"The reply is not the agreed JSON ({where}: {wrong['msg']}).", code="reply_shape")

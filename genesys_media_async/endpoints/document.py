@@ -1,4 +1,4 @@
-"""Documents of the content management: where their content can be had, once it is prepared."""
+"""Documents of the content management: the URL of their content, once it is prepared."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import InvalidResponseError
 from .base import MISSING_ID, Endpoint, Probe, read_json
-from .polled_get import TIMEOUT, NotReady, get, or_raise, validated
-from .polling import check_patience
+from .polled_get import TIMEOUT, NotReady, get_when_ready, or_raise, validated
+from .polling import check_timeout
 
 if TYPE_CHECKING:
     from ..models import DownloadUrl, MediaRequest
@@ -30,52 +30,50 @@ _REPLY = TypeAdapter(_Reply)
 
 class Document(Endpoint):
     """
-    Asks `GET /api/v2/contentmanagement/documents/{documentId}/content`, again while it is being prepared.
+    The URL of a document's content by `GET /api/v2/contentmanagement/documents/{documentId}/content`.
 
-    The OAuth client needs the content management's permissions and access to the document's workspace. `content_type`
-    is what the content is to be converted to, `disposition` what the URL tells a browser to do with it. `patience` is
-    in seconds. Raises `SettingsError` for a patience that is none.
+    While the content is being prepared it is polled, for up to `timeout` seconds. `content_type` is the type to convert
+    the content to; `disposition` is what the URL makes a browser do with it. Raises `SettingsError` for a `timeout`
+    that is not positive.
     """
 
     action = "document"
     id_formats = ("documentId",)
     permission = "the permissions of the content management, and access to the document's workspace"
     probe = Probe("GET", f"/api/v2/contentmanagement/documents/{MISSING_ID}/content")
-    batch_size = 1
 
     def __init__(
         self,
         *,
         content_type: str | None = None,
         disposition: Literal["attachment", "inline"] = "attachment",
-        patience: float = TIMEOUT,
+        timeout: float = TIMEOUT,
     ) -> None:
         wanted = {"disposition": disposition} | ({} if content_type is None else {"contentType": content_type})
         self._query = urlencode(wanted)
         self._content_type = content_type
-        self._patience = check_patience(patience)
+        self._timeout = check_timeout(timeout)
 
     def __repr__(self) -> str:
         return f"<Document {self._query}>"
 
     async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
-        """Ask for the content of one document."""
+        """Retrieve the URL of one document."""
         (request,) = requests
 
         def read(reply: HttpReply, sent_at: float) -> DownloadUrl | NotReady:
-            said = read_json(_REPLY, reply)
-            if said.contentLocationUri is not None and said.state != "Running":
-                url = said.contentLocationUri
+            body = read_json(_REPLY, reply)
+            if body.contentLocationUri is not None and body.state != "Running":
+                url = body.contentLocationUri
                 return or_raise(validated(url, request, context.rule, sent_at, content_type=self._content_type))
-            if said.state == "Completed":
+            if body.state == "Completed":
                 raise InvalidResponseError(
-                    "The document is prepared, and the reply does not say where it is.",
+                    "The document is prepared, but the reply has no URL of its content.",
                     code="no_content_location",
                     retryable=False,
                 )
             return NotReady()
 
         path = f"/api/v2/contentmanagement/documents/{request.file_id}/content?{self._query}"
-        permission = "the permissions of the content management, and access to the document's workspace"
-        answer = await get(context, request, path, self.action, read, permission=permission, patience=self._patience)
-        await context.report(request, answer)
+        result = await get_when_ready(self, context, request, path, read, timeout=self._timeout)
+        await context.report(request, result)

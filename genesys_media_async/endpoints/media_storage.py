@@ -26,8 +26,8 @@ PATH_TEMPLATE = "/api/v2/media/storage/files/{file_id}/download-url"
 MISSING_FILE = "missing-genesys-media-doctor"
 """An id that no organisation has, for the probe."""
 
-# Seconds of lifetime; `datetime` ends with the year 9999, some 250 thousand million seconds from now.
-_BEYOND_ANY_DATE = 200_000_000_000
+# Seconds; an expiry further away may be beyond the year 9999, where `datetime` ends.
+_MAX_LIFETIME = 200_000_000_000
 
 
 @with_config(ConfigDict(strict=True, hide_input_in_errors=True))
@@ -35,11 +35,11 @@ class _Reply(TypedDict):
     """
     The JSON body of a reply; unknown members are ignored, wrong types are not.
 
-    `expiresIn` is in seconds. A dict, since a model takes half as long again to make and read.
+    `expiresIn` is in seconds. It is a dict, since a model takes 1.5 times as long to make and read.
     """
 
     url: Annotated[str, Field(min_length=1)]
-    expiresIn: Annotated[int, Field(gt=0, lt=_BEYOND_ANY_DATE)]
+    expiresIn: Annotated[int, Field(gt=0, lt=_MAX_LIFETIME)]
     fileName: NotRequired[str | None]
     contentType: NotRequired[str | None]
     accessLevel: NotRequired[str | None]
@@ -61,7 +61,7 @@ class MediaStorage(Endpoint):
     probe = Probe(
         "POST",
         PATH_TEMPLATE.format(file_id=MISSING_FILE),
-        body=f'{{"fileId":"{MISSING_FILE}","expiresIn":60}}'.encode(),
+        f'{{"fileId":"{MISSING_FILE}","expiresIn":60}}'.encode(),
         remark="an organisation without this gateway answers 404, too",
     )
 
@@ -84,7 +84,7 @@ class MediaStorage(Endpoint):
         def read(reply: HttpReply, sent_at: float) -> DownloadUrl:
             return read_reply(reply, sent_at, request, rule)
 
-        # An id has none of the characters that would need quoting.
+        # No character of an id needs quoting.
         path = f"{self._before}{request.file_id}{self._after}"
         result = await context.call(Call("POST", path, payload(request), request.file_id, self.action, read))
         await context.report(request, result)
@@ -92,7 +92,7 @@ class MediaStorage(Endpoint):
 
 def payload(request: MediaRequest) -> bytes:
     """Return the JSON body of a request."""
-    # None of the characters that an id or a level may have needs escaping.
+    # No character of an id or an access level needs escaping.
     level = "" if request.access_level is None else f',"accessLevel":"{request.access_level}"'
     return f'{{"fileId":"{request.file_id}","expiresIn":{request.expires_in}{level}}}'.encode()
 
@@ -106,17 +106,17 @@ def read_reply(reply: HttpReply, sent_at: float, request: MediaRequest, rule: Va
     """
     body = reply.body if reply.headers.get("content-type") in JSON_CONTENT_TYPES else require_json(reply)
     try:
-        said = _read_json(body)
+        fields = _read_json(body)
     except ValidationError as error:
         raise unexpected_shape(error) from None
-    lifetime = said["expiresIn"]
+    lifetime = fields["expiresIn"]
     url = DownloadUrl(
-        said["url"],
+        fields["url"],
         sent_at + lifetime,
         lifetime,
-        said.get("fileName"),
-        said.get("contentType"),
-        said.get("accessLevel"),
+        fields.get("fileName"),
+        fields.get("contentType"),
+        fields.get("accessLevel"),
     )
     rejected = check(url, request, rule)
     if rejected is not None:

@@ -1,4 +1,4 @@
-"""Media files in messages."""
+"""Media files of messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import APIStatusError, sanitized
 from .base import MISSING_ID, Endpoint, Probe, read_json
-from .polled_get import get, or_raise, validated
+from .polled_get import get_when_ready, or_raise, validated
 
 if TYPE_CHECKING:
     from ..models import DownloadUrl, MediaRequest
@@ -28,28 +28,29 @@ class _Media(BaseModel):
 _MEDIA = TypeAdapter(_Media)
 
 
+def _path(conversation_id: str, communication_id: str, media_id: str) -> str:
+    communication = f"{conversation_id}/communications/{communication_id}"
+    return f"/api/v2/conversations/messages/{communication}/messages/media/{media_id}"
+
+
 class MessageMedia(Endpoint):
     """
-    Asks `GET …/messages/media/{mediaId}` below a communication of a message conversation.
+    The URL of a media file in a message conversation, by `GET …/messages/media/{mediaId}`.
 
-    The whole path is `/api/v2/conversations/messages/{conversationId}/communications/{communicationId}/messages/media/`
-    and the media's id. Genesys documents no permission for it.
+    The path begins with `/api/v2/conversations/messages/{conversationId}/communications/{communicationId}`. Genesys
+    documents no permission for this operation.
     """
 
     action = "message_media"
     id_formats = ("conversationId/communicationId/mediaId",)
     permission = "the permission that the message names"
-    probe = Probe(
-        "GET",
-        f"/api/v2/conversations/messages/{MISSING_ID}/communications/{MISSING_ID}/messages/media/{MISSING_ID}",
-    )
-    batch_size = 1
+    probe = Probe("GET", _path(MISSING_ID, MISSING_ID, MISSING_ID))
 
     def __repr__(self) -> str:
         return "<MessageMedia>"
 
     async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
-        """Ask for the URL of one media file."""
+        """Retrieve the URL of one media file."""
         (request,) = requests
 
         def read(reply: HttpReply, sent_at: float) -> DownloadUrl:
@@ -67,10 +68,8 @@ class MessageMedia(Endpoint):
                 )
             )
 
-        conversation_id, communication_id, media_id = request.parts
-        communication = f"{conversation_id}/communications/{communication_id}"
-        path = f"/api/v2/conversations/messages/{communication}/messages/media/{media_id}"
-        await context.report(request, await get(context, request, path, self.action, read))
+        path = _path(*request.parts)
+        await context.report(request, await get_when_ready(self, context, request, path, read))
 
 
 def _without_url(status: str | None) -> APIStatusError:
@@ -80,16 +79,16 @@ def _without_url(status: str | None) -> APIStatusError:
                 "The media file is still being uploaded.",
                 code="media_uploading",
                 retryable=True,
-                advice="Ask again in some minutes.",
+                advice="Try again in some minutes.",
             )
         case "invalid":
             return APIStatusError(
-                "Genesys found the media file invalid.", code="media_invalid", advice="Remove it from the input."
+                "Genesys considers the media file invalid.", code="media_invalid", advice="Remove it from the input."
             )
         case _:
             return APIStatusError(
-                f"The media file has no URL; its status is {sanitized(status or 'not told', 40)}.",
+                f"The media file has no URL; its status is {sanitized(status or 'unknown', 40)}.",
                 code="no_url",
                 retryable=True,
-                advice="Ask again later.",
+                advice="Try again later.",
             )

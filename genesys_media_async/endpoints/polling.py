@@ -1,10 +1,11 @@
-"""When to ask again for what Genesys is preparing, and when to stop."""
+"""The pauses between polls for a thing that Genesys is preparing, and their end."""
 
 from __future__ import annotations
 
 import zlib
 from typing import TYPE_CHECKING
 
+from ..api.retry import curve, point
 from ..errors import SettingsError
 
 if TYPE_CHECKING:
@@ -14,44 +15,50 @@ GROWTH = 1.5
 SPREAD = 0.05
 
 
-def check_patience(patience: float) -> float:
-    """Return `patience`, or raise `SettingsError` unless it is a positive number of seconds."""
-    if not patience > 0:
-        raise SettingsError(f"patience is {patience!r}.", advice="It has to be a positive number of seconds.")
-    return patience
+def check_timeout(timeout: float) -> float:
+    """Return `timeout`. Raises `SettingsError` unless it is a positive number of seconds."""
+    if not timeout > 0:
+        raise SettingsError(f"timeout is {timeout!r}.", advice="It has to be a positive number of seconds.")
+    return timeout
 
 
-class Polling:
+class Poller:
     """
-    The pauses between one question and the next, which hold no worker's place.
+    The pauses between the polls for one thing; they occupy no worker.
 
-    They begin at `shortest` seconds and grow by half each time, up to `longest`. Where it is known how long it will
-    take, the pause is that long, but no shorter: what is always nearly ready costs no more than what says nothing. A
-    share that follows from `key` is added, so that what began together does not ask together. After `patience` seconds
-    there is one question more, the last.
+    Pauses grow by half from `min_pause` to `max_pause` seconds. If the remaining time is known, the pause is that long,
+    but never shorter: what is always nearly ready is not polled more often. Up to 5 % is added, by a hash of `key`, so
+    that polls which began together do not stay together. After `timeout` seconds there is one last poll.
     """
 
-    def __init__(self, context: EndpointContext, *, key: str, patience: float, shortest: float, longest: float) -> None:
-        self._assignment = context
+    def __init__(
+        self, context: EndpointContext, *, key: str, timeout: float, min_pause: float, max_pause: float
+    ) -> None:
+        self._context = context
         self._began_at = context.clock.monotonic()
-        self._patience = patience
-        self._grown = shortest
-        self._longest = longest
+        self._timeout = timeout
+        self._pauses = curve(min_pause, max_pause, GROWTH)
+        self._max_pause = max_pause
         self._stretch = 1 + SPREAD * zlib.crc32(key.encode()) / 2**32
+        self._count = 0
         self._is_last = False
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it began."""
-        return self._assignment.clock.monotonic() - self._began_at
+        """Seconds since polling began."""
+        return self._context.clock.monotonic() - self._began_at
 
-    async def pause(self, expected: float | None = None) -> bool:
-        """Wait until it is worth asking, `expected` seconds if that is known; False, at once, if patience is over."""
-        left = self._patience - self.elapsed
-        if self._is_last or left <= 0:
+    async def wait_for_next(self, expected: float | None = None) -> bool:
+        """
+        Wait until the next poll is due and return True; return False at once after the last one.
+
+        `expected` is the number of seconds until the thing should be ready, if that is known.
+        """
+        remaining = self._timeout - self.elapsed
+        if self._is_last or remaining <= 0:
             return False
-        pause = min(max(self._grown, expected or 0.0), self._longest) * self._stretch
-        self._grown = min(self._grown * GROWTH, self._longest)
-        self._is_last = pause >= left
-        await self._assignment.sleep(min(pause, left))
+        self._count += 1
+        pause = min(max(point(self._pauses, self._count), expected or 0.0), self._max_pause) * self._stretch
+        self._is_last = pause >= remaining
+        await self._context.sleep(min(pause, remaining))
         return True

@@ -1,4 +1,4 @@
-"""When a signed URL ends, where the reply does not say so."""
+"""The lifetime of a signed URL whose reply does not name it."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from ..models import DownloadUrl
 if TYPE_CHECKING:
     from ..models import ExpirySource
 
-DEFAULT_URL_LIFE = 3_600.0
-"""Seconds that a URL lives where nothing says so: what the platform's own settings are unless they are changed."""
+DEFAULT_URL_LIFETIME = 3_600.0
+"""Seconds; the value of the platform's own settings until they are changed."""
 
-LATEST = datetime(9_999, 1, 1, tzinfo=UTC).timestamp()
+MAX_EXPIRY = datetime(9_999, 1, 1, tzinfo=UTC).timestamp()
 
 
 def signed_url(
     url: str,
     *,
     sent_at: float,
-    otherwise: float,
+    default_lifetime: float,
     known_from: ExpirySource = "default",
     file_name: str | None = None,
     content_type: str | None = None,
 ) -> DownloadUrl:
     """
-    Return what is known of a URL that came in reply to a request sent at `sent_at` (seconds since 1970).
+    Return the URL from the reply to a request that was sent at `sent_at` (seconds since 1970), with its expiry.
 
-    Its end is read from the URL itself: `X-Amz-Date` with `X-Amz-Expires` (AWS Signature Version 4,
+    The expiry is read from the URL: `X-Amz-Date` with `X-Amz-Expires` (AWS Signature Version 4,
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html) or `Expires` (CloudFront,
     https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-creating-signed-url-canned-policy.html).
-    A URL that does not tell lives `otherwise` seconds, which is `known_from` somewhere else.
+    A URL without it lives `default_lifetime` seconds, which are known from `known_from`.
     """
     ends_at = _ends_at(url)
     if ends_at is not None:
         known_from = "url"
     else:
-        ends_at = sent_at + otherwise
+        ends_at = sent_at + default_lifetime
     return DownloadUrl(
         url=url,
         ends_at=ends_at,
@@ -50,22 +50,22 @@ def signed_url(
     )
 
 
-def says_its_end(url: str) -> bool:
-    """Whether `signed_url` can read from the URL when it ends."""
+def has_expiry(url: str) -> bool:
+    """Return whether `signed_url` can read the expiry from the URL."""
     return _ends_at(url) is not None
 
 
 def _ends_at(url: str) -> float | None:
     try:
-        said = {name.lower(): values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
+        query = {name.lower(): values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
     except ValueError:
         return None
     try:
-        if "x-amz-date" in said:
-            signed_at = datetime.strptime(said["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-            ends_at = signed_at.timestamp() + int(said["x-amz-expires"])
+        if "x-amz-date" in query:
+            signed_at = datetime.strptime(query["x-amz-date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            ends_at = signed_at.timestamp() + int(query["x-amz-expires"])
         else:
-            ends_at = float(int(said["expires"]))
+            ends_at = float(int(query["expires"]))
     except (KeyError, ValueError, OverflowError):
         return None
-    return ends_at if 0 < ends_at < LATEST else None
+    return ends_at if 0 < ends_at < MAX_EXPIRY else None

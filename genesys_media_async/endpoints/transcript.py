@@ -1,4 +1,4 @@
-"""Transcripts of speech and text analytics: of one communication, or of each of its recordings."""
+"""Transcripts of speech and text analytics, of one communication or of each of its recordings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ..errors import NotFoundError, sanitized
 from .base import MISSING_ID, Endpoint, Probe, read_json
-from .polled_get import get, validated
+from .polled_get import get_when_ready, validated
 
 if TYPE_CHECKING:
     from ..errors import GenesysMediaError
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from ..transports.base import HttpReply
     from .base import EndpointContext
 
-ONE = "the permissions recording:recording:view and speechAndTextAnalytics:data:view"
-ALL = "one of the permissions recording:recording:view and recording:recordingSegment:view"
+_START = "/api/v2/speechandtextanalytics/conversations"
 
 
 class _One(BaseModel):
@@ -47,30 +46,28 @@ _ONE, _ALL = TypeAdapter(_One), TypeAdapter(_All)
 
 class Transcript(Endpoint):
     """
-    Asks `GET /api/v2/speechandtextanalytics/conversations/{conversationId}/communications/{communicationId}/…`.
+    The URL of a communication's transcript, by `GET …/transcripturl`.
 
-    That is `transcripturl`, for which the OAuth client needs the permissions `recording:recording:view` and
-    `speechAndTextAnalytics:data:view`; or, with `all_recordings`, `transcripturls`, for which it needs
-    `recording:recording:view` or `recording:recordingSegment:view`. The latter's media ids are those of the recordings.
+    With `all_recordings`, the URLs of the transcripts of all its recordings, by `GET …/transcripturls`; then media ids
+    are the ids of the recordings. The path begins with
+    `/api/v2/speechandtextanalytics/conversations/{conversationId}/communications/{communicationId}`.
     """
 
     action = "transcript"
     id_formats = ("conversationId/communicationId",)
     permission = "the permissions recording:recording:view and speechAndTextAnalytics:data:view"
-    probe = Probe(
-        "GET",
-        f"/api/v2/speechandtextanalytics/conversations/{MISSING_ID}/communications/{MISSING_ID}/transcripturl",
-    )
-    batch_size = 1
+    probe = Probe("GET", f"{_START}/{MISSING_ID}/communications/{MISSING_ID}/transcripturl")
 
     def __init__(self, *, all_recordings: bool = False) -> None:
         self._all_recordings = all_recordings
+        if all_recordings:
+            self.permission = "one of the permissions recording:recording:view and recording:recordingSegment:view"
 
     def __repr__(self) -> str:
         return f"<Transcript{' of each recording' if self._all_recordings else ''}>"
 
     async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
-        """Ask for the transcripts of one communication."""
+        """Retrieve the URLs of one communication's transcripts."""
         (request,) = requests
 
         def read(reply: HttpReply, sent_at: float) -> list[tuple[str | None, DownloadUrl | GenesysMediaError]]:
@@ -89,13 +86,10 @@ class Transcript(Endpoint):
             ]
 
         conversation_id, communication_id = request.parts
-        path = (
-            f"/api/v2/speechandtextanalytics/conversations/{conversation_id}/communications/{communication_id}"
-            f"/transcripturl{'s' if self._all_recordings else ''}"
-        )
-        permission = ALL if self._all_recordings else ONE
-        answer = await get(context, request, path, self.action, read, permission=permission, max_reply_size=1024 * 1024)
-        if answer.error is not None:
-            await context.report(request, answer.with_outcome(answer.error))
-        for media_id, came in answer.value or ():
-            await context.report(request, answer.with_outcome(came), media_id=media_id)
+        plural = "s" if self._all_recordings else ""
+        path = f"{_START}/{conversation_id}/communications/{communication_id}/transcripturl{plural}"
+        result = await get_when_ready(self, context, request, path, read, max_reply_size=1024 * 1024)
+        if result.error is not None:
+            await context.report(request, result.with_outcome(result.error))
+        for media_id, outcome in result.value or ():
+            await context.report(request, result.with_outcome(outcome), media_id=media_id)

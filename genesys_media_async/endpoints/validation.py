@@ -1,18 +1,18 @@
 """
-May this URL be handed out? A pure check against a `ValidationRule`; each refusal has a reason for programs.
+Validates a URL against a `ValidationRule`. Pure; each rejection has a code for programs.
 
-    content_type_missing    the reply names none, and the rule does not take everything
-    content_type_refused    it is none of the rule's
-    life_too_long           Genesys granted more seconds than the rule, or the request, allows
-    url_expired             its life was over before it came
-    access_level_mismatch   the required access level is not the one granted
+    content_type_missing    the reply names none, and the rule does not allow everything
+    content_type_refused    the rule does not allow it
+    lifetime_too_long       Genesys granted more seconds than the rule, or the request, allows
+    url_expired             the URL had expired before it arrived
+    access_level_mismatch   another access level was granted than the rule requires
     url_too_long            more characters than the rule allows
-    url_malformed           no absolute URL with a host, or with characters that no URL has
+    url_malformed           not an absolute URL with a host, or invalid characters
     url_not_https           another scheme than https
     url_user_info           a user name or password before the host
-    host_refused            the host is not on the rule's list
-    check_refused           a check of the user's own said no
-    check_failed            a check of the user's own raised
+    host_refused            the rule does not allow the host
+    check_refused           one of the rule's own checks rejected the URL
+    check_failed            one of the rule's own checks raised
 """
 
 from __future__ import annotations
@@ -33,26 +33,28 @@ if TYPE_CHECKING:
     from ..models import DownloadUrl, MediaRequest
     from ..settings.policies import Check, ValidationRule
 
-# RFC 3986 leaves only these; anything else makes programs disagree about where the URL points.
+# The characters of RFC 3986; with any other, programs disagree about where the URL points.
 _URL_CHARACTERS = f"{ascii_letters}{digits}-._~:/?#[]@!$&'()*+,;=%".encode()
 
-# What nearly every signed URL begins with; any other is taken apart in full.
+# Nearly every signed URL begins like this; any other is parsed in full.
 _COMMON_ORIGIN = Annotated[str, Field(pattern=r"^https://[a-z0-9.-]+/")]
 _has_common_origin: Callable[[str], bool] = TypeAdapter(_COMMON_ORIGIN).validator.isinstance_python
 
 MEDIA = ("audio/*", "video/*", "image/*")
-"""What a URL of media storage stands for, unless the rule says otherwise."""
+"""The content types of media storage, unless the rule names others."""
 
 
 def check(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRejectedError | None:
-    """Return why `url` must not be handed out as the answer to `request`, or None if it may. Never raises."""
+    """Return the error if `url` must not be the result of `request`, or None. Never raises."""
     return (
-        _grant(url, request, rule) or _form(url.url, rule) or (_own_checks(url, request, rule) if rule.checks else None)
+        _check_grant(url, request, rule)
+        or _check_form(url.url, rule)
+        or (_own_checks(url, request, rule) if rule.checks else None)
     )
 
 
 def matches(content_type: str, pattern: str) -> bool:
-    """Whether a content type, with or without parameters, is one that a pattern such as `audio/*` stands for."""
+    """Return whether a content type, with or without parameters, matches a pattern such as `audio/*`."""
     kind, _, subtype = content_type.partition(";")[0].strip().lower().partition("/")
     wanted_kind, _, wanted_subtype = pattern.lower().partition("/")
     return bool(kind and subtype) and wanted_kind in {"*", kind} and wanted_subtype in {"*", subtype}
@@ -65,28 +67,30 @@ def _is_one_of(content_type: str | None, patterns: tuple[str, ...]) -> bool:
     return any(matches(content_type, pattern) for pattern in patterns)
 
 
-def _grant(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRejectedError | None:
-    """Check what Genesys has granted: what content, for how long, with what access."""
-    content_types, longest, required = rule.content_types, rule.max_lifetime, rule.required_access
-    # Only a reply that can grant a life names it: Genesys was asked for this life and this access.
-    made_to_measure = url.expiry_source == "reply"
-    if made_to_measure:
+def _check_grant(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -> UrlRejectedError | None:
+    """Check what Genesys granted: the content type, the lifetime and the access level."""
+    content_types, max_lifetime, required = rule.content_types, rule.max_lifetime, rule.required_access
+    # Only a reply that names the lifetime answers a request for a lifetime and an access level.
+    is_as_requested = url.expiry_source == "reply"
+    if is_as_requested:
         content_types = MEDIA if content_types is None else content_types
-        longest = request.expires_in if longest is None else longest
+        max_lifetime = request.expires_in if max_lifetime is None else max_lifetime
     if content_types is not None and not _is_one_of(url.content_type, content_types):
         return _content_type_refused(url.content_type, content_types)
     if url.expires_in < 1:
         return UrlRejectedError(
-            "The URL had expired when it came.",
+            "The URL had expired when it arrived.",
             code="url_expired",
             retryable=True,
-            advice="Check this machine's clock; if it is right, ask again for a fresh URL.",
+            advice="Check this machine's clock; if it is right, request the URL again.",
         )
-    if longest is not None and url.expires_in > longest:
-        return UrlRejectedError(f"The URL lives {url.expires_in} s; allowed: {longest} s.", code="life_too_long")
+    if max_lifetime is not None and url.expires_in > max_lifetime:
+        return UrlRejectedError(
+            f"The URL's lifetime is {url.expires_in} s; allowed: {max_lifetime} s.", code="lifetime_too_long"
+        )
     if required is None:
         return None
-    granted = request.access_level if made_to_measure and url.access_level is None else url.access_level
+    granted = request.access_level if is_as_requested and url.access_level is None else url.access_level
     if granted == required:
         return None
     named = "none" if granted is None else sanitized(granted, 80)
@@ -104,13 +108,13 @@ def _content_type_refused(content_type: str | None, allowed: tuple[str, ...]) ->
     )
 
 
-def _form(url: str, rule: ValidationRule) -> UrlRejectedError | None:
-    """Check where the URL points, and that every program will see the same there."""
+def _check_form(url: str, rule: ValidationRule) -> UrlRejectedError | None:
+    """Check where the URL points, and that all programs agree about it."""
     if len(url) > rule.max_url_length:
         return UrlRejectedError(
             f"The URL has {len(url)} characters; allowed: {rule.max_url_length}.", code="url_too_long"
         )
-    # For the few hundred characters of a signed URL, half of what a regular expression costs.
+    # For a signed URL this takes half the time of a regular expression.
     if not url.isascii() or url.encode().translate(None, _URL_CHARACTERS):
         return _malformed()
     hosts, common = rule.allowed_hosts, _has_common_origin(url)
@@ -158,14 +162,14 @@ def _own_checks(url: DownloadUrl, request: MediaRequest, rule: ValidationRule) -
     for own_check in rule.checks:
         try:
             reason = own_check(url, request)
-            said = None if reason is None else str(reason)
-        except Exception as error:  # noqa: BLE001 - a faulty check refuses one URL; it does not end the run
+            words = None if reason is None else str(reason)
+        except Exception as error:  # noqa: BLE001 - a faulty check rejects one URL and does not end the run
             return UrlRejectedError(
                 f"The check {_name_of(own_check)} raised {type(error).__name__}.", code="check_failed"
             )
-        if said is not None:
+        if words is not None:
             return UrlRejectedError(
-                f"The check {_name_of(own_check)} refused it: {sanitized(said)}.", code="check_refused"
+                f"The check {_name_of(own_check)} rejected it: {sanitized(words)}.", code="check_refused"
             )
     return None
 

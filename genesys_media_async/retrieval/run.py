@@ -7,11 +7,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeVar
 
-from ..api.client import outcome_of
 from ..api.retry import RetryBudget
+from ..audit.recorder import outcome_of
 from ..counters import Counters
 from ..errors import AuditWriteError, GenesysMediaError, InvalidRequestError
-from ..events import AttemptAudited, Outcome, RetrievalFinished
+from ..events import Outcome, RetrievalFinished
 from ..ids import display_id, exact_str, is_file_id
 from ..models import Failed, MediaRequest, Retrieved
 from .pool import Pool
@@ -139,7 +139,9 @@ class RunContext:
     async def refuse(self, file_id: str, error: InvalidRequestError) -> Failed:
         """Record that an id cannot be sent, and return its result."""
         refused = Failed(display_id(file_id), error.without_frames())
-        await self._api.record_unsent(refused.file_id, self._session.endpoint.action, error)
+        written = self._session.recorder.unsent(self._session.endpoint.action, refused.file_id, error)
+        if written is not None:
+            await written
         self._announce(refused)
         return refused
 
@@ -164,20 +166,13 @@ class RunContext:
         )
 
     async def _record(self, media_id: str, result: CallResult[DownloadUrl]) -> None:
-        session, error = self._session, result.error
-        written = session.dispatcher.audit(
-            AttemptAudited(
-                at=self.clock.wall(),
-                action=f"{session.endpoint.action}.result",
-                file_id=media_id,
-                outcome=outcome_of(error),
-                status=error.status_code if error is not None else None,
-                latency=result.latency,
-                user_agent=session.settings.user_agent,
-                attempt=result.attempts,
-                code=error.code if error is not None else None,
-                correlation_id=result.correlation_id,
-            )
+        written = self._session.recorder.result(
+            self._session.endpoint.action,
+            media_id,
+            result.error,
+            result.latency,
+            result.attempts,
+            result.correlation_id,
         )
         if written is not None:
             await written

@@ -11,8 +11,9 @@ import httpx
 from ..api.client import ApiClient
 from ..api.retry import RetryBudget
 from ..api.tokens import TokenManager
+from ..audit.recorder import AuditRecorder
 from ..counters import Counters, Statistics
-from ..errors import SettingsError, TokenUnavailableError, sanitized
+from ..errors import SettingsError, sanitized
 from ..limiter.local import LocalLimiter
 from ..sinks.dispatch import Dispatcher
 from ..transports.base import Transport
@@ -78,7 +79,8 @@ class Session:
         self.transport, self.transport_name = choose_transport(transport, settings)
         self._owns_transport = self.transport is not transport
         self._background = BackgroundTasks()
-        self.dispatcher = Dispatcher(audit=audit, metrics=sinks, own=own_metrics)
+        self.dispatcher = Dispatcher(metrics=sinks, own=own_metrics)
+        self.recorder = AuditRecorder(audit, clock=clock, user_agent=settings.user_agent, then=self.dispatcher.emit_all)
         emit = self.dispatcher.emit
         self.webhooks: Webhooks | None = None
         self.tokens = TokenManager(
@@ -90,10 +92,10 @@ class Session:
             self.transport,
             self.tokens,
             self.limiter,
+            self.recorder,
             clock=clock,
             rng=rng,
             emit=emit,
-            audit=self.dispatcher.audit,
         )
         self.budget = RetryBudget(settings.retry.budget)
         self.counters = Counters()
@@ -112,6 +114,7 @@ class Session:
         try:
             await self._background.open()
             self.dispatcher.start(self._background.task_group)
+            self.recorder.start(self._background.task_group)
             self._start_webhooks()
         except BaseException:
             await self.aclose()
@@ -159,24 +162,21 @@ class Session:
             await self._background.aclose()
         finally:
             try:
-                await self.dispatcher.aclose()
+                # Before the dispatcher, which gets its last records.
+                await self.recorder.aclose()
             finally:
-                if self._owns_transport:
-                    await self.transport.aclose()
+                await self._close_dispatcher()
+
+    async def _close_dispatcher(self) -> None:
+        try:
+            await self.dispatcher.aclose()
+        finally:
+            if self._owns_transport:
+                await self.transport.aclose()
 
     async def first_token(self) -> None:
         """Wait until there is a token; give up after `start_timeout` seconds if the login host has none."""
-        gives_up_at = self.clock.monotonic() + self.settings.start_timeout
-        while True:
-            try:
-                await self.tokens.bearer()
-            except TokenUnavailableError as error:
-                pause = error.retry_after or 0.0
-                if not error.retryable or self.clock.monotonic() + pause >= gives_up_at:
-                    raise
-                await self.clock.sleep(pause)
-            else:
-                return
+        await self.tokens.first(self.settings.start_timeout)
 
     def statistics(self, counters: Counters | None = None, *, since: float | None = None) -> Statistics:
         """Return a snapshot of these counters, counting since then (monotonic seconds); of all runs if None."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from ..api.retry import curve, parse_retry_after
+from ..api.retry import STATUSES, curve, jittered, parse_retry_after
 from ..errors import GenesysMediaError, SettingsError
 from ..events import WebhookDelivered, WebhookFailed
 from ..settings.checked import secret_text
@@ -44,9 +44,6 @@ MAX_RETRY_AFTER = 3_600.0
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for cancelled deliveries to end."""
-
-# A receiver may answer so while it is being deployed, overloaded or locked.
-_RETRYABLE_STATUSES = frozenset({404, 408, 409, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +158,7 @@ class Webhooks:
                     return
                 if failure.min_delay is None or attempts >= self._target.max_attempts:
                     break
-                jitter = self._rng.random() * RETRY_DELAYS[min(attempts, len(RETRY_DELAYS)) - 1]
-                await self._clock.sleep(failure.min_delay + jitter)
+                await self._clock.sleep(failure.min_delay + jittered(RETRY_DELAYS, attempts, self._rng))
         except BaseException:
             self._give_up(delivery, attempts, "cut_off")
             raise
@@ -185,7 +181,7 @@ class Webhooks:
         return _Failure(f"status_{reply.status}", self._min_delay(reply))
 
     def _min_delay(self, reply: HttpReply) -> float | None:
-        if reply.status < 500 and reply.status not in _RETRYABLE_STATUSES:
+        if reply.status not in STATUSES["webhook"]:
             return None
         retry_after = parse_retry_after(reply.headers.get("retry-after"), wall=self._clock.wall())
         return min(retry_after or 0.0, MAX_RETRY_AFTER)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -69,7 +68,7 @@ class TestMetricsLane:
                 assert dispatcher.dropped == 14
                 await anyio.sleep(1)
                 assert len(fine.events) == 1 + MAX_WAITING
-                assert repr(dispatcher) == "<Dispatcher: 0 audit, 2 metrics, 14 dropped>"
+                assert repr(dispatcher) == "<Dispatcher: 2 sinks, 14 dropped>"
                 task_group.cancel_scope.cancel()
 
         run(main)
@@ -77,14 +76,13 @@ class TestMetricsLane:
     def test_a_full_queue_takes_part_of_the_records_that_come_together(self) -> None:
         async def main(clock: VirtualClock) -> None:
             hung = ScriptedSink(takes=1e6)
-            dispatcher = Dispatcher(audit=[ScriptedSink()], metrics=[hung])
+            dispatcher = Dispatcher(metrics=[hung])
             async with writing(dispatcher):
                 dispatcher.emit(paused())
                 await anyio.sleep(1)
                 for _ in range(MAX_WAITING - 2):
                     dispatcher.emit(paused())
-                records = [dispatcher.audit(audited(f"f-{number}")) for number in range(5)]
-                await asyncio.gather(*filter(None, records))
+                dispatcher.emit_all([audited(f"f-{number}") for number in range(5)])
                 assert dispatcher.dropped == 3
                 dispatcher.emit(paused())
                 assert dispatcher.dropped == 4

@@ -60,10 +60,10 @@ class Answer:
 class Receiver:
     """Answers by its script, then always alike; records the requests and their times."""
 
-    def __init__(self, clock: VirtualClock, *script: CallResult, always: Answer | None = None) -> None:
+    def __init__(self, clock: VirtualClock, *script: Answer, always: Answer | None = None) -> None:
         self.clock = clock
         self.script = list(script)
-        self.always = always or CallResult()
+        self.always = always or Answer()
         self.requests: list[HttpRequest] = []
         self.times: list[float] = []
         self.at_once = 0
@@ -114,7 +114,7 @@ def target(**changes: Any) -> WebhookTarget:
 
 @asynccontextmanager
 async def office(
-    clock: VirtualClock, *script: CallResult, always: Answer | None = None, jitter: float = 0.5, **changes: Any
+    clock: VirtualClock, *script: Answer, always: Answer | None = None, jitter: float = 0.5, **changes: Any
 ) -> AsyncIterator[Office]:
     receiver = Receiver(clock, *script, always=always)
     events: list[Event] = []

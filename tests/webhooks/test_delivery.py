@@ -16,7 +16,7 @@ from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import ConnectError, GenesysMediaError
 from genesys_media_async.events import Event, WebhookDelivered
 from genesys_media_async.webhooks.payload import EVENT_NAME
-from tests.support.webhook_receiver import SIGNED, TARGET, CallResult, Office, office, retrieved
+from tests.support.webhook_receiver import SIGNED, TARGET, Answer, Office, office, retrieved
 
 if TYPE_CHECKING:
     from genesys_media_async.transports.base import HttpRequest
@@ -69,7 +69,7 @@ class TestAttempts:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, CallResult(status)) as it:
+            async with office(clock, Answer(status)) as it:
                 it.webhooks.post(retrieved("f-1"))
             assert it.delivered() == [("f-1", 1)]
             assert it.webhooks.delivered == 1
@@ -81,7 +81,7 @@ class TestAttempts:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, CallResult(outcome), CallResult(outcome), CallResult(200)) as it:
+            async with office(clock, Answer(outcome), Answer(outcome), Answer(200)) as it:
                 it.webhooks.post(retrieved("f-1"))
             assert it.delivered() == [("f-1", 3)]
             assert it.failed() == []
@@ -95,7 +95,7 @@ class TestAttempts:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, CallResult(status, retry_after="1")) as it:
+            async with office(clock, Answer(status, retry_after="1")) as it:
                 it.webhooks.post(retrieved("f-1"))
             assert it.failed() == [("f-1", 1, f"status_{status}")]
             assert it.webhooks.failed == 1
@@ -106,14 +106,12 @@ class TestAttempts:
     @pytest.mark.parametrize(
         ("always", "reason"),
         [
-            (CallResult(503), "status_503"),
-            (CallResult(ConnectError("x")), "connect_error"),
-            (CallResult(after=11), "timeout"),
+            (Answer(503), "status_503"),
+            (Answer(ConnectError("x")), "connect_error"),
+            (Answer(after=11), "timeout"),
         ],
     )
-    def test_after_the_last_attempt_the_delivery_fails_with_the_last_reason(
-        self, always: CallResult, reason: str
-    ) -> None:
+    def test_after_the_last_attempt_the_delivery_fails_with_the_last_reason(self, always: Answer, reason: str) -> None:
         clock = VirtualClock()
 
         async def main() -> None:
@@ -128,7 +126,7 @@ class TestAttempts:
         clock = VirtualClock()
 
         async def main() -> list[float]:
-            async with office(clock, always=CallResult(500), max_attempts=9, drain_timeout=1_000, jitter=0.5) as it:
+            async with office(clock, always=Answer(500), max_attempts=9, drain_timeout=1_000, jitter=0.5) as it:
                 it.webhooks.post(retrieved("f-1"))
             return [*it.receiver.times, clock.monotonic()]
 
@@ -141,7 +139,7 @@ class TestAttempts:
         clock = VirtualClock()
 
         async def main() -> list[float]:
-            async with office(clock, CallResult(503, retry_after=said), jitter=0.25, drain_timeout=3_600) as it:
+            async with office(clock, Answer(503, retry_after=said), jitter=0.25, drain_timeout=3_600) as it:
                 it.webhooks.post(retrieved("f-1"))
                 await anyio.sleep(3_700)
             return it.receiver.times
@@ -153,7 +151,7 @@ class TestAttempts:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, CallResult(after=1e5), timeout=3, jitter=0.0) as it:
+            async with office(clock, Answer(after=1e5), timeout=3, jitter=0.0) as it:
                 it.webhooks.post(retrieved("f-1"))
             assert it.receiver.times == pytest.approx([0, 3], abs=0.01)
 
@@ -165,7 +163,7 @@ class TestQueue:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, always=CallResult(after=1), concurrency=3) as it:
+            async with office(clock, always=Answer(after=1), concurrency=3) as it:
                 for number in range(10):
                     it.webhooks.post(retrieved(f"f-{number}"))
             assert it.receiver.most_at_once == 3
@@ -178,7 +176,7 @@ class TestQueue:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, always=CallResult(after=5), concurrency=2, queue_size=3) as it:
+            async with office(clock, always=Answer(after=5), concurrency=2, queue_size=3) as it:
                 await anyio.sleep(0.01)
                 for number in range(8):
                     it.webhooks.post(retrieved(f"f-{number}"))
@@ -196,7 +194,7 @@ class TestClosing:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, always=CallResult(after=1), concurrency=1, drain_timeout=30) as it:
+            async with office(clock, always=Answer(after=1), concurrency=1, drain_timeout=30) as it:
                 for number in range(5):
                     it.webhooks.post(retrieved(f"f-{number}"))
             assert [file_id for file_id, _ in it.delivered()] == [f"f-{number}" for number in range(5)]
@@ -208,7 +206,7 @@ class TestClosing:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, always=CallResult(after=2), concurrency=1, timeout=100, drain_timeout=drain) as it:
+            async with office(clock, always=Answer(after=2), concurrency=1, timeout=100, drain_timeout=drain) as it:
                 await anyio.sleep(0.01)
                 for number in range(5):
                     it.webhooks.post(retrieved(f"f-{number}"))
@@ -226,7 +224,7 @@ class TestClosing:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, always=CallResult(503, retry_after="1000"), drain_timeout=5) as it:
+            async with office(clock, always=Answer(503, retry_after="1000"), drain_timeout=5) as it:
                 it.webhooks.post(retrieved("f-1"))
             assert it.failed() == [("f-1", 1, "cut_off")]
             assert clock.monotonic() == pytest.approx(5, abs=0.1)
@@ -240,7 +238,7 @@ class TestClosing:
         offices: list[Office] = []
 
         async def use() -> None:
-            async with office(clock, always=CallResult(after=100), concurrency=1, timeout=200, drain_timeout=10) as it:
+            async with office(clock, always=Answer(after=100), concurrency=1, timeout=200, drain_timeout=10) as it:
                 offices.append(it)
                 for number in range(3):
                     it.webhooks.post(retrieved(f"f-{number}"))
@@ -308,7 +306,7 @@ class TestClosing:
         clock = VirtualClock()
 
         async def main() -> None:
-            answers = [CallResult(*each) for each in script]
+            answers = [Answer(*each) for each in script]
             async with office(
                 clock, *answers, concurrency=concurrency, queue_size=queue, drain_timeout=drain, max_attempts=3
             ) as it:
@@ -328,7 +326,7 @@ def test_no_repr_and_no_event_has_the_url_or_the_key_of_the_target() -> None:
     clock = VirtualClock()
 
     async def main() -> str:
-        async with office(clock, CallResult(400), include_url=True) as it:
+        async with office(clock, Answer(400), include_url=True) as it:
             it.webhooks.post(retrieved("f-1"))
             it.webhooks.post(retrieved("f-2"))
             shown = [repr(it.webhooks), str(it.webhooks)]
@@ -345,7 +343,7 @@ def test_the_timestamp_is_the_wall_clocks_when_the_url_came() -> None:
     clock = VirtualClock(wall=0.0)
 
     async def main() -> str:
-        async with office(clock, CallResult(500), jitter=0.9) as it:
+        async with office(clock, Answer(500), jitter=0.9) as it:
             await anyio.sleep(60)
             it.webhooks.post(retrieved("f-1"))
         stamp: str = json.loads(it.receiver.requests[-1].body)["timestamp"]

@@ -11,7 +11,7 @@ import pytest
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import SettingsError
 from genesys_media_async.webhooks.payload import EVENT_NAME
-from tests.support.webhook_receiver import CallResult, office, retrieved
+from tests.support.webhook_receiver import Answer, office, retrieved
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,8 @@ class TestUndeliveredFile:
         async def main() -> None:
             async with office(
                 clock,
-                CallResult(400),
-                always=CallResult(after=100),
+                Answer(400),
+                always=Answer(after=100),
                 concurrency=1,
                 queue_size=2,
                 timeout=200,
@@ -58,7 +58,7 @@ class TestUndeliveredFile:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, CallResult(400), undelivered_file=file) as it:
+            async with office(clock, Answer(400), undelivered_file=file) as it:
                 it.webhooks.post(retrieved("f-1"))
 
         clock.run(main())
@@ -81,7 +81,7 @@ class TestUndeliveredFile:
         clock = VirtualClock()
 
         async def main() -> None:
-            async with office(clock, CallResult(400), undelivered_file=folder / "u.jsonl") as it:
+            async with office(clock, Answer(400), undelivered_file=folder / "u.jsonl") as it:
                 (folder / "u.jsonl").unlink()
                 folder.rmdir()
                 it.webhooks.post(retrieved("f-1"))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ...api.replies import error_from
+from ...api.retry import STATUSES
 from ...endpoints.base import MISSING_ID, Probe
 from ...errors import AuthenticationError, GenesysMediaError, PermissionDeniedError, sanitized
 from ...settings.environment import ENVIRONMENT
@@ -34,7 +35,6 @@ MAX_HEALTHY_SKEW: Final = 5.0
 MAX_USABLE_SKEW: Final = 60.0
 """Seconds; a URL may live for two minutes only, and this machine's clock decides when it ends."""
 
-UNUSABLE_STATUSES: Final = frozenset({401, 408, 429})
 LIMITS_PATH: Final = "/api/v2/organizations/limits/namespaces/platform.api"
 TOKEN_LIMITS: Final = ("client.credentials.token.rate.per.minute", "token.rate.per.minute")
 
@@ -177,7 +177,7 @@ async def check_quota(client: DoctorClient) -> Finding:
 
 
 def _is_unusable(reply: HttpReply) -> bool:
-    return reply.status in UNUSABLE_STATUSES or reply.status >= 500
+    return reply.status in STATUSES["unavailable"]
 
 
 def _from_error(check: str, error: GenesysMediaError, verdict: Verdict = "problem") -> Finding:

@@ -42,7 +42,7 @@ class DoctorClient:
                 emit=lambda _: None,
             )
             try:
-                self._token = await tokens.bearer()
+                self._token = await tokens.get()
             except AuthenticationError as error:
                 # Raised in here, it would leave as an exception group.
                 refused = error

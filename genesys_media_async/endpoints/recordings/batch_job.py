@@ -1,4 +1,4 @@
-"""What a batch job says: which of its results are new and whose they are, and when it will be done. Pure."""
+"""The state of a batch job: which of its results are new, whose they are, and when it should be completed. Pure."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from ...models import MediaRequest
 
-AIM = 1.03
-"""A job is asked for a little after it should be done: another question costs more than the moment."""
+MARGIN = 1.03
+"""A job is polled a little after its expected end, since another poll costs more than the short wait."""
 
 MAX_COUNTED = 1_000_000
 
@@ -24,12 +24,12 @@ def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-# What is not text where text belongs is as good as missing, and spoils nothing but its own result.
+# A value of another type counts as missing, so that it spoils only its own result.
 _Text = Annotated[str | None, BeforeValidator(_text_or_none)]
 
 
 class BatchResult(BaseModel):
-    """One result of a job: a URL, or why there is none."""
+    """One result of a job: a URL or an error message."""
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
 
@@ -42,7 +42,7 @@ class BatchResult(BaseModel):
 
 class BatchStatus(BaseModel):
     """
-    How far a job is.
+    The progress of a job.
 
     Follows `BatchDownloadJobStatusResult` of the platform API: https://developer.genesys.cloud/platform/api/
     """
@@ -56,12 +56,12 @@ class BatchStatus(BaseModel):
 
     @property
     def is_completed(self) -> bool:
-        """Whether there will be no more results; counts do not tell, since what is expected may still grow."""
+        """Whether there will be no more results; the counts do not show it, since the expected one may still grow."""
         return self.status == "Completed"
 
 
-class News(NamedTuple):
-    """A result that has not been told yet, whose it is, and which medium it is; no medium if it names no recording."""
+class NewResult(NamedTuple):
+    """A result not yet reported, the requests it belongs to, and its media id, or None if it names no recording."""
 
     result: BatchResult
     requests: Sequence[MediaRequest]
@@ -69,14 +69,14 @@ class News(NamedTuple):
 
 
 class BatchJob:
-    """A job that Genesys has made: what it was asked, and what is known of it."""
+    """A job at Genesys: its requests, and the results seen so far."""
 
     def __init__(self, job_id: str, requests: tuple[MediaRequest, ...]) -> None:
         self.id = job_id
         self.requests = requests
         self.results = 0
         self.errors = 0
-        self.unasked = 0
+        self.unrequested = 0
         self._answered: set[str] = set()
         self._by_conversation: defaultdict[str, list[MediaRequest]] = defaultdict(list)
         for request in requests:
@@ -85,16 +85,17 @@ class BatchJob:
         self._media: Counter[str] = Counter()
 
     def unanswered(self) -> list[MediaRequest]:
-        """Return the requests of which there has been no news."""
+        """Return the requests without any result so far."""
         return [request for request in self.requests if request.file_id not in self._answered]
 
-    def news(self, status: BatchStatus) -> Iterator[News]:
+    def new_results(self, status: BatchStatus) -> Iterator[NewResult]:
         """
-        Yield what is new in what a job has to say, each result once.
+        Yield the results that are new in a status, each result once.
 
-        A recording may have several results, and each answer may have the same URL with another signature: a result is
-        known by its address, and those that share one by their order. Results that are equal are one. A result with
-        neither URL nor error may yet get one, until the job is completed. What nobody asked for is `unasked`.
+        A recording may have several results, and every reply may sign the same URL anew: results are identified by the
+        URL without its query, and by their order if several have the same. Equal results count as one. Until the job is
+        completed, a result with neither URL nor error may still get one. Results that belong to no request are only
+        counted, in `unrequested`.
         """
         seen: Counter[tuple[object, ...]] = Counter()
         for result in dict.fromkeys(status.results or ()):
@@ -108,12 +109,12 @@ class BatchJob:
             self._known.add((*key, seen[key]))
             if requests := self._owners(result):
                 self._answered.update(request.file_id for request in requests)
-                yield News(result, requests, self._media_id(result))
+                yield NewResult(result, requests, self._media_id(result))
             else:
-                self.unasked += 1
+                self.unrequested += 1
 
     def _owners(self, result: BatchResult) -> list[MediaRequest]:
-        # Genesys's ids are UUIDs, which are the same in either case.
+        # Genesys's ids are UUIDs, in which upper and lower case are the same.
         requests = self._by_conversation.get((result.conversationId or "").lower(), [])
         if result.recordingId is None and result.errorMsg is not None:
             return requests
@@ -131,30 +132,30 @@ class BatchJob:
 
 class Progress:
     """
-    When a job will be done, as far as its counts tell; in seconds from its submission.
+    The expected end of a job, by its counts, in seconds from its submission.
 
-    `guess` is when it should be, before anything is known.
+    `guess` is the expected end before the first poll.
     """
 
     def __init__(self, guess: float) -> None:
-        self.left = AIM * guess
-        # A job that is done when it is first looked at may have been so for long: what is learnt must not only grow.
-        self.ends_at = guess / AIM
+        self.remaining = MARGIN * guess
+        # A job that is completed at its first poll may have been so for long; the guess must be able to shrink, too.
+        self.ends_at = guess / MARGIN
         self._before = (0.0, 0)
 
     def note(self, elapsed: float, status: BatchStatus) -> None:
-        """Take account of what was there after `elapsed` seconds."""
+        """Update the expected end by the status after `elapsed` seconds."""
         since, had = self._before
         results, expected = _counted(status.resultCount), _counted(status.expectedResultCount)
         if results > had:
             pace = (elapsed - since) / (results - had)
-            self.left = AIM * pace * max(expected - results, 0)
+            self.remaining = MARGIN * pace * max(expected - results, 0)
         elif results == 0:
-            # It may wait for others: the longer it has, the longer it may still.
-            self.left = elapsed / 2
+            # It may be waiting for other jobs: the longer it has waited, the longer it may still wait.
+            self.remaining = elapsed / 2
         else:
-            self.left = 0.0
-        self.ends_at = elapsed + self.left
+            self.remaining = 0.0
+        self.ends_at = elapsed + self.remaining
         self._before = (elapsed, results)
 
 

@@ -1,14 +1,13 @@
-"""Why there is no URL for a recording, and what to do about it. Pure."""
+"""The errors for a recording without a URL, with what to do about them. Pure."""
 
 from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING
 
+from ...api.retry import may_have_been_carried_out
 from ...errors import (
-    APIConnectionError,
     APIStatusError,
-    ConnectError,
     DeadlineExceededError,
     GenesysMediaError,
     InvalidResponseError,
@@ -20,16 +19,19 @@ from ...errors import (
 if TYPE_CHECKING:
     from ...api.calls import CallResult
 
+NOT_THE_SUBMITTER = "batch_download_permission_denied"
+"""Genesys's code for a 403 about a batch job of another OAuth client."""
+
 _RESTORE = (
-    "Have it restored: PUT /api/v2/conversations/{conversationId}/recordings/{recordingId} with a later archiveDate, "
-    "which needs the permission recording:recording:restore; then ask again."
+    "Restore it by PUT /api/v2/conversations/{conversationId}/recordings/{recordingId} with a later archiveDate, which "
+    "needs the permission recording:recording:restore; then try again."
 )
 
 _FILE_STATES = {
     "ARCHIVED": ("archived", False, _RESTORE),
-    "DELETED": ("deleted", False, "It is gone for good: remove it from the input."),
-    "UPLOADING": ("still being uploaded", True, "Ask again in some minutes."),
-    "RESTORING": ("still being restored from the archive", True, "Ask again later; it can take hours."),
+    "DELETED": ("deleted", False, "It cannot be restored: remove it from the input."),
+    "UPLOADING": ("still being uploaded", True, "Try again in some minutes."),
+    "RESTORING": ("still being restored from the archive", True, "Try again later; it can take hours."),
     "ERROR": ("broken", False, "Give Genesys's support the ids of the conversation and of the recording."),
 }
 
@@ -42,25 +44,25 @@ VIEW_PERMISSION = (
 
 
 def without_media(file_state: str | None) -> GenesysMediaError:
-    """Return what it means that a recording is there and has no media, by its `fileState`."""
+    """Error for a recording that exists but has no media, by its `fileState`."""
     if file_state in _FILE_STATES:
         words, retryable, advice = _FILE_STATES[file_state]
         code = f"recording_{file_state.lower()}"
         return APIStatusError(f"The recording is {words}.", code=code, retryable=retryable, advice=advice)
     return NotFoundError(
-        f"The recording has nothing to play (its state is {sanitized(file_state or 'not told', 40)}).",
+        f"The recording has no playable media (its state is {sanitized(file_state or 'unknown', 40)}).",
         code="no_playable_media",
-        advice="Chats, messages and e-mails may only be had with download=True; an empty recording has no media.",
+        advice="Chats, messages and e-mails need download=True; an empty recording has no media.",
     )
 
 
 def without_url(where: str) -> InvalidResponseError:
-    """Return what it means that there is neither a URL nor an error."""
-    return InvalidResponseError(f"{where} has no URL.", code="no_url", advice="Ask again later.")
+    """Error for a result with neither a URL nor an error."""
+    return InvalidResponseError(f"{where} has no URL.", code="no_url", advice="Try again later.")
 
 
 def no_recordings() -> NotFoundError:
-    """Return what it means that a conversation's list of recordings is empty."""
+    """Error for a conversation whose list of recordings is empty."""
     return NotFoundError(
         "The conversation has no recordings.",
         code="no_recordings",
@@ -68,28 +70,28 @@ def no_recordings() -> NotFoundError:
     )
 
 
-def never_transcoded(patience: float) -> DeadlineExceededError:
-    """Return what it means that a transcoding did not end in time."""
+def never_transcoded(timeout: float) -> DeadlineExceededError:
+    """Error for a transcoding that did not finish in time."""
     return DeadlineExceededError(
-        f"The recording was not transcoded within {patience:g} s.",
+        f"The recording was not transcoded within {timeout:g} s.",
         code="never_transcoded",
-        advice="Ask again later, allow more patience, or ask for NONE, the format it was recorded in.",
+        advice="Try again later, allow a longer timeout, or request NONE, the format it was recorded in.",
     )
 
 
 def failed_in_batch(words: str) -> APIStatusError:
-    """Return what the errorMsg of a batch job's result means; Genesys does not say which ones there are."""
+    """Error for a batch job's result with an errorMsg; Genesys does not document the messages."""
     if "archiv" in words.lower():
-        return APIStatusError(f"Genesys says: {sanitized(words)}.", code="recording_archived", advice=_RESTORE)
+        return APIStatusError(f"Genesys reports: {sanitized(words)}.", code="recording_archived", advice=_RESTORE)
     return APIStatusError(
-        f"Genesys says: {sanitized(words)}.",
+        f"Genesys reports: {sanitized(words)}.",
         code="recording_failed",
-        advice="Ask for this recording alone, by the endpoint `Recording`: its answer says more.",
+        advice="Retrieve this recording by the endpoint `Recording`, whose reply is more precise.",
     )
 
 
 def not_in_batch(job_id: str) -> NotFoundError:
-    """Return what it means that a batch job was completed and has no result for a request."""
+    """Error for a request without a result in a completed batch job."""
     return NotFoundError(
         f"The batch job {job_id} was completed without a result for it.",
         code="recording_not_in_batch",
@@ -100,53 +102,34 @@ def not_in_batch(job_id: str) -> NotFoundError:
     )
 
 
-def never_completed(job_id: str, status: str | None, patience: float) -> DeadlineExceededError:
-    """Return what it means that a batch job did not end in time."""
+def never_completed(job_id: str, status: str | None, timeout: float) -> DeadlineExceededError:
+    """Error for a batch job that did not finish in time."""
     return DeadlineExceededError(
-        f"The batch job {job_id} was not completed within {patience:g} s; "
-        f"its status is {sanitized(status or 'not known', 40)}.",
+        f"The batch job {job_id} was not completed within {timeout:g} s; "
+        f"its status is {sanitized(status or 'unknown', 40)}.",
         code="batch_never_completed",
-        advice="Ask for these ids again later, which makes a new job, or allow more patience.",
+        advice="Retrieve these ids again later, which makes a new job, or allow a longer timeout.",
     )
 
 
-def not_submitted(answer: CallResult[str]) -> GenesysMediaError:
-    """Return what it means that a submission brought no job: another one may be made, unless there may be one."""
-    error = answer.error or InvalidResponseError("There was no reply.")
-    if not _may_have_been_accepted(error, sent=answer.latency > 0):
+def not_submitted(submitted: CallResult[str]) -> GenesysMediaError:
+    """Error for a submission without a job id: another one if Genesys may have made the job all the same."""
+    error = submitted.error or InvalidResponseError("There was no reply.")
+    if not may_have_been_carried_out(error, sent=submitted.latency > 0):
         return error
     unknown = copy.copy(error)
     unknown.message = f"Genesys may have made a batch job whose id never arrived. {error.message}"
     unknown.code = "batch_submission_unknown"
     unknown.retryable = False
-    unknown.advice = "If another job does no harm, ask for these ids again; that was not done without being asked for."
+    unknown.advice = "If a second job does no harm, retrieve these ids again; this is not done automatically."
     return unknown
 
 
-def not_to_be_asked(error: GenesysMediaError | None) -> GenesysMediaError:
-    """Return what it means that a batch job cannot be asked for its results any more."""
-    if isinstance(error, PermissionDeniedError) and error.code == "batch.download.permission.denied":
-        error.advice = "Only the OAuth client that submitted a job can ask for its results: let the same one do both."
+def poll_failed(error: GenesysMediaError | None) -> GenesysMediaError:
+    """Error for a batch job that cannot be polled any more."""
+    if isinstance(error, PermissionDeniedError) and error.code == NOT_THE_SUBMITTER:
+        error.advice = "Only the OAuth client that submitted a job may read its results: use the same one for both."
     elif isinstance(error, NotFoundError):
         error.retryable = True
-        error.advice = "The job is lost, as after a restart of the service. Ask for these ids again, in a new job."
+        error.advice = "The job is lost, as after a restart of the service. Retrieve these ids again, in a new job."
     return error or InvalidResponseError("There was no reply.")
-
-
-def _may_have_been_accepted(error: GenesysMediaError, *, sent: bool) -> bool:
-    match error:
-        case ConnectError():
-            return False
-        case APIConnectionError():
-            return True
-        case InvalidResponseError(status_code=status):
-            return status is None or status < 300
-        case APIStatusError(status_code=503, retry_after=float()):
-            return False
-        case APIStatusError(status_code=int() as status):
-            return status == 408 or status >= 500
-        case DeadlineExceededError():
-            # An attempt before the last one would have been the last, had it not been certain that it was not or_raise.
-            return sent
-        case _:
-            return False

@@ -1,4 +1,4 @@
-"""Orphan recordings: those that have lost their conversation."""
+"""Orphan recordings: recordings without a conversation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pydantic import TypeAdapter
 
 from ...errors import GenesysMediaError
 from ..base import MISSING_ID, Endpoint, Probe, read_json
-from ..polled_get import TIMEOUT, get, validated
-from ..polling import check_patience
+from ..polled_get import TIMEOUT, get_when_ready, validated
+from ..polling import check_timeout
 from .recording import MAX_REPLY_SIZE, RecordingBody, media_query
 
 if TYPE_CHECKING:
@@ -20,24 +20,21 @@ if TYPE_CHECKING:
     from ..base import EndpointContext
     from .recording import Format
 
-PERMISSION = "recording:orphan:view"
-
 _BODY = TypeAdapter(RecordingBody)
 
 
 class OrphanRecording(Endpoint):
     """
-    Asks `GET /api/v2/orphanrecordings/{orphanId}/media`, again while it is being transcoded.
+    The URLs of an orphan recording's parts by `GET /api/v2/orphanrecordings/{orphanId}/media`.
 
-    Each of its parts has a URL; where there are several, the media id is `orphanId/part`. The OAuth client needs the
-    permission `recording:orphan:view`. The arguments are those of `Recording`; `patience` is in seconds.
+    If there are several parts, the media ids are `orphanId/part`. While the recording is being transcoded it is polled,
+    for up to `timeout` seconds. The arguments are those of `Recording`.
     """
 
     action = "orphan_recording"
     id_formats = ("orphanId",)
-    permission = f"the permission {PERMISSION}"
+    permission = "the permission recording:orphan:view"
     probe = Probe("GET", f"/api/v2/orphanrecordings/{MISSING_ID}/media")
-    batch_size = 1
 
     def __init__(
         self,
@@ -46,40 +43,36 @@ class OrphanRecording(Endpoint):
         *,
         download: bool = False,
         file_name: str | None = None,
-        patience: float = TIMEOUT,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._query = media_query(format_id, media_formats, download=download, file_name=file_name)
         self._file_name = file_name
-        self._patience = check_patience(patience)
+        self._timeout = check_timeout(timeout)
 
     def __repr__(self) -> str:
         return f"<OrphanRecording {self._query or 'as it is'}>"
 
     async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
-        """Ask for all parts of one orphan recording."""
+        """Retrieve the URLs of all parts of one orphan recording."""
         (request,) = requests
 
         def read(reply: HttpReply, sent_at: float) -> list[tuple[str, DownloadUrl | GenesysMediaError]]:
             return [
-                (part, came if isinstance(came, GenesysMediaError) else judge(came, sent_at))
-                for part, came in read_json(_BODY, reply).media()
+                (part, found if isinstance(found, GenesysMediaError) else checked(found, sent_at))
+                for part, found in read_json(_BODY, reply).media()
             ]
 
-        def judge(url: str, sent_at: float) -> DownloadUrl | GenesysMediaError:
+        def checked(url: str, sent_at: float) -> DownloadUrl | GenesysMediaError:
             return validated(url, request, context.rule, sent_at, file_name=self._file_name)
 
         path = f"/api/v2/orphanrecordings/{request.file_id}/media"
-        answer = await get(
-            context,
-            request,
-            f"{path}?{self._query}" if self._query else path,
-            self.action,
-            read,
-            permission=f"the permission {PERMISSION}",
-            patience=self._patience,
-            max_reply_size=MAX_REPLY_SIZE,
+        if self._query:
+            path = f"{path}?{self._query}"
+        result = await get_when_ready(
+            self, context, request, path, read, timeout=self._timeout, max_reply_size=MAX_REPLY_SIZE
         )
-        if answer.error is not None:
-            await context.report(request, answer.with_outcome(answer.error))
-        for part, came in answer.value or ():
-            await context.report(request, answer.with_outcome(came), media_id=request.file_id + part if part else None)
+        if result.error is not None:
+            await context.report(request, result.with_outcome(result.error))
+        for part, outcome in result.value or ():
+            media_id = request.file_id + part if part else None
+            await context.report(request, result.with_outcome(outcome), media_id=media_id)

@@ -1,36 +1,38 @@
-"""Recordings one by one, or all of a conversation at once, transcoded as asked for."""
+"""Recordings one by one, or all recordings of a conversation, transcoded as requested."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ...api.calls import Call, CallResult
-from ...api.replies import retry_after_of
 from ...errors import GenesysMediaError, SettingsError, sanitized
 from ..base import MISSING_ID, Endpoint, Probe, read_json
-from ..polling import Polling, check_patience
+from ..polled_get import TIMEOUT, get_when_ready
+from ..polling import check_timeout
 from ..validation import check
-from .failures import VIEW_PERMISSION, never_transcoded, no_recordings, without_media, without_url
-from .url_lifetime import UrlLife
+from .failures import never_transcoded, no_recordings, without_media, without_url
+from .url_lifetime import UrlLifetime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ...api.calls import CallResult
     from ...models import DownloadUrl, MediaRequest
     from ...transports.base import HttpReply
     from ..base import EndpointContext
 
 MAX_REPLY_SIZE = 16 * 1024 * 1024
-"""Bytes; a recording carries its waveform and its annotations along, and a conversation has many recordings."""
+"""Bytes; a recording includes its waveform and its annotations, and a conversation has many recordings."""
 
-MIN_PAUSE, MAX_PAUSE = 1.0, 30.0
+VIEW_PERMISSIONS: Final = (
+    "one of the permissions recording:recording:view, recording:recordingSegment:view, "
+    "recording:snippetRecording:view and recording:screenRecording:view"
+)
 
 Format = Literal["WAV", "WEBM", "WAV_ULAW", "OGG_VORBIS", "OGG_OPUS", "MP3", "NONE"]
-"""What a recording can be transcoded to; NONE leaves it as it was recorded, which takes no time."""
+"""The formats for transcoding; NONE leaves the recording as it is, which takes no time."""
 
 
 class _MediaUri(BaseModel):
@@ -41,7 +43,7 @@ class _MediaUri(BaseModel):
 
 class RecordingBody(BaseModel):
     """
-    A recording, as far as it is used.
+    The members of a recording that are used.
 
     Follows `Recording` of the platform API: https://developer.genesys.cloud/platform/api/
     """
@@ -53,7 +55,7 @@ class RecordingBody(BaseModel):
     mediaUris: dict[str, _MediaUri] | None = None  # noqa: N815
 
     def media(self) -> Iterator[tuple[str, str | GenesysMediaError]]:
-        """Yield what there is: each medium's own part of its id, empty if it is the only one, and its URL."""
+        """Yield each medium: its part of the media id, empty for the only one, and its URL or the error."""
         if not self.mediaUris:
             yield "", without_media(self.fileState)
             return
@@ -63,36 +65,34 @@ class RecordingBody(BaseModel):
 
 
 class _Transcoding(BaseModel):
-    """What a 202 says; `seconds` is None if it says nothing."""
+    """The body of a 202."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     estimatedTranscodeTimeMs: float | None = Field(default=None, ge=0, le=1e12)  # noqa: N815
 
 
-class _Seen(NamedTuple):
-    """What came in reply to a request sent at `sent_at` (seconds since 1970)."""
+class _Found(NamedTuple):
+    """The recordings in the reply to a request sent at `sent_at` (seconds since 1970)."""
 
-    recordings: Sequence[RecordingBody] | None
-    """None while they are being transcoded, for which `seconds` more are needed if that is known."""
-    seconds: float | None
+    recordings: list[RecordingBody]
     sent_at: float
 
 
 def media_query(
     format_id: Format | None, media_formats: Sequence[Format], *, download: bool, file_name: str | None
 ) -> str:
-    """Return the query that asks for media in a format, empty if nothing is said. Raises `SettingsError`."""
+    """Return the query for media in a format, empty without options. Raises `SettingsError`."""
     chosen = (() if format_id is None else (format_id,), media_formats)
     for setting, formats in zip(("format_id", "media_formats"), chosen, strict=True):
         if isinstance(formats, str) or not set(formats) <= set(get_args(Format)):
             raise SettingsError(
-                f"{setting}: {formats!r} will not do.", advice=f"Formats are {', '.join(get_args(Format))}."
+                f"{setting}: {formats!r} is not valid.", advice=f"Formats are {', '.join(get_args(Format))}."
             )
     if file_name is not None and not (download and file_name.isprintable() and file_name.strip()):
         raise SettingsError(
-            f"file_name: {file_name!r} will not do.",
-            advice="It is a name in one line, of the file that download=True asks for.",
+            f"file_name: {file_name!r} is not valid.",
+            advice="It needs download=True, and has to be one line of text.",
         )
     wanted = {
         "formatId": format_id,
@@ -105,26 +105,24 @@ def media_query(
 
 class Recording(Endpoint):
     """
-    Asks `GET /api/v2/conversations/{conversationId}/recordings/{recordingId}`, or the same without `recordingId`.
+    The URLs of recordings by `GET /api/v2/conversations/{conversationId}/recordings/{recordingId}`.
 
-    Ids are `conversationId/recordingId`, or a `conversationId`, which stands for all recordings of the conversation.
-    While Genesys transcodes them it is asked again, for up to `patience` seconds, at times that follow its estimate.
-    A request for a conversation Genesys keeps for up to 5 s, as long as it transcodes; the settings' `timeout` has to
-    be longer. Each medium has a URL: one for each channel, where they are kept apart.
+    Ids are `conversationId/recordingId`, or a `conversationId` for all recordings of the conversation, by the same path
+    without `recordingId`. While Genesys transcodes them they are polled, for up to `timeout` seconds, at times that
+    follow its estimate. Genesys keeps a request for a conversation open for up to 5 s while it transcodes, so the
+    settings' `timeout` has to be longer. Each medium has a URL: one for each channel if they are recorded separately.
 
-    `format_id` is the format wanted (Genesys's default: WEBM), `media_formats` are several, in the order of
-    preference, and win over it. `download` asks for a file to keep, whose name may be `file_name`; a whole conversation
-    cannot be asked for in that way. Replies name no content type: a rule that does, other than by `*/*`, refuses them.
+    `format_id` is the format (Genesys's default: WEBM). `media_formats` are several, in the order of preference, and
+    take precedence over it. `download` requests a file to keep, with the name `file_name`; it works for single
+    recordings only. Replies name no content type, so a rule with `content_types` other than `*/*` rejects every URL.
 
-    Needs one of the permissions recording:recording:view, recording:recordingSegment:view,
-    recording:snippetRecording:view and recording:screenRecording:view.
+    Raises `SettingsError` for an option that is not valid.
     """
 
     action = "recording"
-    id_formats = ("conversationId/recordingId", "conversationId")
-    permission = VIEW_PERMISSION
+    id_formats: tuple[str, ...] = ("conversationId/recordingId", "conversationId")
+    permission = VIEW_PERMISSIONS
     probe = Probe("GET", f"/api/v2/conversations/{MISSING_ID}/recordings/{MISSING_ID}")
-    batch_size = 1
 
     def __init__(
         self,
@@ -133,61 +131,63 @@ class Recording(Endpoint):
         *,
         download: bool = False,
         file_name: str | None = None,
-        patience: float = 600.0,
+        timeout: float = TIMEOUT,
     ) -> None:
-        query = media_query(format_id, media_formats, download=download, file_name=file_name)
-        self._query = query
+        self._query = media_query(format_id, media_formats, download=download, file_name=file_name)
         self._file_name = file_name
-        self._patience = check_patience(patience)
-        self._life = UrlLife("recordingPlaybackUrlTtl")
-        one, all_of_them = "conversationId/recordingId", "conversationId"
-        self.forms = (one,) if download else (one, all_of_them)
+        self._timeout = check_timeout(timeout)
+        self._lifetime = UrlLifetime("recordingPlaybackUrlTtl")
+        if download:
+            self.id_formats = ("conversationId/recordingId",)
 
     def __repr__(self) -> str:
         return f"<Recording {self._query or 'as it is'}>"
 
     async def retrieve(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
-        """Ask for one recording, or one conversation's, until it is transcoded."""
+        """Retrieve the URLs of one recording, or of one conversation's recordings."""
         (request,) = requests
         is_list = len(request.parts) == 1
         path = f"/api/v2/conversations/{request.parts[0]}/recordings" + ("" if is_list else f"/{request.parts[1]}")
-        read = _read_list if is_list else _read_one
-        url = f"{path}?{self._query}" if self._query else path
-        call = Call("GET", url, b"", request.file_id, self.action, read, max_reply_size=MAX_REPLY_SIZE)
-        polling = Polling(context, key=request.file_id, patience=self._patience, shortest=MIN_PAUSE, longest=MAX_PAUSE)
-        attempts = 0
-        while True:
-            answer = await context.call(call)
-            attempts += answer.attempts
-            answer = replace(answer, attempts=attempts)
-            if answer.value is None or answer.value.recordings is not None:
-                break
-            if not await polling.pause(answer.value.seconds):
-                await context.report(request, answer.with_outcome(never_transcoded(self._patience)))
-                return
-        if answer.error is not None:
-            await context.report(request, answer.with_outcome(answer.error))
-        elif answer.value is not None:
-            await self._tell(request, answer.value, answer, context, is_list=is_list)
+        result = await get_when_ready(
+            self,
+            context,
+            request,
+            f"{path}?{self._query}" if self._query else path,
+            _read_list if is_list else _read_one,
+            timeout=self._timeout,
+            max_reply_size=MAX_REPLY_SIZE,
+            estimate=_estimate,
+            never_ready=never_transcoded,
+        )
+        if result.error is not None:
+            await context.report(request, result.with_outcome(result.error))
+        elif result.value is not None:
+            await self._report(request, result.value, result, context, is_list=is_list)
 
-    async def _tell(
-        self, request: MediaRequest, seen: _Seen, answer: CallResult[_Seen], context: EndpointContext, *, is_list: bool
+    async def _report(
+        self,
+        request: MediaRequest,
+        found: _Found,
+        result: CallResult[_Found],
+        context: EndpointContext,
+        *,
+        is_list: bool,
     ) -> None:
-        if not seen.recordings:
-            await context.report(request, answer.with_outcome(no_recordings()))
-        for recording in seen.recordings or ():
+        if not found.recordings:
+            await context.report(request, result.with_outcome(no_recordings()))
+        for recording in found.recordings:
             recording_id = f"{request.file_id}/{sanitized(recording.id, 128)}" if is_list else request.file_id
-            for part, came in recording.media():
+            for part, medium in recording.media():
                 media_id = recording_id + part if is_list or part else None
-                share = answer.with_outcome(await self._judged(came, seen.sent_at, request, context))
-                await context.report(request, share, media_id=media_id)
+                outcome = await self._validated(medium, found.sent_at, request, context)
+                await context.report(request, result.with_outcome(outcome), media_id=media_id)
 
-    async def _judged(
-        self, came: str | GenesysMediaError, sent_at: float, request: MediaRequest, context: EndpointContext
+    async def _validated(
+        self, medium: str | GenesysMediaError, sent_at: float, request: MediaRequest, context: EndpointContext
     ) -> DownloadUrl | GenesysMediaError:
-        if isinstance(came, GenesysMediaError):
-            return came
-        url = await self._life.signed_url(came, context, sent_at=sent_at, file_name=self._file_name)
+        if isinstance(medium, GenesysMediaError):
+            return medium
+        url = await self._lifetime.signed_url(medium, context, sent_at=sent_at, file_name=self._file_name)
         return check(url, request, context.rule) or url
 
 
@@ -195,20 +195,18 @@ _ONE = TypeAdapter(RecordingBody)
 _LIST = TypeAdapter(list[RecordingBody])
 
 
-def _read_one(reply: HttpReply, sent_at: float) -> _Seen:
-    return _transcoding(reply, sent_at) or _Seen([read_json(_ONE, reply)], None, sent_at)
+def _read_one(reply: HttpReply, sent_at: float) -> _Found:
+    return _Found([read_json(_ONE, reply)], sent_at)
 
 
-def _read_list(reply: HttpReply, sent_at: float) -> _Seen:
-    return _transcoding(reply, sent_at) or _Seen(read_json(_LIST, reply), None, sent_at)
+def _read_list(reply: HttpReply, sent_at: float) -> _Found:
+    return _Found(read_json(_LIST, reply), sent_at)
 
 
-def _transcoding(reply: HttpReply, sent_at: float) -> _Seen | None:
-    if reply.status != 202:
-        return None
+def _estimate(reply: HttpReply) -> float | None:
+    """Return Genesys's estimate of the seconds that a transcoding still takes."""
     try:
         estimate = _Transcoding.model_validate_json(reply.body).estimatedTranscodeTimeMs
     except ValidationError:
-        estimate = None
-    told = (retry_after_of(reply, wall=sent_at), None if estimate is None else estimate / 1_000)
-    return _Seen(None, max((each for each in told if each is not None), default=None), sent_at)
+        return None
+    return None if estimate is None else estimate / 1_000

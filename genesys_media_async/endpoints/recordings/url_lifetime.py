@@ -1,4 +1,4 @@
-"""How long a recording's URL lives: no reply says so, but the URL itself may, or the organisation's settings."""
+"""The lifetime of a recording's URL, from the URL itself or from the organisation's settings: no reply names it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from ...api.calls import Call
 from ..base import read_json
-from ..signed_url import DEFAULT_URL_LIFE, says_its_end, signed_url
+from ..signed_url import DEFAULT_URL_LIFETIME, has_expiry, signed_url
 
 if TYPE_CHECKING:
     from ...models import DownloadUrl, ExpirySource
@@ -26,7 +26,7 @@ _Minutes = Annotated[int, Field(ge=1, le=1_440)] | None
 
 class RecordingSettings(BaseModel):
     """
-    The organisation's settings, as far as they are used: minutes that URLs live.
+    The settings of the organisation that are used: lifetimes of URLs, in minutes.
 
     Follows `RecordingSettings` of the platform API: https://developer.genesys.cloud/platform/api/
     """
@@ -39,18 +39,18 @@ class RecordingSettings(BaseModel):
 
 @dataclass(slots=True)
 class _Settings:
-    """What one event loop has read; the lock is of that loop."""
+    """The settings as one event loop has read them; the lock belongs to that loop."""
 
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     read: RecordingSettings | None = None
 
 
-class UrlLife:
+class UrlLifetime:
     """
-    Says of each URL when it ends.
+    Adds to each URL when it expires.
 
-    The settings are asked for when the first URL comes that does not tell, and once in an event loop. Where they may
-    not or cannot be read, a URL is taken to live an hour, which is what Genesys grants unless it is told otherwise.
+    The organisation's settings are read once in each event loop, for the first URL that has no expiry of its own. If
+    they cannot be read, a URL is assumed to live an hour, Genesys's default.
     """
 
     def __init__(self, setting: Literal["recordingPlaybackUrlTtl", "recordingBatchDownloadUrlTtl"]) -> None:
@@ -66,13 +66,13 @@ class UrlLife:
         file_name: str | None = None,
         content_type: str | None = None,
     ) -> DownloadUrl:
-        """Return what is known of a URL that came in reply to a request sent at `sent_at` (seconds since 1970)."""
-        minutes = None if says_its_end(url) else getattr(await self._read(context), self._setting)
+        """Return a URL with its expiry; `sent_at` is when its request was sent, in seconds since 1970."""
+        minutes = None if has_expiry(url) else getattr(await self._read(context), self._setting)
         known_from: ExpirySource = "default" if minutes is None else "settings"
         return signed_url(
             url,
             sent_at=sent_at,
-            otherwise=DEFAULT_URL_LIFE if minutes is None else 60.0 * minutes,
+            default_lifetime=DEFAULT_URL_LIFETIME if minutes is None else 60.0 * minutes,
             known_from=known_from,
             file_name=file_name,
             content_type=content_type,
@@ -82,10 +82,10 @@ class UrlLife:
         settings = self._settings.setdefault(asyncio.get_running_loop(), _Settings())
         async with settings.lock:
             if settings.read is None:
-                answer = await context.call(
+                result = await context.call(
                     Call("GET", SETTINGS_PATH, b"", "recording-settings", "recording.settings", _read)
                 )
-                settings.read = answer.value or RecordingSettings()
+                settings.read = result.value or RecordingSettings()
         return settings.read
 
 

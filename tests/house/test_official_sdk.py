@@ -1,9 +1,9 @@
 """
-The official SDK of Genesys Cloud: it works with the simulator, and has every name that our endpoints use.
+The official SDK of Genesys Cloud: it works with the simulator, and it has every name that our endpoints use.
 
-The SDK, `PureCloudPlatformClientV2`, is no dependency of the package; where it is not installed, what needs it is
-skipped. Its tables are the only public list of paths and fields that a program can read. Media storage is the
-exception: its contract is found in no official SDK.
+The SDK, `PureCloudPlatformClientV2`, is not a dependency of the package; tests that need it are skipped if it is not
+installed. Its tables are the only public list of paths and fields that a program can read. Media storage is the
+exception: no official SDK has its contract.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import importlib
 import inspect
 import json
 import pkgutil
-import re
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -25,8 +23,9 @@ import pytest
 from anyio import to_thread
 from pydantic import BaseModel
 
-from genesys_media_async import MediaRetriever, ValidationRule, VirtualClock, discovery, endpoints
+from genesys_media_async import MediaRetriever, ValidationRule, VirtualClock, endpoints
 from genesys_media_async.api.replies import ErrorBody
+from genesys_media_async.discovery import filters, pages
 from genesys_media_async.endpoints import (
     Document,
     MediaStorage,
@@ -36,16 +35,15 @@ from genesys_media_async.endpoints import (
     Recording,
     RecordingBatch,
     Transcript,
-    batch_job,
     document,
-    download,
-    life,
     media_storage,
     message_media,
+    platform_download,
     transcript,
 )
-from genesys_media_async.endpoints import recording as single
-from genesys_media_async.endpoints import recording_batch as batch
+from genesys_media_async.endpoints.recordings import batch_job, url_lifetime
+from genesys_media_async.endpoints.recordings import recording as single
+from genesys_media_async.endpoints.recordings import recording_batch as batch
 from genesys_media_async.simulator import (
     AnalyticsSettings,
     OAuthClient,
@@ -57,6 +55,7 @@ from genesys_media_async.simulator import (
 )
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpxTransport
 from tests.support.retrievers import collect, settings_for
+from tests.support.sdk_tables import Tables, example_of, with_inner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -72,13 +71,13 @@ WORLD = SimulatorSettings(
     organization=OrganizationSettings(conversations=2, recordings=(2, 2), media=("audio",), two_part_share=1.0),
     recording=RecordingSettings(long_poll=False),
     analytics=AnalyticsSettings(max_job_page_size=1),
-    # A URL that does not tell when it ends has the settings asked for.
+    # URLs without an expiry make the endpoints read the settings.
     url_styles={"batch": "cloudfront-policy", "recording": "cloudfront-policy"},
 )
 
 
 def retrieving(ids: Callable[[Organization], list[str]]) -> Use:
-    """Have the endpoint asked for what some ids stand for, all of which has to be got."""
+    """Return a use that retrieves some ids, all of which have to succeed."""
 
     async def use(retriever: MediaRetriever, organization: Organization) -> None:
         results = await collect(retriever, ids(organization))
@@ -107,8 +106,8 @@ def message_media_files(organization: Organization) -> list[str]:
     ]
 
 
-def discovering(by: discovery.Way) -> Use:
-    """Have all conversations discovered, by an interval and filters."""
+def discovering(by: filters.Way) -> Use:
+    """Return a use that discovers all conversations, by an interval and filters."""
 
     async def use(retriever: MediaRetriever, organization: Organization) -> None:
         hour, starts = timedelta(hours=1), [each.started_at for each in organization.conversations()]
@@ -135,7 +134,7 @@ FAMILIES = {
         {
             batch._Submitted: "BatchDownloadJobSubmissionResult",
             batch_job.BatchStatus: "BatchDownloadJobStatusResult",
-            life.RecordingSettings: "RecordingSettings",
+            url_lifetime.RecordingSettings: "RecordingSettings",
         },
     ),
     "recording-batch by conversation": Family(RecordingBatch(), retrieving(conversations), {}),
@@ -145,7 +144,7 @@ FAMILIES = {
         {
             single.RecordingBody: "Recording",
             single._Transcoding: "Recording",
-            life.RecordingSettings: "RecordingSettings",
+            url_lifetime.RecordingSettings: "RecordingSettings",
         },
     ),
     "document": Family(
@@ -154,7 +153,7 @@ FAMILIES = {
         {document._Reply: "DownloadResponse"},
     ),
     "download": Family(
-        PlatformDownload(), retrieving(Organization.platform_download_ids), {download._Reply: "UrlResponse"}
+        PlatformDownload(), retrieving(Organization.platform_download_ids), {platform_download._Reply: "UrlResponse"}
     ),
     "orphan-recording": Family(
         OrphanRecording(format_id="WAV", media_formats=["MP3"], download=True, file_name="a.mp3"),
@@ -171,28 +170,23 @@ FAMILIES = {
     "discovery by query": Family(
         RecordingBatch(),
         discovering("query"),
-        {discovery._Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse"},
+        {pages.Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse"},
     ),
     "discovery by job": Family(
         RecordingBatch(),
         discovering("job"),
         {
-            discovery._Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse",
-            discovery._Submitted: "AsyncQueryResponse",
-            discovery._Status: "AsyncQueryStatus",
-            discovery._Availability: "DataAvailabilityResponse",
+            pages.Page: "AnalyticsConversationQueryResponse | AnalyticsConversationAsyncQueryResponse",
+            pages.SubmittedJob: "AsyncQueryResponse",
+            pages.JobStatus: "AsyncQueryStatus",
+            pages._Availability: "DataAvailabilityResponse",
         },
     ),
     "recording by conversation": Family(
         Recording("WAV", ["MP3"]), retrieving(conversations), {single.RecordingBody: "Recording"}
     ),
 }
-PLAIN = {str: {"str", "datetime"}, bool: {"bool"}, int: {"int", "float"}, float: {"int", "float"}}
-"""What the SDK calls plain values; whole numbers may be read as any."""
-
-READERS = [each.name for each in pkgutil.iter_modules(endpoints.__path__, f"{endpoints.__name__}.")] + [
-    discovery.__name__
-]
+READERS = [each.name for each in pkgutil.walk_packages(endpoints.__path__, f"{endpoints.__name__}.")] + [pages.__name__]
 
 
 @pytest.fixture(scope="module")
@@ -210,79 +204,13 @@ def sdk(tmp_path_factory: pytest.TempPathFactory) -> Any:
         )
 
 
-class Operation(NamedTuple):
-    """What the SDK knows of an operation: where it is, its query parameters, the types of its body and its reply."""
-
-    method: str
-    path: str
-    parameters: frozenset[str]
-    takes: str
-    gives: str
-
-    def serves(self, method: str, path: str) -> bool:
-        ours, its = path.split("/"), self.path.split("/")
-        return (
-            method == self.method
-            and len(ours) == len(its)
-            and all(has == wanted or wanted.startswith("{") for has, wanted in zip(ours, its, strict=True))
-        )
-
-
-class Tables:
-    """The SDK's own tables: its operations, as their methods are written, and the fields of its models."""
-
-    def __init__(self, sdk: Any) -> None:
-        self._models = sdk.models
-        sources = Path(sdk.apis.__file__).parent.glob("*_api.py")
-        methods = [method for source in sources for method in source.read_text(encoding="utf-8").split("\n    def ")]
-        self.operations = [operation for method in methods if (operation := _operation(method)) is not None]
-
-    def operation(self, request: HttpRequest) -> Operation:
-        """Return the operation that a request asks for; a fixed name comes before an id."""
-        path = urlsplit(request.url).path
-        found = [each for each in self.operations if each.serves(request.method, path)]
-        assert found, f"the SDK has no {request.method} {path}"
-        return min(found, key=lambda each: each.path.count("{"))
-
-    def misfits(self, value: object, kind: str, where: str = "") -> set[str]:
-        """Return the places in a JSON value that a type of the SDK does not have, or has otherwise."""
-        listed, mapped = re.fullmatch(r"list\[(.*)\]", kind), re.fullmatch(r"dict\(\w+, (.*)\)", kind)
-        if value is None:
-            return set()
-        if isinstance(value, list):
-            return set().union(*(self.misfits(item, listed[1], where) for item in value)) if listed else {where}
-        if isinstance(value, dict):
-            fields = dict.fromkeys(value, mapped[1]) if mapped else self._fields(kind)
-            missing = {f"{where}.{name}" for name in value.keys() - fields.keys()}
-            known = value.keys() & fields.keys()
-            return missing.union(*(self.misfits(value[name], fields[name], f"{where}.{name}") for name in known))
-        return set() if kind in PLAIN[type(value)] else {where}
-
-    def _fields(self, kind: str) -> dict[str, str]:
-        model = getattr(self._models, kind, None)
-        if model is None:
-            return {}
-        made = model()
-        return {name: made.swagger_types[attribute] for attribute, name in made.attribute_map.items()}
-
-
-def _operation(method: str) -> Operation | None:
-    path = re.search(r"resource_path = '([^']+)'", method)
-    verb = re.search(r"call_api\(resource_path, '(\w+)'", method)
-    if path is None or verb is None:
-        return None
-    parameters = re.findall(r"query_params\['(\w+)'\]", method)
-    takes, gives = re.search(r":param (\S+) body:", method), re.search(r"response_type='([^']+)'", method)
-    return Operation(verb[1], path[1], frozenset(parameters), takes[1] if takes else "", gives[1] if gives else "")
-
-
 @pytest.fixture(scope="module")
 def tables(sdk: Any) -> Tables:
     return Tables(sdk)
 
 
 class Recorder:
-    """A transport to a simulator that keeps what was asked of its API, and what came."""
+    """A transport to a simulator that keeps the requests to its API, and the replies."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.exchanges: list[tuple[HttpRequest, HttpReply]] = []
@@ -302,7 +230,7 @@ class Recorder:
 
 @cache
 def exchanges_of(name: str) -> list[tuple[HttpRequest, HttpReply]]:
-    """Return what a family asked of the simulator's API, and what came."""
+    """Return the requests of a family to the simulator, and the replies."""
     family, clock = FAMILIES[name], VirtualClock()
     simulator = Simulator(WORLD, clock=clock)
     recorder = Recorder(simulator)
@@ -316,36 +244,6 @@ def exchanges_of(name: str) -> list[tuple[HttpRequest, HttpReply]]:
     clock.run(run())
     assert recorder.exchanges
     return recorder.exchanges
-
-
-def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Yield the models that a type is made of, but not those inside them."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for each in get_args(annotation):
-        yield from models_in(each)
-
-
-def with_inner(model: type[BaseModel]) -> set[type[BaseModel]]:
-    inner = {each for field in model.model_fields.values() for each in models_in(field.annotation)}
-    return {model}.union(*map(with_inner, inner))
-
-
-def example_of(annotation: Any) -> object:
-    """Return JSON that a type reads, with every field; None for what is neither text nor a number."""
-    if annotation in PLAIN:
-        return annotation()
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        fields = annotation.model_fields.items()
-        return {field.alias or name: example_of(field.annotation) for name, field in fields}
-    inner = [example_of(each) for each in get_args(annotation)]
-    match get_origin(annotation):
-        case origin if origin is dict:
-            return {"any": inner[1]}
-        case origin if origin in (list, tuple):
-            return inner[:1]
-        case _:
-            return next((each for each in inner if each is not None), None)
 
 
 class TestOurNames:
@@ -363,7 +261,7 @@ class TestOurNames:
         assert set[type[BaseModel]]().union(*map(with_inner, compared)) == ours
 
     @pytest.mark.parametrize("name", FAMILIES)
-    def test_of_paths_and_what_is_sent_are_the_sdks(self, name: str, tables: Tables) -> None:
+    def test_of_paths_and_requests_are_the_sdks(self, name: str, tables: Tables) -> None:
         for request, _ in exchanges_of(name):
             operation = tables.operation(request)
             query = {key for key, _ in parse_qsl(urlsplit(request.url).query)}
@@ -371,31 +269,31 @@ class TestOurNames:
             if request.body:
                 assert tables.misfits(json.loads(request.body), operation.takes) == set()
 
-    def test_of_all_options_of_a_recording_are_among_them(self) -> None:
+    def test_of_all_options_of_a_recording_are_compared(self) -> None:
         (query,) = {urlsplit(request.url).query for request, _ in exchanges_of("recording")} - {""}
-        assert len(parse_qsl(query)) == len(inspect.signature(Recording).parameters.keys() - {"patience"})
+        assert len(parse_qsl(query)) == len(inspect.signature(Recording).parameters.keys() - {"timeout"})
 
     @pytest.mark.parametrize(
         ("name", "model"), [(name, model) for name, family in FAMILIES.items() for model in family.models]
     )
-    def test_of_what_is_read_are_the_sdks(self, name: str, model: type[BaseModel], tables: Tables) -> None:
+    def test_in_replies_are_the_sdks(self, name: str, model: type[BaseModel], tables: Tables) -> None:
         kinds = FAMILIES[name].models[model].split(" | ")
         gives = {tables.operation(request).gives for request, _ in exchanges_of(name)}
         assert not {kind.removeprefix("list[").removesuffix("]") for kind in gives}.isdisjoint(kinds)
         assert set.intersection(*(tables.misfits(example_of(model), kind) for kind in kinds)) == set()
 
-    def test_of_what_is_read_of_an_error_are_the_sdks(self, tables: Tables) -> None:
+    def test_in_errors_are_the_sdks(self, tables: Tables) -> None:
         assert tables.misfits(example_of(ErrorBody), "ErrorBody") == set()
 
     def test_for_media_storage_are_in_no_official_sdk(self, tables: Tables) -> None:
         paths = {operation.path for operation in tables.operations}
-        assert life.SETTINGS_PATH in paths
+        assert url_lifetime.SETTINGS_PATH in paths
         assert "/media/storage" in media_storage.PATH_TEMPLATE
         assert [path for path in paths if "/media/storage" in path] == []
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_simulator_replies_with_nothing_that_the_sdk_does_not_know(name: str, tables: Tables) -> None:
+def test_the_simulators_replies_have_only_names_of_the_sdk(name: str, tables: Tables) -> None:
     bodies = [(reply.body, tables.operation(request).gives) for request, reply in exchanges_of(name)]
     assert any(body for body, _ in bodies)
     assert {each for body, kind in bodies if body for each in tables.misfits(json.loads(body), kind)} == set()
@@ -432,8 +330,8 @@ def submission_of(sdk: Any, *items: tuple[str, str | None]) -> Any:
 
 
 @pytest.mark.anyio
-class TestTheSdk:
-    async def test_submits_a_batch_and_polls_it_to_its_end(self, sdk: Any) -> None:
+class TestSdk:
+    async def test_submits_a_batch_and_polls_it_until_it_is_completed(self, sdk: Any) -> None:
         def scenario(simulator: Simulator, clock: VirtualClock) -> None:
             first, second = simulator.organization.conversations()
             one = simulator.organization.recordings_of(second)[0]
@@ -485,7 +383,7 @@ class TestTheSdk:
 
         await in_a_thread(scenario)
 
-    async def test_lists_the_recordings_of_a_conversation_and_takes_an_empty_202_for_none(self, sdk: Any) -> None:
+    async def test_lists_the_recordings_of_a_conversation_and_reads_an_empty_202_as_none(self, sdk: Any) -> None:
         def scenario(simulator: Simulator, clock: VirtualClock) -> None:
             conversation = simulator.organization.conversation_at(0)
             with signed_in(sdk, simulator) as client:
@@ -513,12 +411,14 @@ class TestTheSdk:
 
         await in_a_thread(scenario)
 
-    async def test_is_refused_a_token_for_a_wrong_secret_and_the_job_of_another(self, sdk: Any, tables: Tables) -> None:
+    async def test_gets_no_token_for_a_wrong_secret_and_no_job_of_another_client(
+        self, sdk: Any, tables: Tables
+    ) -> None:
         def scenario(simulator: Simulator, _: VirtualClock) -> None:
             mistaken = OAuthClient(CLIENT.client_id, "wrong")
             with pytest.raises(sdk.rest.ApiException) as raised, signed_in(sdk, simulator, mistaken):
                 pass
-            assert raised.value.status_code == 401
+            assert raised.value.status == 401
             conversation = simulator.organization.conversation_at(0)
             with signed_in(sdk, simulator) as client:
                 job = sdk.RecordingApi(client).post_recording_batchrequests(submission_of(sdk, (conversation.id, None)))
@@ -527,9 +427,9 @@ class TestTheSdk:
                 pytest.raises(sdk.rest.ApiException) as raised,
             ):
                 sdk.RecordingApi(client).get_recording_batchrequest(job.id)
-            assert raised.value.status_code == 403
-            said = json.loads(raised.value.body)
-            assert said["code"] == "batch.download.permission.denied"
-            assert tables.misfits(said, "ErrorBody") == set()
+            assert raised.value.status == 403
+            body = json.loads(raised.value.body)
+            assert body["code"] == "batch.download.permission.denied"
+            assert tables.misfits(body, "ErrorBody") == set()
 
         await in_a_thread(scenario)
