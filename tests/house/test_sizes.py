@@ -26,9 +26,13 @@ def sizes_of(*kinds: type[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, kinds):
                 first = node.body[0]
-                docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) is not None else 0
-                found[f"{file.relative_to(ROOT)}:{node.lineno} {node.name}"] = node.end_lineno - node.lineno - docstring
+                docstring = last_line(first) - first.lineno + 1 if ast.get_docstring(node) is not None else 0
+                found[f"{file.relative_to(ROOT)}:{node.lineno} {node.name}"] = last_line(node) - node.lineno - docstring
     return found
+
+
+def last_line(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
 
 
 FUNCTIONS = sizes_of(ast.FunctionDef, ast.AsyncFunctionDef)
