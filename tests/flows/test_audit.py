@@ -45,7 +45,7 @@ async def test_the_audit_trail_has_each_attempt_and_no_url():
         1,
         Outcome.GENERATION_FAILED,
         500,
-        "internal.server.error",
+        "internal_server_error",
     )
     assert (second.attempt, second.outcome, second.status, second.code) == (2, Outcome.SUCCESS, 200, None)
     assert second.action == "media_storage.download_url"

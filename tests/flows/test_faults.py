@@ -132,7 +132,7 @@ def test_each_id_has_one_result_under_all_faults_at_once(concurrency: int, count
     assert counts.peak_in_flight <= concurrency
     # An http URL is refused for good, and an id fails at its second 401; all else succeeds within twelve attempts.
     failed = Counter(result.error.code for result in results if result.error is not None)
-    assert set(failed) <= {"url_not_https", "bad.credentials", "credentials.expired"}
+    assert set(failed) <= {"url_not_https", "bad_credentials", "credentials_expired"}
     assert failed["url_not_https"] == counts.faults[Fault.HTTP_URL]
     finished = [event for event in events.events if isinstance(event, RetrievalFinished)]
     assert len(finished) == count

@@ -91,7 +91,7 @@ async def test_metrics_aggregate_by_outcome_validity_and_latency():
         Outcome.VALIDATION_FAILED: 1,
         Outcome.PAYLOAD_INVALID: 1,
     }
-    assert metrics.error_codes == {"not.found": 1, "content_type_refused": 1, "invalid_file_id": 1}
+    assert metrics.error_codes == {"not_found": 1, "content_type_refused": 1, "invalid_file_id": 1}
     assert metrics.validity_rate == pytest.approx(30 / 31)
     assert metrics.mean_lifetime == pytest.approx(3_600)
     assert metrics.latency_p50 is not None

@@ -127,8 +127,8 @@ async def test_an_id_that_is_not_text_is_a_failed_result():
 @pytest.mark.parametrize(
     ("file_id", "error", "code", "advice"),
     [
-        ("missing-1", NotFoundError, "not.found", "Check the id"),
-        ("forbidden-1", PermissionDeniedError, "missing.permissions", "Give the OAuth client a role"),
+        ("missing-1", NotFoundError, "not_found", "Check the id"),
+        ("forbidden-1", PermissionDeniedError, "missing_permissions", "Give the OAuth client a role"),
         ("document-1", UrlRejectedError, "content_type_refused", "relax the rule"),
     ],
 )
