@@ -80,8 +80,8 @@ class LocalLimiter:
         """
         Wait for a permit, after all who came before.
 
-        Each permit must go back by `complete`, `reject` or `cancel`. Raises `RateLimitError` as soon as it is known that
-        a pause lasts beyond `deadline` (monotonic seconds).
+        Each permit must go back by `complete`, `reject` or `cancel`. Raises `RateLimitError` as soon as it is known
+        that a pause lasts beyond `deadline` (monotonic seconds).
         """
         if self._account.paused_until > deadline:
             raise self._paused_too_long()

@@ -1,4 +1,4 @@
-"""A task group in a task of its own, so that one task can open it and another one close it."""
+"""Tasks that outlive the task that started them: a task group in a task of its own, and waiting that nobody cuts."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ class BackgroundTasks:
         except BaseException:
             await self.aclose()
             raise
+        if self._closing.is_set():
+            await self.aclose()
+            raise RuntimeError("It was closed while it was being opened.")
 
     def start_soon(self, run: Callable[..., Coroutine[object, object, object]], *args: object) -> None:
         """Run a coroutine function as another task of the group, in the context of the caller."""
@@ -50,20 +53,9 @@ class BackgroundTasks:
         raised comes out as itself if it is the only one, otherwise in an exception group.
         """
         self._closing.set()
-        holder = self._holder
-        if holder is None:
-            return
-        cancelled: asyncio.CancelledError | None = None
-        with anyio.CancelScope(shield=True):
-            while not holder.done():
-                try:
-                    await asyncio.wait({holder})
-                except asyncio.CancelledError as error:
-                    # A shield holds off scopes, but not `Task.cancel`.
-                    cancelled = error
-        if cancelled is not None:
-            raise cancelled
-        self.raise_failure()
+        if self._holder is not None:
+            await ended(self._holder)
+            self.raise_failure()
 
     def raise_failure(self) -> None:
         """Raise what ended the tasks early, if anything did."""
@@ -81,3 +73,26 @@ class BackgroundTasks:
             opened.set()
             await self._closing.wait()
             self.task_group.cancel_scope.cancel()
+
+
+async def ended(task: asyncio.Task[None], *, on_cancel: Callable[[], object] = lambda: None) -> None:
+    """
+    Wait for the end of a task, whatever it is; a cancellation meanwhile is raised afterwards.
+
+    `on_cancel` is called at once with the first of them. The task must end by itself, within bounds.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        # A scope's cancellation comes once here; behind the shield only `Task.cancel` gets through.
+        await asyncio.wait({task})
+    except asyncio.CancelledError as error:
+        cancelled = error
+        on_cancel()
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -68,6 +68,7 @@ class Pool(Generic[Item, Result]):
         self._stopped = False
         self._failure: BaseException | None = None
         self._tasks = BackgroundTasks()
+        self._own_tasks: set[asyncio.Task[object] | None] = set()
         self._working = 0
         self._released = 0
         self._spare_workers = 0
@@ -97,8 +98,15 @@ class Pool(Generic[Item, Result]):
     ) -> None:
         await self.aclose()
 
+    @property
+    def is_own_task(self) -> bool:
+        """True inside `work` and inside the source of the items."""
+        return asyncio.current_task() in self._own_tasks
+
     async def aclose(self) -> None:
         """Cancel what is in progress, wait until it has ended, and drop what was not taken."""
+        if self.is_own_task:
+            raise RuntimeError("A run cannot be closed from inside its ids or its endpoint: stop it instead.")
         try:
             await self._tasks.aclose()
         finally:
@@ -170,6 +178,7 @@ class Pool(Generic[Item, Result]):
         self._tasks.start_soon(self._run_worker)
 
     async def _run_worker(self) -> None:
+        self._own_tasks.add(task := asyncio.current_task())
         try:
             while not self._stopped:
                 if self._spare_workers:
@@ -187,15 +196,18 @@ class Pool(Generic[Item, Result]):
                 if len(self.ready) > self._concurrency:
                     await self._room()
         finally:
+            self._own_tasks.discard(task)
             self._working -= 1
             self._arrived.set()
 
     async def _run_reader(self, reader: SourceReader[Item]) -> None:
+        self._own_tasks.add(task := asyncio.current_task())
         try:
             await reader.run()
         except Exception as error:  # noqa: BLE001 - likewise
             self.fail(error)
         finally:
+            self._own_tasks.discard(task)
             self._working -= 1
             self._arrived.set()
 

@@ -53,7 +53,7 @@ class MediaRetriever:
     Turns media ids into validated download URLs, within the quota of one token.
 
     Use it as an async context manager, or call `open` and `aclose`, in the same task or in different ones. `aclose`
-    ends what is in progress, delivers what is queued for webhooks and sinks within bounds, and closes the sinks.
+    ends the runs in progress, delivers what is queued for webhooks and sinks within bounds, and closes the sinks.
 
     `transport` carries the requests: an `httpx.AsyncClient`, an httpx transport or a `Transport` of your own, which
     stays open; or "direct" for the fast one of this package, "httpx" for a client made from the settings, or "auto" for
@@ -130,7 +130,7 @@ class MediaRetriever:
         """Start the background work; for use with `aclose` where `async with` does not fit."""
         if self._session is not None:
             raise RuntimeError("This MediaRetriever is open already: share it, or make another one.")
-        session = Session(
+        session = self._session = Session(
             self.settings,
             self._endpoint,
             self._transport,
@@ -141,20 +141,27 @@ class MediaRetriever:
             clock=self._clock,
             rng=self._rng,
         )
-        await session.open()
-        self._session = session
+        try:
+            await session.open()
+        except BaseException:
+            self._session = None
+            raise
         return self
 
     async def aclose(self) -> None:
         """
-        End what is in progress, deliver what is queued within its bounds, and close the sinks.
+        End the runs in progress, deliver what is queued within its bounds, and close the sinks.
 
-        May be called in any task; nothing happens if it is not open. Raises `AuditWriteError` if an audit sink lost a
-        record, or could not be closed.
+        May be called in any task outside of a run; nothing happens if it is not open. Raises `AuditWriteError` if an
+        audit sink lost a record, or could not be closed.
         """
-        session, self._session = self._session, None
+        session = self._session
         if session is not None:
-            await session.aclose()
+            try:
+                await session.aclose()
+            finally:
+                if session.is_closed:
+                    self._session = None
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -245,7 +252,7 @@ class MediaRetriever:
         return self._metrics.snapshot()
 
     def _open_session(self) -> Session:
-        if self._session is None:
+        if self._session is None or not self._session.is_open:
             raise RuntimeError(
                 "The MediaRetriever is not open: use it inside `async with MediaRetriever(…) as retriever`, or "
                 "`await retriever.open()` first."

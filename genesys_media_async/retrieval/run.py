@@ -247,6 +247,7 @@ class Run:
         self._session.runs.append(self)
         try:
             await self._session.first_token()
+            self._require_running()
             self._started_at = self._session.clock.monotonic()
             await self._pool.__aenter__()
         except BaseException:
@@ -259,8 +260,13 @@ class Run:
     ) -> None:
         await self.aclose()
 
+    @property
+    def is_own_task(self) -> bool:
+        """True inside the ids and the endpoint of this run, which it waits for when it ends."""
+        return self._pool.is_own_task
+
     async def aclose(self) -> None:
-        """End the run: cancel what is in progress, and wait until it has ended. May be called in any task."""
+        """End the run: cancel what is in progress, and wait until it has ended. May be called in any other task."""
         if self._state is _State.RUNNING:
             self._state = _State.CLOSED
             self._session.runs.remove(self)
@@ -297,18 +303,23 @@ class Run:
         return newest
 
     async def _next(self) -> MediaResult:
-        if self._state is _State.RUNNING:
-            try:
-                return await anext(self._pool)
-            except StopAsyncIteration:
-                if self._state is _State.RUNNING:
-                    raise
+        self._require_running()
+        try:
+            return await anext(self._pool)
+        except StopAsyncIteration:
+            self._require_running()
+            raise
+
+    def _require_running(self) -> None:
         if self._state is _State.NEW:
             raise RuntimeError(
                 "This run has not begun. Write `async for result in retriever.retrieve_many(ids)`, or "
                 "`async with retriever.retrieve_many(ids) as run` and in it `async for result in run`."
             )
-        raise RuntimeError("This run was closed before its last result: its block, or its MediaRetriever, was left.")
+        if self._state is _State.CLOSED:
+            raise RuntimeError(
+                "This run was closed before its last result: its block, or its MediaRetriever, was left."
+            )
 
     def stop(self) -> None:
         """Read no more ids; those in progress are finished, then the iteration ends."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from urllib.request import getproxies
 
+import anyio
 import httpx
 
 from ..api.client import ApiClient
@@ -20,7 +22,7 @@ from ..transports.base import Transport
 from ..transports.direct import DirectTransport
 from ..transports.httpx_transport import HttpxTransport
 from ..webhooks.delivery import Webhooks
-from .background import BackgroundTasks
+from .background import BackgroundTasks, ended
 
 if TYPE_CHECKING:
     import random
@@ -38,6 +40,8 @@ TransportChoice: TypeAlias = (
 )
 """How requests travel; see `MediaRetriever`."""
 
+LOGGER = logging.getLogger("genesys_media_async.retrieval")
+
 KEEP_IDLE = 30.0
 """Seconds for which an idle connection is kept: longer than the gaps of a paced run."""
 
@@ -46,6 +50,11 @@ class OpenRun(Protocol):
     """A run in progress, as far as its session knows it."""
 
     counters: Counters
+
+    @property
+    def is_own_task(self) -> bool:
+        """True inside the ids and the endpoint of the run."""
+        ...
 
     async def aclose(self) -> None:
         """End the run."""
@@ -101,6 +110,9 @@ class Session:
         self.counters = Counters()
         self.runs: list[OpenRun] = []
         self.opened_at = clock.monotonic()
+        self.is_open = False
+        self._delivery: anyio.CancelScope
+        self._closer: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the background work. Raises `RuntimeError` outside asyncio."""
@@ -119,6 +131,7 @@ class Session:
         except BaseException:
             await self.aclose()
             raise
+        self.is_open = True
 
     def _start_webhooks(self) -> None:
         settings = self.settings
@@ -133,29 +146,50 @@ class Session:
             )
             self.webhooks.start(self._background.task_group)
 
+    @property
+    def is_closed(self) -> bool:
+        """True once `aclose` has come to its end."""
+        return self._closer is not None and self._closer.done()
+
     async def aclose(self) -> None:
         """
-        End what is in progress, deliver what is queued within its bounds, and close the sinks.
+        End the runs, deliver what is queued within its bounds, and close the sinks.
 
-        Each part is closed whatever happens to those before it. A cancellation cuts the delivery of webhooks short.
+        Each part is closed whatever happens to those before it; a second caller waits for the same end. A cancellation
+        cuts the delivery of webhooks short and nothing else, and is raised afterwards.
         """
+        if any(run.is_own_task for run in self.runs):
+            raise RuntimeError("A MediaRetriever cannot be closed from inside a run of its own, which it waits for.")
+        self.is_open = False
+        if self._closer is None:
+            self._delivery = anyio.CancelScope()
+            self._closer = asyncio.create_task(self._close(self._delivery), name="genesys_media_async closing")
         try:
-            await self._close_runs()
+            await ended(self._closer, on_cancel=self._delivery.cancel)
+        except asyncio.CancelledError:
+            if not self._closer.cancelled() and (error := self._closer.exception()) is not None:
+                LOGGER.error("%s", error)  # noqa: TRY400 - the cancellation goes on, and the error has no other way out
+            raise
+        self._closer.result()
+
+    async def _close(self, delivery: anyio.CancelScope) -> None:
+        # In a task of its own: `Task.cancel` of a caller would get through any shield.
+        try:
+            while self.runs:
+                await self._close_run(self.runs[0])
         finally:
             try:
                 if self.webhooks is not None:
-                    await self.webhooks.aclose()
+                    with delivery:
+                        await self.webhooks.aclose()
             finally:
                 await self._close_parts()
 
-    async def _close_runs(self) -> None:
+    async def _close_run(self, run: OpenRun) -> None:
         try:
-            for run in tuple(self.runs):
-                await run.aclose()
-        finally:
-            # A cancellation met one of them, which has ended all the same.
-            if self.runs:
-                await self._close_runs()
+            await run.aclose()
+        except Exception:
+            LOGGER.exception("%r could not be closed", run)
 
     async def _close_parts(self) -> None:
         try:
@@ -175,7 +209,13 @@ class Session:
                 await self.transport.aclose()
 
     async def first_token(self) -> None:
-        """Wait until there is a token; give up after `start_timeout` seconds if the login host has none."""
+        """
+        Wait until there is a token; give up after `start_timeout` seconds if the login host has none.
+
+        Raises `RuntimeError` if the retriever was closed meanwhile.
+        """
+        if not self.is_open:
+            raise RuntimeError("The MediaRetriever was closed before this could begin.")
         await self.tokens.first(self.settings.start_timeout)
 
     def statistics(self, counters: Counters | None = None, *, since: float | None = None) -> Statistics:

@@ -111,7 +111,7 @@ async def test_a_401_about_the_requested_resource_does_not_invalidate_the_token(
         asked.append(request.url.path)
         if request.url.path.endswith("/oauth/token"):
             return httpx.Response(200, json={"access_token": "t", "expires_in": 3_600})
-        return httpx.Response(401, json={"code": "unauthorized", "message": "TokenRejectedError to access document."})
+        return httpx.Response(401, json={"code": "unauthorized", "message": "Unauthorized to access document."})
 
     settings = Settings(client_id="a", client_secret="b", base_url="https://api.example.com", quota=None)
     async with MediaRetriever(settings, transport=httpx.MockTransport(answer)) as retriever:

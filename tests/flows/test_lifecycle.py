@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from genesys_media_async import MediaRetriever, QuotaLimit, Settings, SystemClock
+from genesys_media_async import MediaRetriever, MemorySink, QuotaLimit, Settings, SystemClock
 from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.retrievers import other_tasks, settings_for
@@ -209,6 +209,84 @@ class TestARetriever:
             stop.set()
             await server
             assert all(answer.ok for answer in answers)
+
+    async def test_is_opened_once_however_many_open_it_at_once(self) -> None:
+        async with Simulator(SimulatorSettings(quota=None)) as simulator:
+            before = other_tasks()
+            retriever = MediaRetriever(settings_for(simulator))
+            opened = await asyncio.gather(*(retriever.open() for _ in range(3)), return_exceptions=True)
+            assert [type(each) for each in opened] == [MediaRetriever, RuntimeError, RuntimeError]
+            await retriever.aclose()
+            assert other_tasks() == before
+
+    async def test_that_is_closed_while_it_opens_is_closed(self) -> None:
+        async with Simulator(SimulatorSettings(quota=None)) as simulator:
+            before = other_tasks()
+            retriever = MediaRetriever(settings_for(simulator))
+            opened, closed = await asyncio.gather(retriever.open(), retriever.aclose(), return_exceptions=True)
+            assert isinstance(opened, RuntimeError)
+            assert closed is None
+            assert other_tasks() == before
+            with pytest.raises(RuntimeError, match="not open"):
+                retriever.statistics()
+
+    async def test_lets_each_of_two_closers_wait_for_the_end(self) -> None:
+        class SlowToClose(MemorySink):
+            closed = False
+
+            async def aclose(self) -> None:
+                await anyio.sleep(0.05)
+                self.closed = True
+
+        async with Simulator(SimulatorSettings(quota=None)) as simulator:
+            sink = SlowToClose()
+            retriever = await MediaRetriever(settings_for(simulator), sinks=sink).open()
+
+            async def close() -> bool:
+                await retriever.aclose()
+                return sink.closed
+
+            assert all(await asyncio.gather(close(), close()))
+
+    async def test_closes_its_sinks_to_the_end_though_the_closing_task_is_cancelled(self) -> None:
+        class SlowToClose(MemorySink):
+            closed = False
+
+            async def aclose(self) -> None:
+                await anyio.sleep(0.05)
+                self.closed = True
+
+        async with Simulator(SimulatorSettings(quota=None)) as simulator:
+            metrics, audit = SlowToClose(), SlowToClose()
+            retriever = await MediaRetriever(settings_for(simulator), sinks=metrics, audit=audit).open()
+            closing = asyncio.create_task(retriever.aclose())
+            for _ in range(3):
+                await asyncio.sleep(0)
+                closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            assert metrics.closed
+            assert audit.closed
+
+    async def test_begins_no_run_after_it_was_closed(self) -> None:
+        async with Simulator(SimulatorSettings(quota=None)) as simulator:
+            retriever = await MediaRetriever(settings_for(simulator)).open()
+            run = retriever.retrieve_many(IDS)
+            await retriever.aclose()
+            with pytest.raises(RuntimeError, match="was closed before this could begin"):
+                [result async for result in run]
+
+    async def test_cannot_be_closed_from_inside_its_own_run(self) -> None:
+        async with Simulator(SimulatorSettings(quota=None)) as simulator:
+            async with MediaRetriever(settings_for(simulator)) as retriever:
+
+                async def ids() -> AsyncIterator[str]:
+                    yield "recording-1"
+                    await retriever.aclose()
+
+                with pytest.raises(RuntimeError, match="from inside a run of its own"):
+                    [result async for result in retriever.retrieve_many(ids())]
+                assert (await retriever.retrieve("recording-2")).ok
 
     async def test_that_nobody_closes_is_reported(self) -> None:
         async with Simulator(SimulatorSettings(quota=None)) as simulator:
