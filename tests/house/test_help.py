@@ -18,6 +18,8 @@ for name in names:
     print(pydoc.render_doc(module, renderer=pydoc.plaintext))
     for each in getattr(module, "__all__", []):
         thing = getattr(module, each)
+        if isinstance(thing, str):
+            continue
         print(pydoc.render_doc(thing, renderer=pydoc.plaintext))
         shown += 1
         for _, member in inspect.getmembers(thing, callable):
