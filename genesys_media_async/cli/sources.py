@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final, get_args
 
 from ..endpoints.document import Document
@@ -56,6 +57,11 @@ def endpoint_for(name: str, media_format: str | None) -> Endpoint:
 
 
 def source_table() -> str:
-    """Return the sources and the formats of their ids for a help page."""
+    """Return the sources, the formats of their ids, and what the OAuth client needs, for a help page."""
     width = max(map(len, SOURCES)) + 2
-    return "\n".join(f"  {name:<{width}}{' or '.join(each.id_formats)}" for name, each in SOURCES.items())
+    lines: list[str] = []
+    for name, each in SOURCES.items():
+        lines.append(f"  {name:<{width}}{' or '.join(each.id_formats)}")
+        needs = wrap(f"needs {each.permission}", 76 - width)
+        lines += [f"  {'':<{width}}{line}" for line in needs]
+    return "\n".join(lines)

@@ -79,7 +79,10 @@ def test_the_readme_says_how_many_kinds_of_faults_there_are():
 
 def test_the_readme_lists_the_sources_as_they_are():
     table = README.partition("| source | an id is | the OAuth client needs |\n| --- | --- | --- |\n")[2]
-    assert rows(r"^\| (.*?) \|", table.partition("\n\n")[0]) == [f"`{name}`" for name in SOURCES]
+    assert table.partition("\n\n")[0].splitlines() == [
+        f"| `{name}` | {' or '.join(f'`{each}`' for each in source.id_formats)} | {source.permission} |"
+        for name, source in SOURCES.items()
+    ]
 
 
 def test_the_readme_lists_the_exit_codes_as_they_are():
