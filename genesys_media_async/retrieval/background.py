@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
     from anyio.abc import TaskGroup
 
@@ -61,9 +61,7 @@ class BackgroundTasks:
         """Raise what ended the tasks early, if anything did."""
         if self._holder is None or not self._holder.done() or self._holder.cancelled():
             return
-        failure = self._holder.exception()
-        while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
-            failure = failure.exceptions[0]
+        failure = _alone(self._holder.exception())
         if failure is not None:
             # A new traceback each time: two closers must not add to each other's.
             raise failure.with_traceback(None)
@@ -73,6 +71,13 @@ class BackgroundTasks:
             opened.set()
             await self._closing.wait()
             self.task_group.cancel_scope.cancel()
+
+
+def _alone(error: BaseException | None) -> BaseException | None:
+    """Return the only exception of a group, or what it was given."""
+    # By getattr, since type checkers know the members of an unparametrized group only as Any.
+    inner: Sequence[BaseException] = getattr(error, "exceptions", ())
+    return _alone(inner[0]) if len(inner) == 1 else error
 
 
 async def ended(task: asyncio.Task[None], *, on_cancel: Callable[[], object] = lambda: None) -> None:

@@ -147,7 +147,7 @@ class RunContext:
 
     def _announce(self, result: MediaResult) -> None:
         """Send a recorded result to webhooks and sinks."""
-        if result.ok and self._session.webhooks is not None:
+        if self._session.webhooks is not None and isinstance(result, Retrieved):
             self._session.webhooks.post(result)
         self._emit(
             RetrievalFinished(
