@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter, ValidationError
 
 from ..settings.version import VERSION
-from .commands import demo, discover, doctor, retrieve, simulate
 from .exit_codes import CommandFailed, ExitCode, exit_code_table, usage_error
 from .options import unknown_value
 from .output.streams import PROGRAM, print_failure
@@ -30,6 +29,8 @@ Examples:
 Exit codes:
 {exit_code_table()}"""
 
+COMMANDS = ("demo", "discover", "doctor", "retrieve", "simulate")
+
 app = App(
     name=PROGRAM,
     help=ABOUT,
@@ -43,11 +44,9 @@ app = App(
     exit_on_error=False,
     default_parameter=Parameter(negative=()),
 )
-app.command(demo.demo, help_epilogue=demo.EPILOGUE)
-app.command(retrieve.retrieve, help_epilogue=retrieve.EPILOGUE)
-app.command(discover.discover, help_epilogue=discover.EPILOGUE)
-app.command(doctor.doctor, help_epilogue=doctor.EPILOGUE)
-app.command(simulate.simulate, help_epilogue=simulate.EPILOGUE)
+for name in COMMANDS:
+    # By its path: a command imports no other.
+    app.command(f"{__package__}.commands.{name}:app", name=name)
 # cyclopts leaves the keyword arguments untyped.
 app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberType]
     help="Install shell completion for bash, zsh, fish or PowerShell."
@@ -56,6 +55,10 @@ app.register_install_completion_command(  # pyright: ignore[reportUnknownMemberT
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run the command that the arguments name, and return its exit code."""
+    if not arguments or arguments[0] in app.help_flags:
+        # The overview quotes each command, and quotes nothing of one that is not imported.
+        for name in COMMANDS:
+            _ = app[name]
     try:
         result: object = app(list(arguments))
     except CommandFailed as error:

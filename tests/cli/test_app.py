@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from genesys_media_async.cli import main
+from genesys_media_async.cli.app import COMMANDS
 from genesys_media_async.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -125,3 +129,20 @@ def test_a_file_without_ids_ends_with_4_before_anything_is_sent(
 def test_the_other_commands_are_as_strict(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
     assert main(arguments) == ExitCode.USAGE
     message(capsys)
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)], ids=str)
+def test_the_overview_quotes_each_command(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]):
+    assert main(arguments) == ExitCode.ALL_RETRIEVED
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name in COMMANDS:
+        command = importlib.import_module(f"genesys_media_async.cli.commands.{name}")
+        summary, _, _ = (getattr(command, name).__doc__ or "").strip().partition("\n")
+        assert f"{name} {summary.split()[0]}" in shown
+
+
+def test_a_command_imports_no_other():
+    program = "import sys; from genesys_media_async.cli import main; main(['--version']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "genesys_media_async.cli.app" in done.stdout
+    assert "genesys_media_async.cli.commands.retrieve" not in done.stdout

@@ -5,7 +5,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Final
 
-from cyclopts import Parameter, validators
+from cyclopts import App, Parameter, validators
 
 from ...retrieval.retriever import MediaRetriever
 from ...settings.policies import QuotaLimit
@@ -36,6 +36,10 @@ Examples:
   genesys-media demo --items 600 --output /tmp/demo.jsonl --progress log"""
 
 
+app = App(name="demo", help_epilogue=EPILOGUE)
+
+
+@app.default
 def demo(
     *,
     items: Annotated[

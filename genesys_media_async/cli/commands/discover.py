@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated
 
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 
 from ...counters import Statistics
 from ...discovery.filters import Direction, DiscoveryOptions, Interval, Way
@@ -112,6 +112,10 @@ class DiscoverOptions:
         }
 
 
+app = App(name="discover", help_epilogue=EPILOGUE)
+
+
+@app.default
 def discover(*, options: DiscoverOptions) -> int:
     """
     Find the conversations of an interval, and write their ids.

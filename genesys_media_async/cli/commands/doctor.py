@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from ...clock import SystemClock
 from ...settings.settings import Settings
@@ -60,6 +60,10 @@ class DoctorOptions:
 DEFAULTS = DoctorOptions()
 
 
+app = App(name="doctor", help_epilogue=EPILOGUE)
+
+
+@app.default
 def doctor(*, options: DoctorOptions = DEFAULTS) -> int:
     """
     Check what a run needs: network, token, clock, permissions and quota.

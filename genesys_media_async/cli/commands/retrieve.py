@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from ...endpoints.base import Endpoint
 from ...retrieval.retriever import MediaRetriever
@@ -122,6 +122,10 @@ class RetrieveOptions:
 DEFAULTS = RetrieveOptions()
 
 
+app = App(name="retrieve", help_epilogue=EPILOGUE)
+
+
+@app.default
 def retrieve(
     *ids: Annotated[str, Parameter(help="Media ids; write -- before an id that begins with a hyphen.")],
     options: RetrieveOptions = DEFAULTS,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import anyio
-from cyclopts import Group, Parameter, validators
+from cyclopts import App, Group, Parameter, validators
 
 from ...errors import SettingsError
 from ...settings.policies import QuotaLimit
@@ -115,6 +115,10 @@ class SimulateOptions:
 DEFAULTS = SimulateOptions()
 
 
+app = App(name="simulate", help_epilogue=EPILOGUE)
+
+
+@app.default
 def simulate(*, options: SimulateOptions = DEFAULTS) -> int:
     """
     Run a simulated Genesys Cloud on this machine until Ctrl-C.
