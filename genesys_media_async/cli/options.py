@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -334,6 +333,9 @@ def _variable_name(setting_name: str) -> str:
 
 def unknown_value(option: str, value: str, known: Iterable[str]) -> CommandFailed:
     """Failure for a value that is none of the known ones, with the closest one or with all of them."""
+    # Imported here, since only mistakes need it.
+    from difflib import get_close_matches
+
     names = list(known)
     kind = {"--by": "way"}.get(option, option.lstrip("-").replace("-", " "))
     close = get_close_matches(value.lower(), [name.lower() for name in names], n=1)

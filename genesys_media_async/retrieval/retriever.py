@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..clock import SystemClock
-from ..discovery.discovery import Discovery
 from ..discovery.filters import wanted
 from ..endpoints.media_storage import MediaStorage
 from ..errors import InvalidRequestError, SettingsError, sanitized
@@ -228,6 +227,9 @@ class MediaRetriever:
         Raises `SettingsError` for an interval or a filter that cannot work; iterating raises `CredentialsRejectedError`
         or `TokenUnavailableError` without a token, and the error that remained of a request that failed.
         """
+        # Imported here: the shapes of its replies cost a tenth of the import, and few programs discover.
+        from ..discovery.discovery import Discovery
+
         session, now = self._open_session(), datetime.fromtimestamp(self._clock.wall(), UTC)
         return Discovery(
             session.api,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
@@ -101,6 +100,9 @@ def _number(value: object) -> object:
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return a sentence about a name that is not known, with the closest one that is, or with all."""
+    # Imported here, since only mistakes need it.
+    from difflib import get_close_matches
+
     names = list(known)
     close = get_close_matches(name, names, n=1)
     return f"unknown {kind}; did you mean {close[0]}?" if close else f"unknown {kind}; there are {', '.join(names)}."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Final
 
 REGIONS: Final = {
@@ -44,6 +43,9 @@ def canonical_region(spelling: str) -> str:
     for name, known in REGIONS.items():
         if domain == known:
             return name
+    # Imported here, since only mistakes need it.
+    from difflib import get_close_matches
+
     names = [name.replace("_", "-") for name in REGIONS]
     close = get_close_matches(spelled.replace("_", "-"), [*names, *REGIONS.values()], cutoff=0.75)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"The regions are {', '.join(names)}, or their domains."
