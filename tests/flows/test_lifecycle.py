@@ -314,46 +314,35 @@ def test_a_retriever_outside_asyncio_names_asyncio(tmp_path: Path) -> None:
         coroutine.send(None)
 
 
-@pytest.mark.parametrize("scope", ["function", "module", "session"])
-def test_a_retriever_is_a_fixture_of_pytest_asyncio(scope: str, tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(
-        textwrap.dedent(f"""
-        import pytest, pytest_asyncio
-        from genesys_media_async import MediaRetriever, Settings
-        from genesys_media_async.simulator import Simulator, SimulatorSettings
+def test_a_retriever_is_a_fixture_of_pytest_asyncio_of_any_scope(tmp_path: Path) -> None:
+    for scope in ("function", "module", "session"):
+        (tmp_path / f"test_{scope}.py").write_text(
+            textwrap.dedent(f"""
+            import pytest, pytest_asyncio
+            from genesys_media_async import MediaRetriever, Settings
+            from genesys_media_async.simulator import Simulator, SimulatorSettings
 
-        @pytest_asyncio.fixture(scope="{scope}", loop_scope="{scope}")
-        async def retriever():
-            async with Simulator(SimulatorSettings(quota=None)) as simulator:
-                settings = Settings(
-                    client_id="demo-client", client_secret="demo-secret",
-                    base_url=simulator.base_url, login_url=simulator.login_url, quota=None,
-                )
-                async with MediaRetriever(settings) as retriever:
-                    yield retriever
+            @pytest_asyncio.fixture(scope="{scope}", loop_scope="{scope}")
+            async def retriever():
+                async with Simulator(SimulatorSettings(quota=None)) as simulator:
+                    settings = Settings(
+                        client_id="demo-client", client_secret="demo-secret",
+                        base_url=simulator.base_url, login_url=simulator.login_url, quota=None,
+                    )
+                    async with MediaRetriever(settings) as retriever:
+                        yield retriever
 
-        @pytest.mark.asyncio(loop_scope="{scope}")
-        @pytest.mark.parametrize("number", [1, 2])
-        async def test_one(retriever, number):
-            assert (await retriever.retrieve("recording-1")).url
-        """)
-    )
-    arguments = [
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:cacheprovider",
-        "-W",
-        "error",
-        "-o",
-        "asyncio_default_fixture_loop_scope=function",
-        "test_mine.py",
-    ]
-    done = subprocess.run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+            @pytest.mark.asyncio(loop_scope="{scope}")
+            @pytest.mark.parametrize("number", [1, 2])
+            async def test_one(retriever, number):
+                assert (await retriever.retrieve("recording-1")).url
+            """)
+        )
+    options = ["-p", "no:randomly", "-p", "no:cacheprovider", "-W", "error"]
+    loop_scope = ["-o", "asyncio_default_fixture_loop_scope=function"]
+    arguments = [sys.executable, "-m", "pytest", "-q", *options, *loop_scope]
+    done = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.anyio
