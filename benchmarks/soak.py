@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from genesys_media_async import MediaRetriever, Settings
+from genesys_media_async import MediaRetriever, RetryPolicy, Settings
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 
 from .harness.command_line import at_least_one, parser_of
@@ -90,16 +90,14 @@ async def retrieve(count: int, concurrency: int) -> Outcome:
 
 def settings_for(simulator: Simulator) -> Settings:
     """Return settings for a simulator, with enough quick retries for all faults."""
-    return Settings.model_validate(
-        {
-            "client_id": "demo-client",
-            "client_secret": "demo-secret",
-            "base_url": simulator.base_url,
-            "login_url": simulator.login_url,
-            "quota": None,
-            "timeout": 5.0,
-            "retry": {"tries": 12, "base": 0.01, "longest": 0.2},
-        }
+    return Settings(
+        client_id="demo-client",
+        client_secret="demo-secret",
+        base_url=simulator.base_url,
+        login_url=simulator.login_url,
+        quota=None,
+        timeout=5.0,
+        retry=RetryPolicy(max_attempts=12, base_delay=0.01, max_delay=0.2),
     )
 
 

@@ -1,5 +1,6 @@
 """The endpoints of Genesys Cloud; derive one of your own from `Endpoint`."""
 
+from ..api.calls import Call, CallResult
 from .base import Endpoint, EndpointContext, Probe, read_json, require_json
 from .document import Document
 from .media_storage import MediaStorage
@@ -11,6 +12,8 @@ from .recordings.recording_batch import RecordingBatch
 from .transcript import Transcript
 
 __all__ = [
+    "Call",
+    "CallResult",
     "Document",
     "Endpoint",
     "EndpointContext",

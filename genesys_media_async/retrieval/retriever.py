@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self, Unpack
 
+    from ..api.base import TokenSource
     from ..clock import Clock
     from ..counters import Statistics
     from ..discovery.filters import DiscoveryOptions, Interval
@@ -57,7 +58,8 @@ class MediaRetriever:
     `transport` carries the requests: an `httpx.AsyncClient`, an httpx transport or a `Transport` of your own, which
     stays open; or "direct" for the fast one of this package, "httpx" for a client made from the settings, or "auto" for
     the fast one unless the settings or the environment name a proxy. `limiter` gives out the permits of the token in
-    place of a `LocalLimiter` made from `settings.quota`; one limiter may serve several retrievers that share a token.
+    place of a `LocalLimiter` made from `settings.quota`, and `tokens` the token in place of a `TokenManager` made from
+    the credentials; one of each may serve several retrievers that share a token.
 
     `audit` sinks are awaited for each record, and a run ends if one fails; `sinks` see every event and never hold
     anything up. Many tasks may use one retriever at once.
@@ -70,6 +72,7 @@ class MediaRetriever:
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
         limiter: Limiter | None = None,
+        tokens: TokenSource | None = None,
         audit: SinkLike | Iterable[SinkLike] = (),
         sinks: SinkLike | Iterable[SinkLike] = (),
         clock: Clock | None = None,
@@ -79,6 +82,7 @@ class MediaRetriever:
         self._endpoint = endpoint or MediaStorage()
         self._transport: TransportChoice = transport
         self._limiter = limiter
+        self._tokens = tokens
         self._audit = as_sinks(audit, "audit")
         self._sinks = as_sinks(sinks, "sinks")
         self._clock = clock or SystemClock()
@@ -93,6 +97,7 @@ class MediaRetriever:
         endpoint: Endpoint | None = None,
         transport: TransportChoice = "auto",
         limiter: Limiter | None = None,
+        tokens: TokenSource | None = None,
         audit: SinkLike | Iterable[SinkLike] = (),
         sinks: SinkLike | Iterable[SinkLike] = (),
         clock: Clock | None = None,
@@ -109,6 +114,7 @@ class MediaRetriever:
             endpoint=endpoint,
             transport=transport,
             limiter=limiter,
+            tokens=tokens,
             audit=audit,
             sinks=sinks,
             clock=clock,
@@ -134,6 +140,7 @@ class MediaRetriever:
             self._endpoint,
             self._transport,
             limiter=self._limiter,
+            tokens=self._tokens,
             audit=self._audit,
             sinks=self._sinks,
             own_metrics=self._metrics,

@@ -82,8 +82,8 @@ class RunContext:
         try:
             return MediaRequest.checked(file_id, options.expires_in, options.access_level, id_format)
         except InvalidRequestError as error:
-            if error.code == "invalid_file_id" and formats != ("fileId",):
-                error.advice = f"An id of this source is {' or '.join(formats)}. {error.advice}"
+            if error.code == "invalid_file_id" and not self._is_one_part:
+                error.advice = f"Write it as {' or '.join(formats)}, each part of A-Z a-z 0-9 . _ - and no dot first."
             raise
 
     def call(self, call: Call[T], /) -> Awaitable[CallResult[T]]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Sequence
 
+    from ..api.base import TokenSource
     from ..clock import Clock
     from ..endpoints.base import Endpoint
     from ..limiter.base import Limiter
@@ -75,6 +76,7 @@ class Session:
         transport: TransportChoice,
         *,
         limiter: Limiter | None,
+        tokens: TokenSource | None,
         audit: Sequence[SinkLike],
         sinks: Sequence[SinkLike],
         own_metrics: MetricsSink,
@@ -92,7 +94,7 @@ class Session:
         self.recorder = AuditRecorder(audit, clock=clock, user_agent=settings.user_agent, then=self.dispatcher.emit_all)
         emit = self.dispatcher.emit
         self.webhooks: Webhooks | None = None
-        self.tokens = TokenManager(
+        self.tokens = tokens or TokenManager(
             settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
         )
         self.limiter = limiter or LocalLimiter(settings.quota, clock, emit, pace=settings.pace)

@@ -18,7 +18,7 @@ class Sink(ABC):
     """
     A place for events. A sink of your own is a subclass with a `write`.
 
-    The same class works in both dispatcher. In the audit lane `write` is awaited for every record before the result is
+    The same class works in both lanes. In the audit lane `write` is awaited for every record before the result is
     returned, and an exception ends the run. In the metrics lane `write` runs in the background with all events that
     have come together; an exception is logged, its events are counted as dropped, and the run goes on.
     """

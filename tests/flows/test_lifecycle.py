@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from genesys_media_async import MediaRetriever, MemorySink, QuotaLimit, Settings, SystemClock
+from genesys_media_async.api.base import Token
 from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.retrievers import other_tasks, settings_for
@@ -361,3 +362,32 @@ async def test_retrievers_that_share_a_limiter_share_the_quota() -> None:
                 await other.retrieve(IDS[3])
             assert scope.cancelled_caught
         assert simulator.counts.api_ok == 3
+
+
+class BorrowedToken:
+    """A token source of a user's own."""
+
+    unaccepted = 0
+
+    def __init__(self, token: str) -> None:
+        self.current = Token(token, refresh_at=float("inf"), hard_end=float("inf"))
+
+    async def get(self) -> str:
+        return self.current.value
+
+    async def first(self, timeout: float) -> None: ...
+
+    def invalidate(self, rejected: str) -> None: ...
+
+    def accepted(self) -> None: ...
+
+
+@pytest.mark.anyio
+async def test_a_token_source_of_ones_own_replaces_the_credentials() -> None:
+    async with Simulator(SimulatorSettings(quota=None)) as simulator:
+        async with MediaRetriever(settings_for(simulator)) as lender:
+            await lender.retrieve("recording-1")
+            token = BorrowedToken(await lender._open_session().tokens.get())
+            async with MediaRetriever(settings_for(simulator, client_secret="wrong"), tokens=token) as borrower:
+                assert (await borrower.retrieve("recording-2")).ok
+        assert simulator.counts.token_requests == 1

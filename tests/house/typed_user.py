@@ -22,8 +22,7 @@ from genesys_media_async import (
     Sink,
     ValidationRule,
 )
-from genesys_media_async.api.calls import Call
-from genesys_media_async.endpoints import Endpoint, EndpointContext, RecordingBatch, read_json
+from genesys_media_async.endpoints import Call, Endpoint, EndpointContext, RecordingBatch, read_json
 from genesys_media_async.events import Event, record
 
 if TYPE_CHECKING:
