@@ -138,18 +138,9 @@ class DownloadUrl:
             return None
 
 
-class ErrorDict(TypedDict):
-    """An error as one JSON object; see `GenesysMediaError` for the members."""
-
-    code: str
-    message: str
-    retryable: bool
-    status_code: int | None
-
-
 class ResultDict(TypedDict):
     """
-    A result as one JSON object, flat but for `error`: a line of the command's JSONL output.
+    A result as one flat JSON object: a line of the command's JSONL output, and the columns of its CSV.
 
     Every key is always present. `expires_at` is an ISO 8601 time in UTC, to the second; `expires_in` and `latency` are
     seconds. `Retrieved` and `Failed` describe the other keys.
@@ -169,7 +160,10 @@ class ResultDict(TypedDict):
     attempts: int
     latency: float
     correlation_id: str | None
-    error: ErrorDict | None
+    error_code: str | None
+    error_message: str | None
+    error_retryable: bool | None
+    error_status_code: int | None
 
 
 class _Serializable:
@@ -254,7 +248,10 @@ class Retrieved(_Serializable):
             "attempts": self.attempts,
             "latency": round(self.latency, 6),
             "correlation_id": self.correlation_id,
-            "error": None,
+            "error_code": None,
+            "error_message": None,
+            "error_retryable": None,
+            "error_status_code": None,
         }
 
 
@@ -309,12 +306,10 @@ class Failed(_Serializable):
             "attempts": self.attempts,
             "latency": round(self.latency, 6),
             "correlation_id": self.correlation_id,
-            "error": {
-                "code": error.code,
-                "message": str(error),
-                "retryable": error.retryable,
-                "status_code": error.status_code,
-            },
+            "error_code": error.code,
+            "error_message": str(error),
+            "error_retryable": error.retryable,
+            "error_status_code": error.status_code,
         }
 
 

@@ -34,14 +34,13 @@ class TestRetrieve:
         assert good["status"] == "ok"
         assert str(good["url"]).startswith(f"{simulator.base_url}/media/b/")
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(good["expires_at"]))
-        assert (good["expires_in"], good["attempts"], good["error"]) == (3600, 1, None)
+        assert (good["expires_in"], good["attempts"], good["error_code"]) == (3600, 1, None)
         assert isinstance(good["latency"], float)
         assert 0 < good["latency"] < 10
         assert failed["status"] == "failed"
         assert failed["url"] is None
-        error = failed["error"]
-        assert isinstance(error, dict)
-        assert (error["code"], error["retryable"], error["status_code"]) == ("not_found", False, 404)
+        error = [failed["error_code"], failed["error_retryable"], failed["error_status_code"]]
+        assert error == ["not_found", False, 404]
 
     async def test_ends_with_0_and_a_summary_if_every_id_is_retrieved(self, simulator: Simulator, tmp_path: Path):
         done = await run("retrieve", "a", "-o", tmp_path / "out.jsonl", simulator=simulator)
@@ -160,7 +159,7 @@ class TestFormats:
         assert by_id["a"]["url"].startswith("http://")
         assert by_id["'@cmd"]["error_code"] == "invalid_file_id"
         assert by_id["'@cmd"]["error_retryable"] == "false"
-        assert done.out.startswith("file_id,status,url,")
+        assert done.out.startswith("file_id,media_id,status,url,")
 
     async def test_urls_are_bare_and_without_failures(self, simulator: Simulator):
         done = await run("retrieve", "--format", "urls", "a", "missing-1", "b", simulator=simulator)

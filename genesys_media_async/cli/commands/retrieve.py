@@ -50,11 +50,11 @@ An id has the parts that its source needs, with slashes between them:
 The input can be CSV with ',' ';' or tab: a header names those parts, in any
 order, beside other columns; without a header a record has just those parts.
 
-Each line of JSON has the same keys; error is null or an object:
+Each line of JSON has the same keys; those without a value are null:
   schema_version file_id media_id status url expires_at expires_in
   expiry_source file_name content_type access_level attempts latency
-  correlation_id error {{code message retryable status_code}}
-CSV has the same as columns; error_code and so on stand for the object.
+  correlation_id error_code error_message error_retryable error_status_code
+CSV has the same columns, without schema_version.
 
 Examples:
   genesys-media retrieve 5a0d7a9e-6f1c-4f0e-9d5b-0d8f3c1f1b11

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from ...models import ResultDict
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -16,12 +18,8 @@ if TYPE_CHECKING:
 Format = Literal["jsonl", "csv", "urls"]
 Encode = Callable[["MediaResult"], bytes]
 
-CSV_COLUMNS = (
-    *("file_id", "status", "url", "expires_at", "expires_in", "expiry_source", "file_name", "content_type"),
-    *("access_level", "attempts", "latency", "correlation_id"),
-    *("error_code", "error_message", "error_retryable", "error_status_code", "media_id"),
-)
-"""The keys of `ResultDict` without the schema's version; the members of the error have columns of their own."""
+CSV_COLUMNS = tuple(key for key in ResultDict.__annotations__ if key != "schema_version")
+"""The keys of a line of JSON; the version of the schema is not repeated in every record."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -46,11 +44,8 @@ def json_line(result: MediaResult) -> bytes:
 
 def csv_line(result: MediaResult) -> bytes:
     """Return the result as a CSV record; no spreadsheet takes a cell of it for a formula."""
-    fields = result.as_dict()
-    cells: dict[str, object] = {**fields}
-    if (error := fields["error"]) is not None:
-        cells |= {f"error_{name}": cell for name, cell in error.items()}
-    return _csv_row([cells.get(column) for column in CSV_COLUMNS])
+    cells: dict[str, object] = {**result.as_dict()}
+    return _csv_row([cells[column] for column in CSV_COLUMNS])
 
 
 def url_line(result: MediaResult) -> bytes:
