@@ -5,40 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
-from typing import TYPE_CHECKING
 
 import pytest
 
 from genesys_media_async import MediaRetriever, MemorySink, QuotaLimit, VirtualClock, WebhookTarget
-from genesys_media_async.events import AttemptAudited
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from tests.support.cancellation import Stop, run_stepping
-from tests.support.retrievers import collect, other_tasks, settings_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-
-def end_of(
-    retrieve: Callable[[], Coroutine], stop: Stop, clock: VirtualClock, simulator: Simulator, *, finds: int
-) -> str:
-    """Run until the cancellation, or to the end with so many results; return how it ended. Nothing may be left."""
-
-    async def main() -> str:
-        stop.victim = asyncio.create_task(retrieve())
-        try:
-            done = await stop.victim
-        except asyncio.CancelledError:
-            ended = "cancelled"
-        else:
-            assert done == finds
-            ended = "finished"
-        assert other_tasks() == set()
-        return ended
-
-    ended: str = run_stepping(stop, clock, main)
-    assert simulator.counts.in_flight == 0
-    return ended
+from tests.support.cancelled_runs import end_of
+from tests.support.retrievers import collect, settings_for
 
 
 def eventful(clock: VirtualClock) -> Simulator:
@@ -71,9 +45,7 @@ def run_and_cancel(at: int) -> tuple[int, str]:
         async with retriever:
             return len(await collect(retriever, (f"id-{n}" for n in range(6)), concurrency=3))
 
-    ended = end_of(retrieve_six, stop, clock, simulator, finds=6)
-    records = [record for record in audit.events if isinstance(record, AttemptAudited) and record.attempt]
-    assert len(records) == simulator.counts.api_requests, f"a request without its audit record at step {at}"
+    ended = end_of(retrieve_six, stop, clock, simulator, audit, finds=6)
     return stop.steps, ended
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from genesys_media_async.events import AttemptAudited
 from tests.support.cancellation import Stop, run_stepping
 from tests.support.retrievers import other_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from genesys_media_async import VirtualClock
+    from genesys_media_async import MemorySink, VirtualClock
     from genesys_media_async.simulator import Simulator
 
 
@@ -20,10 +21,15 @@ def end_of(
     stop: Stop,
     clock: VirtualClock,
     simulator: Simulator,
+    audit: MemorySink,
     *,
     finds: int,
 ) -> str:
-    """Run until `stop` cancels it, or until it has `finds` results; return how it ended."""
+    """
+    Run until `stop` cancels it, or until it has `finds` results; return how it ended.
+
+    Nothing may be left running, and each request needs its record in `audit`.
+    """
 
     async def main() -> str:
         stop.victim = asyncio.create_task(retrieve())
@@ -39,4 +45,10 @@ def end_of(
 
     ended: str = run_stepping(stop, clock, main)
     assert simulator.counts.in_flight == 0
+    records = [
+        record
+        for record in audit.events
+        if isinstance(record, AttemptAudited) and record.attempt and not record.action.endswith(".result")
+    ]
+    assert len(records) == simulator.counts.api_requests
     return ended
