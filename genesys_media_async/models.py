@@ -239,7 +239,8 @@ class Retrieved(_Serializable):
             "media_id": self.media_id,
             "status": "ok",
             "url": self.url,
-            "expires_at": self.expires_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            # By whole seconds: `fromtimestamp` rounds to the microsecond, which may be up, and so later than the truth.
+            "expires_at": datetime.fromtimestamp(int(self.ends_at), UTC).isoformat().replace("+00:00", "Z"),
             "expires_in": self.expires_in,
             "expiry_source": self.expiry_source,
             "file_name": self.file_name,

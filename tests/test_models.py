@@ -11,7 +11,7 @@ from typing import Any, assert_type, get_type_hints
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -220,6 +220,7 @@ class TestDict:
         assert TypeAdapter(ResultDict).validate_json(line, strict=True) == result.as_dict()
 
     @given(latency=st.floats(0, 1e6), ends_at=st.floats(0, 2.5e11), attempts=st.integers(0, 1_000))
+    @example(latency=0.0, ends_at=1.9999999998835847, attempts=0)
     @settings(deadline=None, max_examples=100)
     def test_any_result_is_json(self, latency: float, ends_at: float, attempts: int) -> None:
         result = Retrieved("f", SIGNED, ends_at, 60, latency=latency, attempts=attempts)
