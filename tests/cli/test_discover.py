@@ -15,16 +15,12 @@ from genesys_media_async.cli import main
 from genesys_media_async.cli.exit_codes import ExitCode
 from genesys_media_async.simulator import (
     AnalyticsSettings,
-    BatchSettings,
-    DocumentSettings,
     Fault,
     OAuthClient,
-    OrganizationSettings,
-    RecordingSettings,
     Simulator,
     SimulatorSettings,
 )
-from tests.support.commands import TIMEOUT, Finished, err_of, lines_of, run, run_in_shell, started
+from tests.support.commands import PROMPT_ORGANIZATION, TIMEOUT, Finished, err_of, lines_of, run, run_in_shell, started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +30,7 @@ pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="pipes and sign
 
 @pytest.fixture
 async def simulator(anyio_backend):
-    settings = SimulatorSettings(
-        quota=None,
-        organization=OrganizationSettings(conversations=450, days=4.0),
-        recording=RecordingSettings(transcode_seconds=0.0),
-        document=DocumentSettings(preparing_seconds=0.0),
-        batch=BatchSettings(seconds_per_recording=0.0),
-    )
-    async with Simulator(settings) as simulator:
+    async with Simulator(PROMPT_ORGANIZATION) as simulator:
         yield simulator
 
 

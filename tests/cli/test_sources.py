@@ -14,14 +14,9 @@ from genesys_media_async.cli.commands.simulate import an_id_of_each_source, gree
 from genesys_media_async.cli.exit_codes import ExitCode
 from genesys_media_async.cli.sources import MEDIA_FORMATS, SOURCES, TRANSCODING, endpoint_for
 from genesys_media_async.simulator import (
-    BatchSettings,
-    DocumentSettings,
-    OrganizationSettings,
-    RecordingSettings,
     Simulator,
-    SimulatorSettings,
 )
-from tests.support.commands import lines_of, run
+from tests.support.commands import PROMPT_ORGANIZATION, lines_of, run
 from tests.support.retrievers import settings_for
 
 if TYPE_CHECKING:
@@ -32,14 +27,7 @@ pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="pipes and sign
 
 @pytest.fixture
 async def simulator(anyio_backend):
-    settings = SimulatorSettings(
-        quota=None,
-        organization=OrganizationSettings(conversations=450, days=4.0),
-        recording=RecordingSettings(transcode_seconds=0.0),
-        document=DocumentSettings(preparing_seconds=0.0),
-        batch=BatchSettings(seconds_per_recording=0.0),
-    )
-    async with Simulator(settings) as simulator:
+    async with Simulator(PROMPT_ORGANIZATION) as simulator:
         yield simulator
 
 

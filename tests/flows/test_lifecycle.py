@@ -156,6 +156,14 @@ class TestARun:
         assert seen == ["acme"]
 
 
+class SlowToClose(MemorySink):
+    closed = False
+
+    async def aclose(self) -> None:
+        await anyio.sleep(0.05)
+        self.closed = True
+
+
 @pytest.mark.anyio
 class TestARetriever:
     async def test_may_be_opened_in_one_task_used_in_a_second_and_closed_in_a_third(self) -> None:
@@ -232,13 +240,6 @@ class TestARetriever:
                 retriever.statistics()
 
     async def test_lets_each_of_two_closers_wait_for_the_end(self) -> None:
-        class SlowToClose(MemorySink):
-            closed = False
-
-            async def aclose(self) -> None:
-                await anyio.sleep(0.05)
-                self.closed = True
-
         async with Simulator(SimulatorSettings(quota=None)) as simulator:
             sink = SlowToClose()
             retriever = await MediaRetriever(settings_for(simulator), sinks=sink).open()
@@ -250,13 +251,6 @@ class TestARetriever:
             assert all(await asyncio.gather(close(), close()))
 
     async def test_closes_its_sinks_to_the_end_though_the_closing_task_is_cancelled(self) -> None:
-        class SlowToClose(MemorySink):
-            closed = False
-
-            async def aclose(self) -> None:
-                await anyio.sleep(0.05)
-                self.closed = True
-
         async with Simulator(SimulatorSettings(quota=None)) as simulator:
             metrics, audit = SlowToClose(), SlowToClose()
             retriever = await MediaRetriever(settings_for(simulator), sinks=metrics, audit=audit).open()

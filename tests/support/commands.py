@@ -13,6 +13,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from genesys_media_async.simulator import (
+    BatchSettings,
+    DocumentSettings,
+    OrganizationSettings,
+    RecordingSettings,
+    SimulatorSettings,
+)
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
@@ -24,6 +32,14 @@ COMMAND = (sys.executable, "-m", "genesys_media_async")
 ROOT = Path(__file__).parent.parent.parent
 TIMEOUT = 30.0
 SECRET = "demo-secret"
+PROMPT_ORGANIZATION = SimulatorSettings(
+    quota=None,
+    organization=OrganizationSettings(conversations=450, days=4.0),
+    recording=RecordingSettings(transcode_seconds=0.0),
+    document=DocumentSettings(preparing_seconds=0.0),
+    batch=BatchSettings(seconds_per_recording=0.0),
+)
+"""An organisation without a quota, whose jobs take no time."""
 
 
 @dataclass(frozen=True)

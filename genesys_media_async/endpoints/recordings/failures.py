@@ -36,13 +36,6 @@ _FILE_STATES = {
 }
 
 
-VIEW_PERMISSION = (
-    "one of the permissions recording:recording:view, recording:recordingSegment:view, "
-    "recording:snippetRecording:view and recording:screenRecording:view"
-)
-"""What the OAuth client needs to see recordings."""
-
-
 def without_media(file_state: str | None) -> GenesysMediaError:
     """Error for a recording that exists but has no media, by its `fileState`."""
     if file_state in _FILE_STATES:
