@@ -7,9 +7,10 @@ from dataclasses import dataclass, fields
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Live counts: of ids (`done`), of media (`succeeded`, `failed`) and of requests."""
+    """Live counts: of ids (`done`, and `deferred` to the second pass), of media (`succeeded`, `failed`), of requests."""
 
     done: int = 0
+    deferred: int = 0
     succeeded: int = 0
     failed: int = 0
     in_flight: int = 0
@@ -23,38 +24,63 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Outages:
+    """
+    The outages so far: their number, and the seconds they lasted together, the present one included.
+
+    `host` is the one that is not reachable now, and None while all are.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """
     The progress of a run.
 
-    `done` counts ids; `succeeded` and `failed` count media, of which an id may have several. `requests` counts what was
+    `done` counts ids, and `deferred` those that failed for now and wait for the run's second pass; `succeeded` and `failed` count media, of which an id may have several. `requests` counts what was
     sent, and `retries` the part of it that repeated an attempt. `in_flight` counts the requests without a reply so far,
-    `waiting_for_quota` the workers with an id but no permit. `elapsed` is in seconds, and `rate` is the ids per second
+    `waiting_for_quota` the workers with an id but no permit. `outages` is the number of times that a host was not
+    reachable since the retriever was opened, `outage_seconds` their length together, and `host_down` the host that is
+    not reachable now. `elapsed` is in seconds, and `rate` is the ids per second
     since the start. `transport` is "direct", "httpx", or the name of a class of the user's own.
     """
 
     done: int
+    deferred: int
     succeeded: int
     failed: int
     in_flight: int
     waiting_for_quota: int
     requests: int
     retries: int
+    outages: int
+    outage_seconds: float
+    host_down: str | None
     elapsed: float
     rate: float
     transport: str
 
     @classmethod
-    def of(cls, counters: Counters, *, waiting_for_quota: int, elapsed: float, transport: str) -> Statistics:
+    def of(
+        cls, counters: Counters, *, waiting_for_quota: int, outages: Outages, elapsed: float, transport: str
+    ) -> Statistics:
         """Make the snapshot of counters that have counted for `elapsed` seconds."""
         return cls(
             done=counters.done,
+            deferred=counters.deferred,
             succeeded=counters.succeeded,
             failed=counters.failed,
             in_flight=counters.in_flight,
             waiting_for_quota=waiting_for_quota,
             requests=counters.sent,
             retries=counters.retries,
+            outages=outages.count,
+            outage_seconds=outages.seconds,
+            host_down=outages.host,
             elapsed=elapsed,
             rate=counters.done / elapsed if elapsed > 0 else 0.0,
             transport=transport,

@@ -19,6 +19,7 @@ The exceptions of this package: one tree, grouped by who can repair the fault.
     ├── InvalidResponseError          the reply does not follow the API's contract
     ├── UrlRejectedError              the URL arrived and breaks the validation rule
     ├── DeadlineExceededError         the deadline of an id passed
+    ├── OutageError                   a host was not reachable for longer than `outage_timeout`
     └── AuditWriteError               an audit record could not be written, so the run stops
 
 Every message ends with the repair. No message contains a token, a client secret or a pre-signed URL.
@@ -249,6 +250,14 @@ class DeadlineExceededError(GenesysMediaError):
     default_code = "deadline_exceeded"
     default_retryable = True
     default_advice = "Allow a longer deadline, or try again when Genesys answers faster."
+
+
+class OutageError(GenesysMediaError):
+    """A host was not reachable for longer than `outage_timeout`, so the run stops."""
+
+    default_code = "outage"
+    default_retryable = True
+    default_advice = "Check the network and the status of Genesys Cloud, then run it again for what is missing."
 
 
 class AuditWriteError(GenesysMediaError):

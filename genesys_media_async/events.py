@@ -153,6 +153,32 @@ class UnrequestedBatchResults(Event):
 
 
 @record
+class OutageBegan(Event):
+    """
+    `host` is not reachable: one call probes, all others wait, and no more ids are taken.
+
+    `code` and `reason` are those of the failure that showed it.
+    """
+
+    name: ClassVar[str] = "outage_began"
+
+    host: str
+    code: str
+    reason: str
+
+
+@record
+class OutageEnded(Event):
+    """The outage of `host` is over after `seconds`, by a reply, or `given_up` after the settings' `outage_timeout`."""
+
+    name: ClassVar[str] = "outage_ended"
+
+    host: str
+    seconds: float
+    given_up: bool
+
+
+@record
 class TokenRefreshed(Event):
     """A token was granted for `lifetime` seconds; the request took `latency` seconds."""
 

@@ -15,6 +15,7 @@ import anyio
 from ..errors import (
     APITimeoutError,
     AuthenticationError,
+    ConnectError,
     DeadlineExceededError,
     GenesysMediaError,
     TokenRejectedError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from ..quota.permit import Permit
     from ..settings.settings import Settings
     from .base import TokenSource
+    from .host_gate import HostGate
 
 T = TypeVar("T")
 
@@ -59,6 +61,7 @@ class _Progress:
     latency: float = 0.0
     status: int | None = None
     correlation_id: str | None = None
+    is_probe: bool = False
 
 
 class ApiClient:
@@ -71,6 +74,7 @@ class ApiClient:
         tokens: TokenSource,
         limiter: Limiter,
         recorder: AuditRecorder,
+        gate: HostGate,
         *,
         clock: Clock,
         rng: random.Random,
@@ -80,6 +84,8 @@ class ApiClient:
         self._tokens = tokens
         self._limiter = limiter
         self._recorder = recorder
+        self._gate = gate
+        self._health = gate.health
         self._clock = clock
         self._rule = RetryRule(settings.retry, rng)
         self._emit = emit
@@ -113,9 +119,13 @@ class ApiClient:
                 # Awaited here and not in `_attempt`, whose frame holds the token.
                 await recorded
             if error is None:
+                if self._health.failures:
+                    self._gate.answered(is_probe=progress.is_probe)
                 if budget.left < budget.size:
                     budget.succeeded(progress.retries_paid)
             elif self._is_out_of_time(error, progress):
+                if progress.is_probe:
+                    self._gate.release()
                 error = _out_of_time(deadline, progress, last)
             elif await self._prepare_retry(call, progress, error, budget, counters):
                 continue
@@ -127,7 +137,8 @@ class ApiClient:
         clock = self._clock
         # The fast path: permit and token are there, and only the reply has to be waited for.
         sent = clock.monotonic()
-        permit, current = self._limiter.try_acquire(sent), self._tokens.current
+        permit = None if self._health.is_down else self._limiter.try_acquire(sent)
+        current = self._tokens.current
         token = current.value
         if permit is None or sent >= current.refresh_at:
             try:
@@ -154,10 +165,14 @@ class ApiClient:
             error = failure.without_frames()
         except BaseException:
             self._record_cut_off(call, progress, clock.monotonic() - sent)
+            if progress.is_probe:
+                self._gate.release()
             raise
         finally:
             counters.in_flight -= 1
-            if progress.status is None:
+            if isinstance(error, ConnectError):
+                self._limiter.cancel(permit)
+            elif progress.status is None:
                 # Genesys may have counted a request that has no reply, or none that can be read.
                 self._limiter.complete(permit)
         if isinstance(error, TokenRejectedError):
@@ -201,15 +216,34 @@ class ApiClient:
         )
 
     async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
+        """Wait for a host that is down, then for a permit and the token; the host may be down again by then."""
+        token = ""
         with anyio.move_on_after(progress.ends_at - self._clock.monotonic()):
+            while permit is None or not token:
+                if self._health.is_down:
+                    progress.is_probe = await self._gate.wait()
+                permit, token = await self._permit_and_token(permit, progress)
+            return permit, token
+        raise DeadlineExceededError("There was no permit, or no token, in time.")
+
+    async def _permit_and_token(self, permit: Permit | None, progress: _Progress) -> tuple[Permit | None, str]:
+        """Return both, or neither because a host has gone down meanwhile."""
+        try:
             if permit is None:
                 permit = await self._limiter.acquire(deadline=progress.ends_at)
-            try:
-                return permit, await self._tokens.get()
-            except BaseException:
+            if progress.is_probe or not self._health.is_down:
+                token = await self._tokens.get()
+                if progress.is_probe or not self._health.is_down:
+                    return permit, token
+        except BaseException as error:
+            if permit is not None:
                 self._limiter.cancel(permit)
-                raise
-        raise DeadlineExceededError("There was no permit, or no token, in time.")
+            if progress.is_probe and not isinstance(error, GenesysMediaError):
+                progress.is_probe = False
+                self._gate.release()
+            raise
+        self._limiter.cancel(permit)
+        return None, ""
 
     def _headers_with(self, token: str) -> Mapping[str, str]:
         self._token = token
@@ -233,21 +267,27 @@ class ApiClient:
         """Wait until the call may be repeated; False if it must not be."""
         left, remaining = budget.left, progress.ends_at - self._clock.monotonic()
         progress.failures = failures = progress.failures or Failures()
-        decision = self._rule.decide(error, failures, remaining=remaining, budget=budget, repeatable=call.repeatable)
+        is_outage = self._gate.failed(error, call.subject, is_probe=progress.is_probe)
+        progress.is_probe = False
+        decision = self._rule.decide(
+            error, failures, remaining=remaining, budget=budget, repeatable=call.repeatable, is_outage=is_outage
+        )
         if not isinstance(decision, Again):
             return False
         progress.retries_paid += budget.left < left
         counters.retries += not isinstance(error, AuthenticationError)
-        self._emit(
-            RetryScheduled(
-                at=self._clock.wall(),
-                file_id=call.subject,
-                attempt=progress.attempts,
-                delay=decision.delay,
-                code=error.code,
-                status=error.status_code,
+        if not is_outage:
+            # In an outage nobody knows the delay, and one event stands for all calls.
+            self._emit(
+                RetryScheduled(
+                    at=self._clock.wall(),
+                    file_id=call.subject,
+                    attempt=progress.attempts,
+                    delay=decision.delay,
+                    code=error.code,
+                    status=error.status_code,
+                )
             )
-        )
         progress.status, progress.correlation_id, progress.latency = None, None, 0.0
         if decision.delay > 0:
             await self._clock.sleep(decision.delay)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from ..settings.policies import RetryPolicy
 
-StatusQuestion = Literal["retry", "later", "login", "webhook", "unavailable", "carried_out"]
+StatusQuestion = Literal["retry", "later", "login", "webhook", "unavailable", "outage", "carried_out"]
 
 _5XX = frozenset(range(500, 1_000))
 
@@ -52,6 +52,8 @@ STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
     "webhook": frozenset({404, 408, 409, 425, 429}) | _5XX,
     # Does the status leave open whether the client may make the call? A 401 is about the token.
     "unavailable": frozenset({401, 408, 429}) | _5XX,
+    # Can it be the same for every call, so that many of them in a row are an outage? 520 to 530 are of content networks.
+    "outage": frozenset({502, 503, 504, *range(520, 531)}),
     # May the request have been carried out all the same?
     "carried_out": frozenset({408}) | _5XX,
 }
@@ -172,6 +174,10 @@ class RetryBudget:
         self.left -= 1
         return True
 
+    def renew(self) -> None:
+        """Begin anew, as for the second pass of a run."""
+        self.left = float(self.size)
+
     def succeeded(self, retries: int) -> None:
         """Account for a call that succeeded after that many retries."""
         self.left = min(self.size, self.left + (retries or 1 / SUCCESSES_PER_EARNED_RETRY))
@@ -193,16 +199,20 @@ class RetryRule:
         remaining: float,
         budget: RetryBudget,
         repeatable: bool = True,
+        is_outage: bool = False,
     ) -> Again | GiveUp:
         """
         Decide about an attempt that ended in `error`, with `remaining` seconds until the call's deadline.
 
-        Updates `failures` and takes from `budget`. `error.retry_after` is a floor: jitter is only added to it.
+        Updates `failures` and takes from `budget`. `error.retry_after` is a floor: jitter is only added to it. In an
+        outage neither is done, since the failure says nothing about this call, which then waits for the host.
         """
         kind = classify(error, repeatable=repeatable)
         floor = max(0.0, error.retry_after or 0.0)
         if kind is Kind.PERMANENT:
             return GiveUp()
+        if is_outage:
+            return Again(0.0)
         if kind is Kind.TOKEN_REJECTED:
             if failures.replayed:
                 return GiveUp()

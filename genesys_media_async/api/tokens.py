@@ -56,6 +56,9 @@ HARD_MARGIN_SHARE = 0.05
 TRANSIENT_PAUSES = curve(1.0, 30.0)
 REJECTED_PAUSE = 60.0
 MAX_RETRY_AFTER = 3_600.0
+THROTTLED = "login_throttled"
+MAX_THROTTLED = 120.0
+"""Seconds for which the first token waits for a login host that throttles: its limit is by the minute."""
 MAX_UNACCEPTED = 3
 """After so many tokens in a row that the API rejected, no other one is requested for a while."""
 
@@ -159,15 +162,16 @@ class TokenManager:
         """
         Wait for a token, through failures of the login host that may pass within `timeout` seconds.
 
-        Raises what `get` raises.
+        A login host that throttles has two minutes in any case. Raises what `get` raises.
         """
-        gives_up_at = self._clock.monotonic() + timeout
+        began_at = self._clock.monotonic()
         while True:
             try:
                 await self.get()
             except TokenUnavailableError as error:
+                patience = max(timeout, MAX_THROTTLED) if error.code == THROTTLED else timeout
                 pause = error.retry_after or 0.0
-                if not error.retryable or self._clock.monotonic() + pause >= gives_up_at:
+                if not error.retryable or self._clock.monotonic() + pause >= began_at + patience:
                     raise
                 await self._clock.sleep(pause)
             else:
@@ -297,10 +301,13 @@ def _token_error(reply: HttpReply, *, wall: float) -> AuthenticationError:
     words = ": ".join(word for word in (sanitized(body.error or "", 80), description) if word)
     message = f"The login host answered {reply.status}{f' ({words})' if words else ''}."
     # Genesys throttles this endpoint with a 400, not a 429.
-    throttled = reply.status == 400 and description.lower().startswith("rate limit exceeded")
-    if throttled or reply.status in STATUSES["login"]:
+    is_throttled = reply.status == 429 or (
+        reply.status == 400 and description.lower().startswith("rate limit exceeded")
+    )
+    if is_throttled or reply.status in STATUSES["login"]:
         return TokenUnavailableError(
             message,
+            code=THROTTLED if is_throttled else None,
             status_code=reply.status,
             correlation_id=correlation_id(reply.headers),
             retry_after=parse_retry_after(reply.headers.get("retry-after"), wall=wall),

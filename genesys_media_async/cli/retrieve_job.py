@@ -48,7 +48,7 @@ class RetrieveJob:
 
     async def work(self) -> None:
         """Retrieve the ids, and write each result as it comes."""
-        async with self._retriever.retrieve_many(self._ids) as run:
+        async with self._retriever.retrieve_many(self._ids, second_pass=True) as run:
             self._run = run
             if self._is_stopped:
                 run.stop()

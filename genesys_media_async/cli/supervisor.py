@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import anyio
 
-from ..errors import AuditWriteError, AuthenticationError, GenesysMediaError, SettingsError
+from ..errors import AuditWriteError, AuthenticationError, GenesysMediaError, SettingsError, TokenUnavailableError
 from .exit_codes import CommandFailed, ExitCode, RunReport
 from .output.streams import print_err
 from .output.writer import FLUSH_INTERVAL
@@ -184,6 +184,8 @@ async def run_supervised(
 def _exit_code_for(error: GenesysMediaError) -> ExitCode:
     """Return the exit code for an error that ended a run."""
     match error:
+        case TokenUnavailableError():
+            return ExitCode.RETRYABLE_FAILURES
         case AuthenticationError() | SettingsError():
             return ExitCode.CONFIGURATION
         case AuditWriteError():

@@ -20,7 +20,9 @@ class RunOptions(TypedDict, total=False):
 
     `expires_in` and `deadline` are seconds: the lifetime of each URL, and the time of each call with all its attempts
     and waits. Media storage makes one call for each id; the time for which a source is polled is its own `timeout`.
-    `concurrency` is the number of workers.
+    `concurrency` is the number of workers. With `second_pass`, ids that failed for now are kept back until the others
+    are done, and are then requested once more: each still has one result, but a failed one comes late. Leave it off
+    where `ids` waits for results, or never ends; `retrieve_all` has it on.
     """
 
     expires_in: int
@@ -28,6 +30,7 @@ class RunOptions(TypedDict, total=False):
     rule: ValidationRule
     concurrency: int
     deadline: float
+    second_pass: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,7 @@ class Options:
     rule: ValidationRule
     concurrency: int
     deadline: float
+    second_pass: bool
 
 
 def resolve(settings: Settings, options: RunOptions) -> Options:
@@ -52,6 +56,7 @@ def resolve(settings: Settings, options: RunOptions) -> Options:
         rule=_rule(settings, options.get("rule", settings.rule)),
         concurrency=options.get("concurrency", settings.workers),
         deadline=options.get("deadline", settings.deadline),
+        second_pass=bool(options.get("second_pass", False)),
     )
     try:
         check_lifetime(chosen.expires_in)

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from enum import Enum, auto
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from .background import BackgroundTasks
 from .source_reader import SourceReader, self_cancellation
@@ -41,6 +41,36 @@ class _End(Enum):
 _END: Final = _End.END
 
 
+class Intake(Protocol):
+    """Whether more items may be taken now; asked before each one."""
+
+    @property
+    def is_open(self) -> bool:
+        """True if one may be taken at once."""
+        ...
+
+    async def admitted(self) -> bool:
+        """Wait until one may be taken; False if it is worth asking again. What it raises ends the intake."""
+        ...
+
+    def wake(self) -> None:
+        """End the waits in `admitted` with False."""
+        ...
+
+
+class OpenIntake:
+    """An intake without limits."""
+
+    is_open = True
+
+    async def admitted(self) -> bool:
+        """Return True."""
+        return True
+
+    def wake(self) -> None:
+        """Do nothing: nobody waits."""
+
+
 class Pool(Generic[Item, Result]):
     """
     Calls `work` for the items, at most `concurrency` at once, and iterates over the results it hands over.
@@ -58,14 +88,17 @@ class Pool(Generic[Item, Result]):
         *,
         concurrency: int,
         batch_size: int = 1,
+        intake: Intake | None = None,
     ) -> None:
         self._items = items
+        self._intake = intake or OpenIntake()
         self._work = work
         self._concurrency = concurrency
         self._batch_size = batch_size
         self._source: Iterator[Item] = iter(())
         self._reader: SourceReader[Item] | None = None
         self._stopped = False
+        self._is_exhausted = False
         self._failure: BaseException | None = None
         self._tasks = BackgroundTasks()
         self._own_tasks: set[asyncio.Task[object] | None] = set()
@@ -153,6 +186,7 @@ class Pool(Generic[Item, Result]):
     def stop(self) -> None:
         """Take no more items; what is in progress is finished and handed over, then the iteration ends."""
         self._stopped = True
+        self._intake.wake()
         if self._reader is not None:
             self._reader.stop()
 
@@ -180,13 +214,17 @@ class Pool(Generic[Item, Result]):
     async def _run_worker(self) -> None:
         self._own_tasks.add(task := asyncio.current_task())
         try:
-            while not self._stopped:
+            while not self._stopped and not self._is_exhausted:
                 if self._spare_workers:
                     self._spare_workers -= 1
                     break
                 try:
+                    if not self._intake.is_open and not await self._intake.admitted():
+                        continue
                     batch = await self._reader.take(self._batch_size) if self._reader else self._next_batch()
                     if not batch:
+                        self._is_exhausted = True
+                        self._intake.wake()
                         break
                     await self._work(batch)
                 except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done

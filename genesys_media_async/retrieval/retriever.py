@@ -211,7 +211,12 @@ class MediaRetriever:
         return Run(self._open_session(), _many(ids), resolve(self.settings, options))
 
     async def retrieve_all(self, ids: Ids, **options: Unpack[RunOptions]) -> list[MediaResult]:
-        """Return the results of `retrieve_many` in the order of `ids`; keeps them all in memory."""
+        """
+        Return the results of `retrieve_many` in the order of `ids`; keeps them all in memory.
+
+        Ids that failed for now are requested once more at the end, unless `second_pass` is False.
+        """
+        options.setdefault("second_pass", True)
         order: list[str] = []
         found: defaultdict[str, deque[MediaResult]] = defaultdict(deque)
         async with self.retrieve_many(_noting(_many(ids), order), **options) as run:

@@ -14,7 +14,9 @@ from ..errors import AuditWriteError, GenesysMediaError, InvalidRequestError
 from ..events import Outcome, RetrievalFinished
 from ..ids import display_id, exact_str, is_file_id
 from ..models import Failed, MediaRequest, Retrieved
+from .intake import OutageIntake
 from .pool import Pool
+from .second_pass import SecondPass
 from .single_flight import MAX_REMEMBERED, SingleFlight
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class RunContext:
     """
     The `EndpointContext` of one run: its options, its counters, its budget of retries.
 
-    `put` gets each result once it is recorded. `slot_released` is a block in which another worker uses the slot.
+    `put` gets each result once it is recorded, unless `hold` keeps it back. `slot_released` is a block in which another
+    worker uses the slot.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class RunContext:
         counters: Counters,
         budget: RetryBudget,
         put: Callable[[MediaResult], None],
+        hold: Callable[[Failed], bool] | None = None,
         slot_released: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
     ) -> None:
         self.rule: ValidationRule = options.rule
@@ -64,6 +68,7 @@ class RunContext:
         self._options = options
         self._budget = budget
         self._put = put
+        self._hold = hold
         self._slot_released = slot_released
         self._api = session.api
         self._emit = session.dispatcher.emit
@@ -133,7 +138,9 @@ class RunContext:
                 result.correlation_id,
                 media_id,
             )
-        self._announce(outcome)
+            if self._hold is not None and self._hold(outcome):
+                return
+        self.announce(outcome)
         self._put(outcome)
 
     async def refuse(self, file_id: str, error: InvalidRequestError) -> Failed:
@@ -142,10 +149,10 @@ class RunContext:
         written = self._session.recorder.unsent(self._session.endpoint.action, refused.file_id, error)
         if written is not None:
             await written
-        self._announce(refused)
+        self.announce(refused)
         return refused
 
-    def _announce(self, result: MediaResult) -> None:
+    def announce(self, result: MediaResult) -> None:
         """Send a recorded result to webhooks and sinks."""
         if self._session.webhooks is not None and isinstance(result, Retrieved):
             self._session.webhooks.post(result)
@@ -216,25 +223,44 @@ class Run:
 
     Its beginning gets the first token, so that wrong credentials end the run before anything is read: it raises
     `CredentialsRejectedError`, or `TokenUnavailableError` after the settings' `start_timeout`. From then on every id
-    has its result. The iteration itself raises only an exception of `ids`, or `AuditWriteError`, and only after all
-    finished results were handed over. Leaving the block, or a bare loop, ends the run.
+    has its result. The iteration itself raises only an exception of `ids`, `AuditWriteError`, or `OutageError` if a
+    host was not reachable for the settings' `outage_timeout`, and only after all finished results were handed over.
+    Leaving the block, or a bare loop, ends the run.
     """
 
     def __init__(self, session: Session, ids: Ids, options: Options) -> None:
         self._session = session
         self._options = options
         self._endpoint = session.endpoint
-        self._pool = Pool[str, "MediaResult"](
-            ids, self._work, concurrency=options.concurrency, batch_size=session.endpoint.batch_size
-        )
+        self._pool = self._pool_of(ids)
+        self._is_stopped = False
         self.counters = Counters()
         self._budget = RetryBudget(session.settings.retry.budget)
+        self._second_pass = SecondPass()
         self._context = RunContext(
-            session, options, self.counters, self._budget, self._put, slot_released=self._pool.slot_released
+            session,
+            options,
+            self.counters,
+            self._budget,
+            self._put,
+            hold=self._second_pass.hold if options.second_pass else None,
+            slot_released=self._slot_released,
         )
         self._flights = SingleFlight()
         self._started_at = session.clock.monotonic()
         self._state = _State.NEW
+
+    def _pool_of(self, ids: Ids) -> Pool[str, MediaResult]:
+        return Pool(
+            ids,
+            self._work,
+            concurrency=self._options.concurrency,
+            batch_size=self._endpoint.batch_size,
+            intake=OutageIntake(self._session.gate),
+        )
+
+    def _slot_released(self) -> AbstractAsyncContextManager[None]:
+        return self._pool.slot_released()
 
     def __repr__(self) -> str:
         counters = self.counters
@@ -304,11 +330,37 @@ class Run:
 
     async def _next(self) -> MediaResult:
         self._require_running()
-        try:
-            return await anext(self._pool)
-        except StopAsyncIteration:
-            self._require_running()
-            raise
+        while True:
+            try:
+                return await anext(self._pool)
+            except StopAsyncIteration:
+                self._require_running()
+                if not self._second_pass.deferred:
+                    raise
+                if self._is_stopped or self._second_pass.is_over:
+                    self._hand_over_deferred()
+                else:
+                    await self._begin_second_pass()
+            except Exception as error:
+                if not self._second_pass.deferred:
+                    raise
+                self._hand_over_deferred()
+                self._pool.fail(error)
+
+    async def _begin_second_pass(self) -> None:
+        await self._pool.aclose()
+        self._require_running()
+        self._budget.renew()
+        self._pool = self._pool_of(self._second_pass.begin())
+        await self._pool.__aenter__()
+
+    def _hand_over_deferred(self) -> None:
+        for _, results in self._second_pass.drop():
+            self.counters.deferred -= 1
+            self.counters.done += 1
+            for result in results:
+                self._context.announce(result)
+                self._hand_over(result)
 
     def _require_running(self) -> None:
         if self._state is _State.NEW:
@@ -323,6 +375,7 @@ class Run:
 
     def stop(self) -> None:
         """Read no more ids; those in progress are finished, then the iteration ends."""
+        self._is_stopped = True
         self._pool.stop()
 
     def statistics(self) -> Statistics:
@@ -371,6 +424,8 @@ class Run:
             if known and not any(map(self._is_stale, known)):
                 self._repeat(known)
                 return None
+            if self._second_pass.deferred and self._is_deferred(file_id):
+                return None
         try:
             request = self._context.request(file_id)
         except InvalidRequestError as error:
@@ -378,13 +433,33 @@ class Run:
         flights.in_flight[file_id] = []
         return request
 
+    def _is_deferred(self, file_id: str) -> bool:
+        """Return whether an id waits for the second pass; in that one it is taken out."""
+        if not self._second_pass.is_over:
+            if self._second_pass.repeats(file_id):
+                self.counters.deferred += 1
+                return True
+        else:
+            self.counters.deferred -= self._second_pass.take(file_id)
+        return False
+
     def _put(self, result: MediaResult) -> None:
+        if self._second_pass.is_over:
+            result = self._second_pass.whole(result)
         self._flights.in_flight[result.file_id].append(result)
         self._hand_over(result)
 
     def _end(self, file_id: str) -> None:
-        flights = self._flights
-        require_result(self._session, file_id, flights.in_flight[file_id])
+        flights, results = self._flights, self._flights.in_flight[file_id]
+        if self._second_pass.held:
+            for result in self._second_pass.settle(file_id, has_others=bool(results)):
+                self._context.announce(result)
+                self._put(result)
+            if file_id in self._second_pass.deferred:
+                self.counters.deferred += 1
+                flights.let_go(file_id)
+                return
+        require_result(self._session, file_id, results)
         self.counters.done += 1
         if flights.waiting or len(flights.recent) >= MAX_REMEMBERED // 2:
             flights.end(file_id)
@@ -398,6 +473,8 @@ class Run:
                 await self._flights.wait(file_id)
         if results:
             self._repeat(results)
+        elif self._second_pass.repeats(file_id):
+            self.counters.deferred += 1
 
     def _repeat(self, results: Sequence[MediaResult]) -> None:
         self.counters.done += 1

@@ -11,6 +11,7 @@ import anyio
 import httpx
 
 from ..api.client import ApiClient
+from ..api.host_gate import HostGate
 from ..api.retry import RetryBudget
 from ..api.tokens import TokenManager
 from ..audit.recorder import AuditRecorder
@@ -98,12 +99,14 @@ class Session:
             settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
         )
         self.limiter = limiter or LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
+        self.gate = HostGate(settings, clock, rng, emit)
         self.api = ApiClient(
             settings,
             self.transport,
             self.tokens,
             self.limiter,
             self.recorder,
+            self.gate,
             clock=clock,
             rng=rng,
             emit=emit,
@@ -229,6 +232,7 @@ class Session:
         return Statistics.of(
             counters,
             waiting_for_quota=self.limiter.waiting,
+            outages=self.gate.outages(),
             elapsed=self.clock.monotonic() - (self.opened_at if since is None else since),
             transport=self.transport_name,
         )

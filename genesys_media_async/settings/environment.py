@@ -21,6 +21,7 @@ ENVIRONMENT: Final[dict[str, tuple[str, ...]]] = {
     "access_level": ("GENESYS_MEDIA_ACCESS_LEVEL",),
     "timeout": ("GENESYS_MEDIA_TIMEOUT",),
     "deadline": ("GENESYS_MEDIA_DEADLINE",),
+    "outage_timeout": ("GENESYS_MEDIA_OUTAGE_TIMEOUT",),
     "proxy": ("GENESYS_MEDIA_PROXY",),
 }
 """Environment variables of each setting; the first one that is set and not empty wins."""

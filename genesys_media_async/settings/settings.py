@@ -49,6 +49,7 @@ class SettingsOptions(TypedDict, total=False):
     timeout: float
     deadline: float
     start_timeout: float
+    outage_timeout: float
     retry: RetryPolicy
     webhook: WebhookTarget | None
     user_agent: str
@@ -92,6 +93,7 @@ class Settings(CheckedModel):
     timeout: float = Field(default=30.0, gt=0, le=3_600)
     deadline: float = Field(default=600.0, gt=0)
     start_timeout: float = Field(default=15.0, ge=0)
+    outage_timeout: float = Field(default=900.0, ge=0)
     retry: RetryPolicy = RetryPolicy()
     webhook: WebhookTarget | None = None
     user_agent: str = f"genesys-media-async/{VERSION}"

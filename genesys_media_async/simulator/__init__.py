@@ -16,6 +16,7 @@ from .family_settings import (
 )
 from .fault_kinds import Fault, JobFault
 from .organization import Conversation, Organization, Recording
+from .outages import OutageKind
 from .services.batch import BatchItem, BatchJob
 from .services.webhooks import Delivery
 from .settings import OAuthClient, Quota, SimulatorSettings
@@ -35,6 +36,7 @@ __all__ = [
     "OAuthClient",
     "Organization",
     "OrganizationSettings",
+    "OutageKind",
     "PlatformDownloadSettings",
     "Quota",
     "Recording",

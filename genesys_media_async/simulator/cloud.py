@@ -26,6 +26,7 @@ from .faults.reply_faults import fault_reply, spoil_reply
 from .messages import Kind, Reply, Request, split_target
 from .operations import Call, Operation, Router
 from .organization import Organization
+from .outages import OutagePlan
 from .seeded_ids import SeededIds, random_uuid
 from .services.analytics import Analytics
 from .services.batch import BatchJobs
@@ -67,6 +68,7 @@ class Cloud:
         self.settings = settings
         self.counts = Counts()
         self._clock = clock
+        self.outages = OutagePlan(clock)
         self._latency_rng = _rng(settings, "latency")
         self._id_rng = _rng(settings, "ids")
         self.api_faults = FaultPlan(settings.faults, _rng(settings, "faults"))
@@ -136,6 +138,10 @@ class Cloud:
         """Return the reply to bytes that are no acceptable request; `settle` it as well."""
         headers = ((b"Content-Type", b"text/plain"), correlation_header(random_uuid(self._id_rng)))
         return Reply(status, headers, status.phrase.encode())
+
+    def unavailable(self) -> Reply:
+        """Return the reply of a gateway with nothing behind it; `settle` it as well."""
+        return error_reply("service.unavailable", random_uuid(self._id_rng), kind=Kind.OTHER)
 
     def settle(self, reply: Reply, *, delivered: bool) -> None:
         """Count a reply; `delivered` if it was sent whole."""

@@ -8,6 +8,7 @@ from ..clock import SystemClock
 from .carriers.in_process import InProcessTransport
 from .carriers.socket_server import SocketServer
 from .cloud import TOKEN_PATH, WEBHOOK_PATH, Cloud
+from .outages import OutageKind
 from .settings import SimulatorSettings
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .counts import Counts
     from .fault_kinds import Fault, JobFault
     from .organization import Organization
+    from .outages import Part
     from .services.batch import BatchJob
     from .services.webhooks import Delivery
 
@@ -122,6 +124,22 @@ class Simulator:
     def script_webhook(self, *faults: Fault | None) -> None:
         """Set the faults of the next webhooks. Raises ValueError for one that spoils a body, since a 204 has none."""
         self._cloud.webhook_faults.script(faults)
+
+    def schedule_outage(self, kind: OutageKind, seconds: float, *, after: float = 0.0, part: Part = "all") -> None:
+        """
+        Let a part of the cloud be away for some seconds, beginning `after` seconds from now.
+
+        Over sockets there is one port for everything: `OutageKind.REFUSED` is of all parts then. Raises ValueError for
+        negative times.
+        """
+        if kind is OutageKind.REFUSED and self._server.is_listening:
+            self._server.refuse(after=after, seconds=seconds)
+        self._cloud.outages.add(kind, seconds, after=after, part=part)
+
+    @property
+    def outages_met(self) -> list[float]:
+        """When each request met an outage (seconds of the clock); such a request is in none of the counts."""
+        return self._cloud.outages.met
 
     def revoke_tokens(self) -> None:
         """Revoke every token."""

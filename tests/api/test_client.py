@@ -26,6 +26,7 @@ from genesys_media_async import (
 from genesys_media_async.api.base import NO_TOKEN, Token
 from genesys_media_async.api.calls import Call, CallResult
 from genesys_media_async.api.client import ApiClient
+from genesys_media_async.api.host_gate import HostGate
 from genesys_media_async.api.retry import RetryBudget
 from genesys_media_async.audit.recorder import AuditRecorder
 from genesys_media_async.counters import Counters
@@ -101,12 +102,15 @@ class Scene:
         self.records: list[AttemptAudited] = []
         self.events: list[Event] = []
         self.recorder = AuditRecorder(audit, clock=self.clock, user_agent="agent/1", then=self.records.extend)
+        settings = configured()
+        self.gate = HostGate(settings, self.clock, random.Random(8), self.events.append)
         self.client = ApiClient(
-            configured(),
+            settings,
             self.genesys,
             self.tokens,
             LocalLimiter(None, self.clock),
             self.recorder,
+            self.gate,
             clock=self.clock,
             rng=random.Random(7),
             emit=self.events.append,

@@ -76,6 +76,7 @@ class TestStatuses:
             ("login", {408, 429, 500, 501, 502, 503, 504, 505, 599}),
             ("webhook", {404, 408, 409, 425, 429, 500, 501, 502, 503, 504, 505, 599}),
             ("unavailable", {401, 408, 429, 500, 501, 502, 503, 504, 505, 599}),
+            ("outage", {502, 503, 504}),
             ("carried_out", {408, 500, 501, 502, 503, 504, 505, 599}),
         ],
     )
@@ -85,7 +86,7 @@ class TestStatuses:
 
     def test_every_row_is_tested_here(self) -> None:
         assert set(STATUSES) == set(get_args(StatusQuestion))
-        assert len(STATUSES) == 6
+        assert len(STATUSES) == 7
 
 
 class TestClassify:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from ..faults.wire_faults import Mark, Send, Step, Wait, is_wire_fault, wire_steps
 from ..messages import Reply, Request
+from ..outages import OutageKind
 from .request_reader import RequestReader
 
 if TYPE_CHECKING:
@@ -135,7 +136,14 @@ class Connection(asyncio.Protocol):
         """Answer what waits, up to the first reply that is delayed."""
         while self._waiting and self._sending is None and not self._paused_writing and not self._lost:
             message, keep_alive = self._waiting.popleft()
-            reply = self._cloud.handle(message) if isinstance(message, Request) else message
+            outage = self._cloud.outages.meet(message.target) if isinstance(message, Request) else None
+            if outage is not None and outage is not OutageKind.UNAVAILABLE:
+                self._leave(outage)
+                break
+            if isinstance(message, Reply):
+                reply = message
+            else:
+                reply = self._cloud.handle(message) if outage is None else self._cloud.unavailable()
             self._sending = reply
             if reply.delay > 0:
                 self._after(reply.delay, partial(self._begin, reply, keep_alive=keep_alive))
@@ -144,6 +152,17 @@ class Connection(asyncio.Protocol):
         self._resume_reading()
         if self._reader.continue_expected:
             self.on_continue_expected()
+
+    def _leave(self, outage: OutageKind) -> None:
+        """Give no reply any more; in a black hole the connection stays."""
+        self._reader.finished = True
+        self._waiting.clear()
+        if self._transport is None or outage is OutageKind.BLACK_HOLE:
+            return
+        if outage is OutageKind.HALF_OPEN:
+            self._transport.close()
+        else:
+            reset(self._transport)
 
     def _resume_reading(self) -> None:
         if self._paused_reading and len(self._waiting) < MAX_PIPELINED and not self._lost:

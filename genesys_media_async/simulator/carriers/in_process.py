@@ -7,6 +7,7 @@ wire fault raises what httpx raises over a real socket.
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import httpx
 
 from ..faults.wire_faults import Mark, Send, Step, Wait, is_wire_fault, wire_steps
 from ..messages import MAX_BODY_BYTES, Reply, Request
+from ..outages import OutageKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -39,9 +41,12 @@ class InProcessTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the cloud's response, or raise the httpx error of its fault."""
         body = await request.aread()
-        reply = self._cloud.handle(_translated(request, body))
+        timed = _TimedWait(self._clock, request)
+        outage = self._cloud.outages.meet(request.url.path)
+        if outage is not None and outage is not OutageKind.UNAVAILABLE:
+            raise await _met(outage, timed)
+        reply = self._cloud.handle(_translated(request, body)) if outage is None else self._cloud.unavailable()
         try:
-            timed = _TimedWait(self._clock, request)
             if reply.delay > 0:
                 await timed.wait(reply.delay)
             if is_wire_fault(reply.fault):
@@ -85,6 +90,20 @@ class _TimedWait:
             return
         await self._clock.sleep(self._timeout)
         raise httpx.ReadTimeout("no byte in time", request=self.request)
+
+
+async def _met(outage: OutageKind, timed: _TimedWait) -> httpx.TransportError:
+    """Return what httpx raises in an outage, after the time that it takes."""
+    match outage:
+        case OutageKind.REFUSED:
+            return httpx.ConnectError("Connection refused", request=timed.request)
+        case OutageKind.RESET:
+            return httpx.ReadError("connection reset", request=timed.request)
+        case OutageKind.BLACK_HOLE:
+            await timed.wait(math.inf)
+        case _:
+            pass
+    return httpx.RemoteProtocolError("Server disconnected without sending a response.", request=timed.request)
 
 
 class _FaultyStream(httpx.AsyncByteStream):

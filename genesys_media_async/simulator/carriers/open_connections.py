@@ -50,6 +50,11 @@ class OpenConnections:
         if not self._open:
             self._all_closed.set()
 
+    def abort(self) -> None:
+        """Abort every connection that is open now."""
+        for connection in tuple(self._open):
+            connection.abort()
+
     def refuse_new(self) -> None:
         """Abort every connection that is added from now on."""
         self._closing = True

@@ -26,19 +26,43 @@ class SocketServer:
         self._ssl_context = ssl_context
         self._listener: asyncio.Server | None = None
         self._connections = OpenConnections()
+        self._address = ("", 0)
+        self._refusals: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return f"<SocketServer with {len(self._connections)} connections>"
+
+    @property
+    def is_listening(self) -> bool:
+        """True between `start` and `aclose`."""
+        return self._listener is not None
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the port; 0 chooses any free one."""
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(self._protocol, host, port, backlog=4096)
         bound: int = self._listener.sockets[0].getsockname()[1]
+        self._address = (host, bound)
         return bound
+
+    def refuse(self, *, after: float, seconds: float) -> None:
+        """Stop listening in `after` seconds, reset what is open, and listen again `seconds` later."""
+        refusal = asyncio.get_running_loop().create_task(self._refuse(after, seconds))
+        self._refusals.add(refusal)
+        refusal.add_done_callback(self._refusals.discard)
+
+    async def _refuse(self, after: float, seconds: float) -> None:
+        await asyncio.sleep(after)
+        if self._listener is not None:
+            self._listener.close()
+            self._connections.abort()
+            await asyncio.sleep(seconds)
+            await self.start(*self._address)
 
     async def aclose(self) -> None:
         """Stop listening and close every connection; one that is still busy after a moment is aborted."""
+        for refusal in tuple(self._refusals):
+            refusal.cancel()
         if self._listener is None:
             return
         listener, self._listener = self._listener, None
