@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Live counts: of ids (`done`, and `deferred` to the second pass), of media (`succeeded`, `failed`), of requests."""
+    """Live counts: of ids (`done`, or `deferred` to the second pass), of media (`succeeded`, `failed`), of requests."""
 
     done: int = 0
     deferred: int = 0
@@ -41,12 +41,13 @@ class Statistics:
     """
     The progress of a run.
 
-    `done` counts ids, and `deferred` those that failed for now and wait for the run's second pass; `succeeded` and `failed` count media, of which an id may have several. `requests` counts what was
-    sent, and `retries` the part of it that repeated an attempt. `in_flight` counts the requests without a reply so far,
-    `waiting_for_quota` the workers with an id but no permit. `outages` is the number of times that a host was not
-    reachable since the retriever was opened, `outage_seconds` their length together, and `host_down` the host that is
-    not reachable now. `elapsed` is in seconds, and `rate` is the ids per second
-    since the start. `transport` is "direct", "httpx", or the name of a class of the user's own.
+    `done` counts ids, and `deferred` those that failed for now and wait for the run's second pass; `succeeded` and
+    `failed` count media, of which an id may have several. `requests` counts what was sent, and `retries` the part of it
+    that repeated an attempt. `in_flight` counts the requests without a reply so far, `waiting_for_quota` the workers
+    with an id but no permit. `outages` is the number of times that a host was not reachable since the retriever was
+    opened, `outage_seconds` their length together, and `host_down` the host that is not reachable now. `elapsed` is in
+    seconds, and `rate` is the ids per second since the start. `transport` is "direct", "httpx", or the name of a class
+    of the user's own.
     """
 
     done: int

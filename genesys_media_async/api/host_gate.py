@@ -35,18 +35,27 @@ class HostGate:
     Holds up the calls, and the intake of the runs, while a host is down.
 
     `wait` makes one of the callers the probe, as often as the curve of `HostHealth` allows, in the order in which they
-    came; a probe that fails comes last, and any reply to one ends the outage. After `outage_timeout` seconds everybody who waits
-    gets an `OutageError`, and the next call begins anew; with 0, nobody ever waits.
+    came; a probe that fails comes last, and any reply to one ends the outage. After `outage_timeout` seconds everybody
+    who waits gets an `OutageError`, as does `on_give_up`, and the next call begins anew; with 0, nobody ever waits.
+
+    For the runs it is the intake of their pools: while it is not `is_open`, they ask `admitted` before each id.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, rng: random.Random, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        rng: random.Random,
+        emit: Callable[[Event], None],
+        on_give_up: Callable[[OutageError], None] = lambda _: None,
+    ) -> None:
         self._timeout = settings.outage_timeout
         self._hosts = {True: _host(settings.token_url), False: _host(settings.api_url)}
         self._clock = clock
         self._emit = emit
+        self._on_give_up = on_give_up
         self.health = HostHealth(rng)
-        self.given_up: OutageError | None = None
-        """The last outage that was given up."""
+        self.is_open = True
         self._cause: GenesysMediaError | None = None
         self._host = ""
         self._is_probing = False
@@ -64,9 +73,7 @@ class HostGate:
         """Return a snapshot of the outages so far."""
         if not self.health.is_down:
             return Outages(self._count, self._seconds)
-        return Outages(
-            self._count, self._seconds + self._clock.monotonic() - self.health.began_at, self._host or None
-        )
+        return Outages(self._count, self._seconds + self._clock.monotonic() - self.health.began_at, self._host or None)
 
     async def wait(self) -> bool:
         """
@@ -77,7 +84,7 @@ class HostGate:
         """
         return await self._queue(self._callers) if self.health.is_down else False
 
-    async def wait_to_take(self) -> bool:
+    async def admitted(self) -> bool:
         """
         Wait until a probe is due and no call is there to be it; False if it is worth looking again before that.
 
@@ -124,8 +131,8 @@ class HostGate:
         self._is_probing = False
         self._set_timers()
 
-    def wake_takers(self) -> None:
-        """Let those that wait in `wait_to_take` look again whether they are still wanted."""
+    def wake(self) -> None:
+        """Let those that wait in `admitted` look again whether they are still wanted."""
         _wake(self._takers)
 
     async def _queue(self, queue: deque[asyncio.Future[bool]]) -> bool:
@@ -142,6 +149,7 @@ class HostGate:
 
     def _begin(self, error: GenesysMediaError) -> None:
         self._count += 1
+        self.is_open = False
         self._host = self._hosts[isinstance(error, TokenUnavailableError)]
         self._cause = error
         self._is_probing = False
@@ -153,13 +161,14 @@ class HostGate:
             timer.cancel()
         self._timers = []
         self._seconds += seconds
+        self.is_open = True
         self._is_probing = False
         self._emit(OutageEnded(self._clock.wall(), host=self._host, seconds=seconds, given_up=error is not None))
         for queue in (self._callers, self._takers):
             _wake(queue, error)
 
     def _set_timers(self) -> None:
-        """Set the timers for the next probe, and for the end of patience."""
+        """Set the timers for the next probe and for giving up."""
         for timer in self._timers:
             timer.cancel()
         self._timers = []
@@ -188,8 +197,9 @@ class HostGate:
         seconds = self._clock.monotonic() - self.health.began_at
         self.health.answered()
         words = f" The last attempt: {self._cause.message}" if self._cause is not None else ""
-        self.given_up = OutageError(f"{self._host} has not been reachable for {seconds:.0f} s.{words}")
-        self._end(seconds, self.given_up)
+        error = OutageError(f"{self._host} has not been reachable for {seconds:.0f} s.{words}")
+        self._on_give_up(error)
+        self._end(seconds, error)
 
 
 def _wake(queue: deque[asyncio.Future[bool]], error: OutageError | None = None) -> None:

@@ -52,7 +52,7 @@ STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
     "webhook": frozenset({404, 408, 409, 425, 429}) | _5XX,
     # Does the status leave open whether the client may make the call? A 401 is about the token.
     "unavailable": frozenset({401, 408, 429}) | _5XX,
-    # Can it be the same for every call, so that many of them in a row are an outage? 520 to 530 are of content networks.
+    # Can it be the same for every call, so that many in a row are an outage? Content networks add 520 to 530.
     "outage": frozenset({502, 503, 504, *range(520, 531)}),
     # May the request have been carried out all the same?
     "carried_out": frozenset({408}) | _5XX,

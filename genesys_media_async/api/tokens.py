@@ -169,9 +169,9 @@ class TokenManager:
             try:
                 await self.get()
             except TokenUnavailableError as error:
-                patience = max(timeout, MAX_THROTTLED) if error.code == THROTTLED else timeout
+                allowed = max(timeout, MAX_THROTTLED) if error.code == THROTTLED else timeout
                 pause = error.retry_after or 0.0
-                if not error.retryable or self._clock.monotonic() + pause >= began_at + patience:
+                if not error.retryable or self._clock.monotonic() + pause >= began_at + allowed:
                     raise
                 await self._clock.sleep(pause)
             else:

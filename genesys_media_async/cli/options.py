@@ -174,6 +174,15 @@ class SpeedOptions(QuotaOptions):
         str | None,
         setting("deadline", SPEED, "SECONDS", "Maximum time for one call, with all its retries and waits."),
     ] = None
+    outage_timeout: Annotated[
+        str | None,
+        setting(
+            "outage_timeout",
+            SPEED,
+            "SECONDS",
+            "Time for which a host may be unreachable before the run ends; meanwhile everything waits. 0: no waiting.",
+        ),
+    ] = None
 
 
 @Parameter(name="*")

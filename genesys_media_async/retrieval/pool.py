@@ -42,15 +42,12 @@ _END: Final = _End.END
 
 
 class Intake(Protocol):
-    """Whether more items may be taken now; asked before each one."""
+    """Whether more items may be taken now; `is_open`, a plain attribute, is read before each one."""
 
-    @property
-    def is_open(self) -> bool:
-        """True if one may be taken at once."""
-        ...
+    is_open: bool
 
     async def admitted(self) -> bool:
-        """Wait until one may be taken; False if it is worth asking again. What it raises ends the intake."""
+        """Wait while it is not open; False if it is worth asking again. What it raises ends the intake."""
         ...
 
     def wake(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from copy import copy
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +15,6 @@ from ..errors import AuditWriteError, GenesysMediaError, InvalidRequestError
 from ..events import Outcome, RetrievalFinished
 from ..ids import display_id, exact_str, is_file_id
 from ..models import Failed, MediaRequest, Retrieved
-from .intake import OutageIntake
 from .pool import Pool
 from .second_pass import SecondPass
 from .single_flight import MAX_REMEMBERED, SingleFlight
@@ -256,7 +256,7 @@ class Run:
             self._work,
             concurrency=self._options.concurrency,
             batch_size=self._endpoint.batch_size,
-            intake=OutageIntake(self._session.gate),
+            intake=self._session.gate,
         )
 
     def _slot_released(self) -> AbstractAsyncContextManager[None]:
@@ -372,6 +372,11 @@ class Run:
             raise RuntimeError(
                 "This run was closed before its last result: its block, or its MediaRetriever, was left."
             )
+
+    def fail(self, error: GenesysMediaError) -> None:
+        """Read no more ids; those in progress are finished, then the iteration raises a copy of `error`."""
+        self._is_stopped = True
+        self._pool.fail(copy(error))
 
     def stop(self) -> None:
         """Read no more ids; those in progress are finished, then the iteration ends."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..api.base import TokenSource
     from ..clock import Clock
     from ..endpoints.base import Endpoint
+    from ..errors import GenesysMediaError
     from ..limiter.base import Limiter
     from ..settings.settings import Settings
     from ..sinks.base import SinkLike
@@ -56,6 +57,10 @@ class OpenRun(Protocol):
     @property
     def is_own_task(self) -> bool:
         """True inside the ids and the endpoint of the run."""
+        ...
+
+    def fail(self, error: GenesysMediaError) -> None:
+        """Take no more ids, and raise `error` after the last result."""
         ...
 
     async def aclose(self) -> None:
@@ -99,7 +104,7 @@ class Session:
             settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
         )
         self.limiter = limiter or LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
-        self.gate = HostGate(settings, clock, rng, emit)
+        self.gate = HostGate(settings, clock, rng, emit, self._end_runs)
         self.api = ApiClient(
             settings,
             self.transport,
@@ -150,6 +155,10 @@ class Session:
                 emit=self.dispatcher.emit,
             )
             self.webhooks.start(self._background.task_group)
+
+    def _end_runs(self, error: GenesysMediaError) -> None:
+        for run in self.runs:
+            run.fail(error)
 
     @property
     def is_closed(self) -> bool:

@@ -52,6 +52,20 @@ class TestASnapshot:
         fields = json.loads(ProgressSnapshot(statistics(), total=None, quota=None, state=state).json_object())
         assert (fields["quota_used"], fields["quota_allowed"], fields["quota_paused"]) == (9, 300, 1.2)
 
+    def test_shows_a_host_that_is_down_and_the_ids_to_try_again(self):
+        from rich.console import Console
+
+        assert "outage" not in ProgressSnapshot(statistics(), total=20, quota=None).log_line()
+        down = ProgressSnapshot(replace(statistics(), host_down="api.example.com", deferred=3), total=20, quota=None)
+        assert down.log_line().endswith(" deferred=3 outage=api.example.com")
+        fields = json.loads(down.json_object())
+        assert (fields["outage"], fields["deferred"]) == ("api.example.com", 3)
+        console = Console(width=200)
+        with console.capture() as capture:
+            console.print(bar(down))
+        assert "api.example.com is not reachable: waiting, and trying again" in capture.get()
+        assert "to try again 3" in capture.get()
+
     @pytest.mark.parametrize("width", [40, 80, 200])
     @pytest.mark.parametrize("total", [None, 0, 20])
     def test_is_a_bar_at_any_width(self, width: int, total: int | None):

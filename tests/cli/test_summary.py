@@ -54,6 +54,13 @@ class TestASummary:
         assert "Requests: 12 over httpx, of which 2 retries" in summary(other)
         assert [json.loads(json_summary(each))["transport"] for each in (usual, other)] == ["direct", "httpx"]
 
+    def test_names_the_outages_and_their_length(self):
+        assert "Outage" not in summary(report())
+        down = replace(report(), statistics=replace(statistics(), outages=2, outage_seconds=75.4))
+        assert "Outages: 2, 1m15s in all, in which everything waited" in summary(down)
+        program = json.loads(json_summary(down))
+        assert (program["outages"], program["outage_seconds"]) == (2, 75.4)
+
     def test_names_a_command_for_the_missing_ids(self):
         text = summary(report(NotFoundError("x"), run=INTERRUPTED))
         assert "genesys-media retrieve -i ids.rest.txt -o out.rest.jsonl" in text

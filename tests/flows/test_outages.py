@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterator
-from itertools import pairwise
-from typing import NamedTuple
+from itertools import count, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
+import anyio
 import pytest
 
 from genesys_media_async import MediaResult, MediaRetriever, MemorySink, QuotaLimit, VirtualClock
@@ -14,8 +15,13 @@ from genesys_media_async.endpoints.recordings.recording_batch import RecordingBa
 from genesys_media_async.errors import OutageError
 from genesys_media_async.events import AttemptAudited, OutageBegan, OutageEnded
 from genesys_media_async.simulator import OrganizationSettings, OutageKind, Quota, Simulator, SimulatorSettings
-from genesys_media_async.simulator.outages import Part
-from tests.support.retrievers import settings_for
+from tests.support.cancellation import Stop, run_stepping
+from tests.support.retrievers import other_tasks, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from genesys_media_async.simulator.outages import Part
 
 WORKERS = 16
 CURVE_STEP = 30.0
@@ -256,3 +262,36 @@ def test_a_run_that_is_stopped_in_an_outage_takes_nothing_more():
     results = clock.run(main())
     assert all(result.ok for result in results)
     assert len(results) == len(taken)
+
+
+@pytest.mark.parametrize("by_scope", [False, True], ids=["task", "scope"])
+def test_a_run_that_is_cancelled_at_any_step_of_an_outage_leaves_nothing_and_lets_the_others_go_on(
+    by_scope: bool,
+) -> None:
+    for at in count(1, 7):
+        clock = VirtualClock()
+        simulator = Simulator(SimulatorSettings(quota=None, latency=0.5), clock=clock)
+        stop = Stop(at, by_scope=by_scope)
+
+        async def main(clock: VirtualClock = clock, simulator: Simulator = simulator, stop: Stop = stop) -> bool:
+            settings = settings_for(simulator, concurrency=3)
+            async with MediaRetriever(settings, transport=simulator.transport(), clock=clock) as retriever:
+                await retriever.retrieve("recording-0")
+                simulator.schedule_outage(OutageKind.REFUSED, 10.0, after=0.7)
+
+                async def victim() -> None:
+                    with anyio.CancelScope() as stop.scope:
+                        async for _ in retriever.retrieve_many([f"recording-{number}" for number in range(9)]):
+                            pass
+
+                stop.victim = asyncio.create_task(victim())
+                others = retriever.retrieve_all([f"other-{number}" for number in range(9)])
+                results, _ = await asyncio.gather(others, asyncio.wait({stop.victim}))
+                assert all(result.ok for result in results)
+                assert retriever.statistics().host_down is None
+            assert other_tasks() == set()
+            return stop.stopped_at is not None
+
+        if not run_stepping(stop, clock, main):
+            break
+    assert at > 50

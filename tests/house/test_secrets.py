@@ -82,6 +82,7 @@ async def test_no_secret_is_in_any_log_repr_exception_event_metric_or_file(tmp_p
         client_secret=CLIENT_SECRET,
         quota=None,
         retry=RetryPolicy(max_attempts=2, base_delay=0.0),
+        outage_timeout=0.0,
         rule=ValidationRule(checks=(suspicious_check,)),
         webhook=WebhookTarget(
             url=f"https://hooks.example.com/hook?key={WEBHOOK_KEY}",

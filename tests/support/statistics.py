@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from genesys_media_async.counters import Statistics
+from genesys_media_async.counters import Counters, Outages, Statistics
 
 
 def statistics(done: int = 10, failed: int = 1, elapsed: float = 2.0) -> Statistics:
     """Return the statistics of a run over `done` ids in `elapsed` seconds."""
-    return Statistics(done, done - failed, failed, 3, 4, done + 2, 2, elapsed, done / elapsed, "direct")
+    counters = Counters(done, 0, done - failed, failed, in_flight=3, sent=done + 2, retries=2)
+    return Statistics.of(counters, waiting_for_quota=4, outages=Outages(), elapsed=elapsed, transport="direct")

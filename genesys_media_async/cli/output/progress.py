@@ -88,10 +88,12 @@ class ProgressSnapshot:
         done = f"{now.done}/{self.total}" if self.total is not None else f"{now.done}"
         left = f" left={duration(self.remaining)}" if self.remaining is not None else ""
         quota = "".join(f" {name}={value}" for name, value in quota_words(self.state).items())
+        deferred = f" deferred={now.deferred}" if now.deferred else ""
+        outage = f" outage={now.host_down}" if now.host_down is not None else ""
         return (
             f"progress done={done} ok={now.succeeded} failed={now.failed} rate={self.rate:.0f}/min "
             f"in_flight={now.in_flight} waiting={now.waiting_for_quota} retries={now.retries} "
-            f"elapsed={duration(now.elapsed)}{left}{quota}"
+            f"elapsed={duration(now.elapsed)}{left}{quota}{deferred}{outage}"
         )
 
     def json_object(self) -> str:
@@ -107,6 +109,8 @@ class ProgressSnapshot:
             "in_flight": now.in_flight,
             "waiting": now.waiting_for_quota,
             "retries": now.retries,
+            "deferred": now.deferred,
+            "outage": now.host_down,
             "elapsed": round(now.elapsed, 1),
             "left": None if self.remaining is None else round(self.remaining, 1),
         }
@@ -277,9 +281,15 @@ def bar(snapshot: ProgressSnapshot) -> RenderableType:
     numbers.append(
         f"  {snapshot.rate:,.0f}/min  in flight {now.in_flight:,}  waiting for quota {now.waiting_for_quota:,}"
     )
+    if now.deferred:
+        numbers.append(f"  to try again {now.deferred:,}", style="dim")
     for name, value in quota_words(snapshot.state).items():
         numbers.append(f"  {name} {value}", style="yellow" if name == "paused" else "dim")
-    return Group(Columns([drawing, done.append(time, style="not bold")]), numbers)
+    lines: list[RenderableType] = [Columns([drawing, done.append(time, style="not bold")]), numbers]
+    if now.host_down is not None:
+        words = f"{now.host_down} is not reachable: waiting, and trying again"
+        lines.append(Text(words, style="yellow", no_wrap=True, overflow="ellipsis"))
+    return Group(*lines)
 
 
 def duration(seconds: float) -> str:

@@ -90,7 +90,13 @@ class RetrievalReport:
 
 def summary(report: RetrievalReport) -> str:
     """Return at most twelve lines for people; they contain no URL."""
-    lines = [_counts(report), _requests(report), *_errors(report.results), f"Output: {_output(report)}"]
+    lines = [
+        _counts(report),
+        _requests(report),
+        _outages(report),
+        *_errors(report.results),
+        f"Output: {_output(report)}",
+    ]
     undelivered = report.metrics.webhooks_failed
     if undelivered or report.metrics.webhooks_delivered:
         lines.append(f"Webhooks: {report.metrics.webhooks_delivered:,} delivered, {undelivered:,} undelivered")
@@ -113,6 +119,8 @@ def json_summary(report: RetrievalReport) -> str:
         "elapsed": None if statistics is None else round(statistics.elapsed, 1),
         "requests": 0 if statistics is None else statistics.requests,
         "retries": 0 if statistics is None else statistics.retries,
+        "outages": 0 if statistics is None else statistics.outages,
+        "outage_seconds": 0.0 if statistics is None else round(statistics.outage_seconds, 1),
         "transport": None if statistics is None else statistics.transport,
         "latency_p50": metrics.latency_p50,
         "latency_p95": metrics.latency_p95,
@@ -173,6 +181,13 @@ def _requests(report: RetrievalReport) -> str:
     # The usual transport is not worth a word.
     over = "" if statistics.transport == "direct" else f" over {statistics.transport}"
     return f"Requests: {statistics.requests:,}{over}, of which {statistics.retries:,} retries{latency}"
+
+
+def _outages(report: RetrievalReport) -> str:
+    statistics = report.statistics
+    if statistics is None or not statistics.outages:
+        return ""
+    return f"Outages: {statistics.outages:,}, {_elapsed(statistics.outage_seconds)} in all, in which everything waited"
 
 
 def _errors(results: ResultCounts) -> list[str]:
