@@ -28,7 +28,7 @@ MEANINGS: Final = {
     ExitCode.USAGE: "usage error: a bad option, or an output file that cannot be opened",
     ExitCode.CONFIGURATION: "configuration error, or the credentials are rejected",
     ExitCode.INPUT: "the input cannot be read, or has no ids",
-    ExitCode.RETRYABLE_FAILURES: "try again: all ids that failed can be retried, or a host was not reachable",
+    ExitCode.RETRYABLE_FAILURES: "try again: all failed ids can be retried, or a host is unreachable",
     ExitCode.PERMANENT_FAILURES: "some ids failed permanently; retrying will not help",
     ExitCode.OUTPUT_LOST: "the output or the audit file could not be written",
     ExitCode.INTERRUPTED: "interrupted; results written so far are complete and valid",

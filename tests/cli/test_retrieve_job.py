@@ -15,11 +15,11 @@ from genesys_media_async.cli.retrieve_job import RetrieveJob, run_retrieval
 
 
 @pytest.mark.anyio
-async def test_a_login_host_that_cannot_be_reached_ends_with_3():
+async def test_a_login_host_that_cannot_be_reached_is_worth_another_try():
     settings = Settings.from_env({}, client_id="a", client_secret="b", login_url="http://127.0.0.1:1", start_timeout=0)
     output = Output(open_target(os.devnull), *encoder("jsonl"))
 
     report = await run_retrieval(RetrieveJob(MediaRetriever(settings), read_ids(["a"], None), output, total=1), "none")
 
-    assert report.exit_code is ExitCode.CONFIGURATION
+    assert report.exit_code is ExitCode.RETRYABLE_FAILURES
     assert "No token from http://127.0.0.1:1" in str(report.run.failure)

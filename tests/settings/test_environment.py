@@ -33,6 +33,7 @@ class TestEnvironment:
                 "GENESYS_MEDIA_ACCESS_LEVEL": "private",
                 "GENESYS_MEDIA_TIMEOUT": "1.5",
                 "GENESYS_MEDIA_DEADLINE": "90",
+                "GENESYS_MEDIA_OUTAGE_TIMEOUT": "120",
                 "GENESYS_MEDIA_PROXY": "http://proxy.example.com:3128",
                 "UNRELATED": "x",
             }
@@ -45,7 +46,7 @@ class TestEnvironment:
         assert it.token_url == "https://login.example.com/oauth/token"
         assert (it.quota, it.pace) == (QuotaLimit(limit=100, seconds=30), "even")
         assert (it.concurrency, it.expires_in, it.access_level) == (7, 60, "private")
-        assert (it.timeout, it.deadline) == (1.5, 90)
+        assert (it.timeout, it.deadline, it.outage_timeout) == (1.5, 90, 120)
         assert it.proxy == SecretStr("http://proxy.example.com:3128")
 
     @pytest.mark.parametrize(
@@ -66,6 +67,7 @@ class TestEnvironment:
             "access_level": "named",
             "timeout": "77.5",
             "deadline": "7777.5",
+            "outage_timeout": "77.5",
             "proxy": "http://named.example.com:1",
         }
         others = {"GENESYSCLOUD_OAUTHCLIENT_ID": "other", "GENESYSCLOUD_OAUTHCLIENT_SECRET": "other"}
@@ -130,6 +132,7 @@ class TestEnvironment:
             ("GENESYS_MEDIA_ACCESS_LEVEL", "a/b"),
             ("GENESYS_MEDIA_TIMEOUT", "-1"),
             ("GENESYS_MEDIA_DEADLINE", "nan"),
+            ("GENESYS_MEDIA_OUTAGE_TIMEOUT", "-1"),
             ("GENESYS_MEDIA_PROXY", "socks5://proxy.example.com"),
         ],
     )
