@@ -19,6 +19,7 @@ The exceptions of this package: one tree, grouped by who can repair the fault.
     ├── InvalidResponseError          the reply does not follow the API's contract
     ├── UrlRejectedError              the URL arrived and breaks the validation rule
     ├── DeadlineExceededError         the deadline of an id passed
+    ├── AllRefusedError               you, or your administrator: the first ids of a run were all refused alike
     └── AuditWriteError               an audit record could not be written, so the run stops
 
 Every message ends with the repair. No message contains a token, a client secret or a pre-signed URL.
@@ -249,6 +250,16 @@ class DeadlineExceededError(GenesysMediaError):
     default_code = "deadline_exceeded"
     default_retryable = True
     default_advice = "Allow a longer deadline, or try again when Genesys answers faster."
+
+
+class AllRefusedError(GenesysMediaError):
+    """
+    The first ids of a run were all refused alike, as many as its option `max_refusals` allows, so the run ended.
+
+    `status_code` is that of the refusals.
+    """
+
+    default_code = "all_refused"
 
 
 class AuditWriteError(GenesysMediaError):

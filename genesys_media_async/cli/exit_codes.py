@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from signal import SIGTERM, Signals
 from typing import Final
 
 
@@ -18,21 +19,25 @@ class ExitCode(IntEnum):
     RETRYABLE_FAILURES = 5
     PERMANENT_FAILURES = 6
     OUTPUT_LOST = 7
+    WEBHOOKS_LOST = 8
     INTERRUPTED = 130
     READER_GONE = 141
+    TERMINATED = 143
 
 
 MEANINGS: Final = {
     ExitCode.ALL_RETRIEVED: "every id was retrieved",
     ExitCode.UNEXPECTED: "an error in this program; please report the traceback",
     ExitCode.USAGE: "usage error: a bad option, or an output file that cannot be opened",
-    ExitCode.CONFIGURATION: "configuration error, or no access token could be obtained",
+    ExitCode.CONFIGURATION: "configuration error: settings, access token, or a source that refuses every id",
     ExitCode.INPUT: "the input cannot be read, or has no ids",
     ExitCode.RETRYABLE_FAILURES: "some ids failed, and all of them can be retried",
     ExitCode.PERMANENT_FAILURES: "some ids failed permanently; retrying will not help",
     ExitCode.OUTPUT_LOST: "the output or the audit file could not be written",
-    ExitCode.INTERRUPTED: "interrupted; results written so far are complete and valid",
+    ExitCode.WEBHOOKS_LOST: "every id was retrieved, but some webhooks were not delivered",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT); results written so far are complete and valid",
     ExitCode.READER_GONE: "the reader of standard output closed it",
+    ExitCode.TERMINATED: "terminated (SIGTERM); results written so far are complete and valid",
 }
 
 
@@ -46,10 +51,10 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """How a run ended: by itself, or by a failure, by signals, or because the reader of its output is gone."""
+    """How a run ended: by itself, or by a failure, by a signal, or because the reader of its output is gone."""
 
     failure: CommandFailed | None = None
-    is_interrupted: bool = False
+    stopped_by: Signals | None = None
     is_reader_gone: bool = False
 
     @property
@@ -59,7 +64,9 @@ class RunReport:
             return ExitCode.READER_GONE
         if self.failure is not None:
             return self.failure.code
-        return ExitCode.INTERRUPTED if self.is_interrupted else ExitCode.ALL_RETRIEVED
+        if self.stopped_by is None:
+            return ExitCode.ALL_RETRIEVED
+        return ExitCode.TERMINATED if self.stopped_by is SIGTERM else ExitCode.INTERRUPTED
 
 
 def usage_error(option: str, sentence: str) -> CommandFailed:

@@ -21,6 +21,10 @@ class RunOptions(TypedDict, total=False):
     `expires_in` and `deadline` are seconds: the lifetime of each URL, and the time of each call with all its attempts
     and waits. Media storage makes one call for each id; the time for which a source is polled is its own `timeout`.
     `concurrency` is the number of workers.
+
+    `max_refusals` ends the run with `AllRefusedError` if that many ids, from the first one on, are refused alike (the
+    same 4xx status and code) and ids remain, as where the source is wrong or a permission is missing. By default, None,
+    every id is requested. `retrieve` ignores it.
     """
 
     expires_in: int
@@ -28,6 +32,7 @@ class RunOptions(TypedDict, total=False):
     rule: ValidationRule
     concurrency: int
     deadline: float
+    max_refusals: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Options:
     rule: ValidationRule
     concurrency: int
     deadline: float
+    max_refusals: int | None = None
 
 
 def resolve(settings: Settings, options: RunOptions) -> Options:
@@ -52,6 +58,7 @@ def resolve(settings: Settings, options: RunOptions) -> Options:
         rule=_rule(settings, options.get("rule", settings.rule)),
         concurrency=options.get("concurrency", settings.workers),
         deadline=options.get("deadline", settings.deadline),
+        max_refusals=options.get("max_refusals"),
     )
     try:
         check_lifetime(chosen.expires_in)
@@ -59,11 +66,17 @@ def resolve(settings: Settings, options: RunOptions) -> Options:
             check_access_level(chosen.access_level)
     except InvalidRequestError as error:
         raise SettingsError(error.message, code=error.code, advice=error.advice) from None
-    if type(chosen.concurrency) is not int or chosen.concurrency < 1:
-        raise SettingsError(f"concurrency is {chosen.concurrency!r}.", advice="It must be a whole number from 1.")
+    _check_count("concurrency", chosen.concurrency)
+    if chosen.max_refusals is not None:
+        _check_count("max_refusals", chosen.max_refusals)
     if not _is_positive(chosen.deadline):
         raise SettingsError(f"deadline is {chosen.deadline!r}.", advice="It must be a positive number of seconds.")
     return chosen
+
+
+def _check_count(name: str, count: object) -> None:
+    if type(count) is not int or count < 1:
+        raise SettingsError(f"{name} is {count!r}.", advice="It must be a whole number from 1.")
 
 
 def _is_positive(number: object) -> bool:

@@ -212,7 +212,8 @@ def _conclude(run: RunReport, job: DiscoverJob, progress: PlainProgressKind) -> 
 
 
 def _summary(run: RunReport, last: DiscoverySnapshot) -> str:
-    head = "Interrupted: " if run.exit_code == ExitCode.INTERRUPTED else "Incomplete: " if run.exit_code else ""
+    is_interrupted = run.stopped_by is not None and run.failure is None
+    head = "Interrupted: " if is_interrupted else "Incomplete: " if run.exit_code else ""
     noun = "conversation" if last.found == 1 else "conversations"
     now = last.statistics
     return (
