@@ -278,7 +278,11 @@ class Run:
         await self._pool.aclose()
 
     def __aiter__(self) -> AsyncIterator[MediaResult]:
-        return self._whole_run() if self._state is _State.NEW else self
+        if self._state is _State.NEW:
+            return self._whole_run()
+        if self._state is _State.RUNNING:
+            self._session.require_own_loop()
+        return self
 
     async def _whole_run(self) -> AsyncIterator[MediaResult]:
         # A loop that is left early drops this generator, and asyncio closes it soon, in a task of its own.
