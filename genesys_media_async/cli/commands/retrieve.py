@@ -34,9 +34,10 @@ from ..options import (
     setting,
     settings_for,
     stream_or_file,
+    unused_client,
 )
 from ..output.formats import Format, encoder
-from ..output.streams import is_terminal, reason
+from ..output.streams import is_terminal, print_failure, reason
 from ..output.writer import Output, Target, open_target
 from ..retrieve_job import NO_IDS, RetrieveJob, conclude, run_retrieval
 from ..sources import DEFAULT_SOURCE, MEDIA_FORMATS, SOURCES, endpoint_for, source_table
@@ -154,6 +155,8 @@ def retrieve(
         rule=options.validation.rule(),
         webhook=options.evidence.webhook_target(),
     )
+    if options.progress not in {"json", "none"} and (remark := unused_client(settings)) is not None:
+        print_failure(remark)
     source = _open_input(ids, options)
     try:
         total, has_plain_lines = _look_ahead(ids, source, endpoint)
