@@ -65,9 +65,8 @@ class Refusals:
 
 
 def _all_refused(count: int, error: GenesysMediaError, status: int, endpoint: Endpoint) -> AllRefusedError:
-    reply = error.message.rstrip(".")
     return AllRefusedError(
-        f"{endpoint.action} refused the first {count} ids alike, the last one so: {reply}.",
+        f"{endpoint.action} refused the first {count} ids alike: {error.message}",
         status_code=status,
         correlation_id=error.correlation_id,
         advice=_advice(status, endpoint),
