@@ -13,6 +13,7 @@ from .clock import Clock, SystemClock, VirtualClock
 from .counters import Statistics
 from .discovery.filters import DiscoveryOptions, Interval
 from .errors import (
+    AllRefusedError,
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -50,6 +51,7 @@ __all__ = [
     "APIConnectionError",
     "APIStatusError",
     "APITimeoutError",
+    "AllRefusedError",
     "AuditWriteError",
     "AuthenticationError",
     "Clock",

@@ -20,6 +20,7 @@ The exceptions of this package: one tree, grouped by who can repair the fault.
     ├── UrlRejectedError              the URL arrived and breaks the validation rule
     ├── DeadlineExceededError         the deadline of an id passed
     ├── OutageError                   a host was not reachable for longer than `outage_timeout`
+    ├── AllRefusedError               you, or your administrator: the first ids of a run were all refused alike
     └── AuditWriteError               an audit record could not be written, so the run stops
 
 Every message ends with the repair. No message contains a token, a client secret or a pre-signed URL.
@@ -258,6 +259,16 @@ class OutageError(GenesysMediaError):
     default_code = "outage"
     default_retryable = True
     default_advice = "Check the network and the status of Genesys Cloud, then run it again for what is missing."
+
+
+class AllRefusedError(GenesysMediaError):
+    """
+    The first ids of a run were all refused alike, as many as its option `max_refusals` allows, so the run ended.
+
+    `status_code` is that of the refusals.
+    """
+
+    default_code = "all_refused"
 
 
 class AuditWriteError(GenesysMediaError):

@@ -46,7 +46,7 @@ def check_file_id(file_id: object, id_format: str = "fileId") -> str:
             advice="Check that the input has one id per line.",
         )
     parts, expected = file_id.split("/"), id_format.count("/") + 1
-    if not all(map(is_file_id, parts)):
+    if not all(is_file_id(part) for part in parts if part):
         raise InvalidRequestError(
             f"The file id {sanitized(ascii(file_id), 80)} has an invalid character.",
             code="invalid_file_id",
@@ -55,6 +55,12 @@ def check_file_id(file_id: object, id_format: str = "fileId") -> str:
     if len(parts) != expected:
         raise InvalidRequestError(
             f"The file id {sanitized(ascii(file_id), 80)} has {_parts(len(parts))} instead of {expected}.",
+            code="invalid_file_id",
+            advice=f"Write it as {id_format}.",
+        )
+    if "" in parts:
+        raise InvalidRequestError(
+            f"The file id {sanitized(ascii(file_id), 80)} has an empty part.",
             code="invalid_file_id",
             advice=f"Write it as {id_format}.",
         )

@@ -36,8 +36,8 @@ app = App(
     help=ABOUT,
     help_epilogue=EPILOGUE,
     help_format="plaintext",
-    version=VERSION,
-    version_flags=["--version"],
+    version=f"{PROGRAM} {VERSION}",
+    version_flags=["--version", "-V"],
     result_action="return_value",
     suppress_keyboard_interrupt=False,
     print_error=False,
@@ -83,9 +83,9 @@ def _usage_error(error: CycloptsError) -> str:
             return str(unknown_value(option, token.value, choices))
         words = {int: "a whole number", float: "a number"}
         if (kind := words.get(argument.hint)) is not None:
-            return str(usage_error(option, f"{token.value[:60]!r} is not {kind}."))
+            return str(usage_error(option, f"{token.value[:60]!a} must be {kind}."))
     if isinstance(error, ValidationError) and argument is not None:
-        rule = error.exception_message
+        rule = error.exception_message.replace(">= ", "at least ").replace("<= ", "at most ")
         return str(usage_error(argument.name, rule[:1].lower() + rule[1:]))
     if isinstance(error, MissingArgumentError) and argument is not None:
         return str(usage_error(argument.name, "a value is required."))

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from signal import SIGTERM, Signals
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ExitCode(IntEnum):
-    """What the command returns to the shell; see `MEANINGS`."""
+    """
+    What the command returns to the shell; see `MEANINGS`.
+
+    What ended a run early decides first, then failed ids (6 before 5), then lost webhooks (8).
+    """
 
     ALL_RETRIEVED = 0
     UNEXPECTED = 1
@@ -18,22 +26,33 @@ class ExitCode(IntEnum):
     RETRYABLE_FAILURES = 5
     PERMANENT_FAILURES = 6
     OUTPUT_LOST = 7
+    WEBHOOKS_LOST = 8
     INTERRUPTED = 130
     READER_GONE = 141
+    TERMINATED = 143
 
 
 MEANINGS: Final = {
     ExitCode.ALL_RETRIEVED: "every id was retrieved",
     ExitCode.UNEXPECTED: "an error in this program; please report the traceback",
     ExitCode.USAGE: "usage error: a bad option, or an output file that cannot be opened",
-    ExitCode.CONFIGURATION: "configuration error, or the credentials are rejected",
+    ExitCode.CONFIGURATION: "configuration error: settings, token, or a source that refuses all ids",
     ExitCode.INPUT: "the input cannot be read, or has no ids",
     ExitCode.RETRYABLE_FAILURES: "try again: all failed ids can be retried, or a host is unreachable",
     ExitCode.PERMANENT_FAILURES: "some ids failed permanently; retrying will not help",
     ExitCode.OUTPUT_LOST: "the output or the audit file could not be written",
-    ExitCode.INTERRUPTED: "interrupted; results written so far are complete and valid",
+    ExitCode.WEBHOOKS_LOST: "every id was retrieved, but some webhooks were not delivered",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT); results written so far are complete and valid",
     ExitCode.READER_GONE: "the reader of standard output closed it",
+    ExitCode.TERMINATED: "terminated (SIGTERM); results written so far are complete and valid",
 }
+
+
+SHARED_MEANINGS: Final = {
+    code: MEANINGS[code]
+    for code in (ExitCode.UNEXPECTED, ExitCode.USAGE, ExitCode.INTERRUPTED, ExitCode.READER_GONE, ExitCode.TERMINATED)
+}
+"""The meanings that are the same for every command."""
 
 
 class CommandFailed(Exception):
@@ -46,10 +65,10 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """How a run ended: by itself, or by a failure, by signals, or because the reader of its output is gone."""
+    """How a run ended: by itself, or by a failure, by a signal, or because the reader of its output is gone."""
 
     failure: CommandFailed | None = None
-    is_interrupted: bool = False
+    stopped_by: Signals | None = None
     is_reader_gone: bool = False
 
     @property
@@ -59,7 +78,9 @@ class RunReport:
             return ExitCode.READER_GONE
         if self.failure is not None:
             return self.failure.code
-        return ExitCode.INTERRUPTED if self.is_interrupted else ExitCode.ALL_RETRIEVED
+        if self.stopped_by is None:
+            return ExitCode.ALL_RETRIEVED
+        return ExitCode.TERMINATED if self.stopped_by is SIGTERM else ExitCode.INTERRUPTED
 
 
 def usage_error(option: str, sentence: str) -> CommandFailed:
@@ -67,6 +88,6 @@ def usage_error(option: str, sentence: str) -> CommandFailed:
     return CommandFailed(ExitCode.USAGE, f"{option}: {sentence}")
 
 
-def exit_code_table() -> str:
-    """Return the exit codes and their meanings for a help page."""
-    return "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
+def exit_code_table(meanings: Mapping[ExitCode, str] = MEANINGS) -> str:
+    """Return exit codes and their meanings for a help page."""
+    return "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in sorted(meanings.items()))

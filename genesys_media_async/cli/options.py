@@ -44,6 +44,14 @@ grant, or an access token, which overrides them and is never refreshed:
 QUOTA_PARTS: Final = {"limit: must": "the number of requests must", "seconds: must": "the number of seconds must"}
 """The parts of a quota in messages, by the names of their settings."""
 
+NUMBERS: Final = {
+    "expires_in": "number of seconds, such as 3600.",
+    "timeout": "number of seconds, such as 30.",
+    "deadline": "number of seconds, such as 600.",
+    "concurrency": "number, such as 64.",
+}
+"""The numeric settings: how a sentence about a wrong number ends."""
+
 _SETTING_NAME: Final = re.compile(rf"\b({'|'.join(name for name in ENVIRONMENT if '_' in name)})\b")
 
 
@@ -105,8 +113,8 @@ OutputFile = Annotated[
         "--output",
         "-o",
         group=OUTPUT,
-        text="Output file, overwritten if it exists; a new one is readable by its owner only, since a URL is all "
-        "that a download needs. Without it, or with -, standard output.",
+        text="Output file, overwritten if it exists; a new one is readable by its owner only (not on Windows), since a "
+        "URL is all that a download needs. Without it, or with -, standard output.",
     ),
 ]
 Progress = Annotated[
@@ -309,6 +317,14 @@ def settings_for(*groups: "DataclassInstance", **more: object) -> Settings:
         raise CommandFailed(ExitCode.CONFIGURATION, str(error)) from None
 
 
+def unused_client(settings: Settings) -> str | None:
+    """Return which credentials win if there are two kinds of them; None otherwise."""
+    if not settings.has_unused_client:
+        return None
+    token, client = _variable_name("access_token"), _variable_name("client_id")
+    return f"{token} overrides the OAuth client of {client}, and is never refreshed; unset one of the two."
+
+
 def _check(name: str, value: object, code: ExitCode, named: Callable[[str], str]) -> None:
     # Alone, beside a token that stands for any credentials: what is wrong then is wrong with this setting.
     try:
@@ -316,6 +332,8 @@ def _check(name: str, value: object, code: ExitCode, named: Callable[[str], str]
     except SettingsError as error:
         sentence = str(error).removeprefix(f"{name} (or {ENVIRONMENT[name][0]}): ").removeprefix(f"{name}: ")
         sentence = quota_sentence(sentence) if name == "quota" else sentence
+        if name in NUMBERS and sentence.startswith("must be "):
+            sentence = f"{str(value)[:60]!a} {sentence.replace('number.', NUMBERS[name])}"
         if sentence.startswith(f"{name} is "):
             sentence = f"{named(name)}{sentence.removeprefix(name)}"
         else:
@@ -326,7 +344,8 @@ def _check(name: str, value: object, code: ExitCode, named: Callable[[str], str]
 def quota_sentence(sentence: str) -> str:
     """Return a sentence about a quota that names its parts as the option does."""
     for part, words in QUOTA_PARTS.items():
-        sentence = sentence.replace(part, words)
+        if part in sentence:
+            return f"{sentence.replace(part, words)} Write REQUESTS/SECONDS, as in 300/60, or none."
     return sentence
 
 

@@ -6,10 +6,11 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from ..errors import AllRefusedError
 from .exit_codes import CommandFailed, ExitCode
 from .output.progress import ProgressSnapshot, progress_for
 from .output.streams import ErrorLogHandler, print_err, print_failure, redirect_to_null
-from .output.summary import ResultCounts, RetrievalReport, json_summary, summary
+from .output.summary import ResultCounts, RetrievalReport, json_summary, summary, webhooks_line
 from .supervisor import run_supervised
 
 if TYPE_CHECKING:
@@ -31,12 +32,19 @@ class RetrieveJob:
     """Retrieves ids into an output, once."""
 
     def __init__(
-        self, retriever: MediaRetriever, ids: AsyncIterator[str], output: Output[MediaResult], *, total: int | None
+        self,
+        retriever: MediaRetriever,
+        ids: AsyncIterator[str],
+        output: Output[MediaResult],
+        *,
+        total: int | None,
+        max_refusals: int | None = None,
     ) -> None:
         self.output = output
         self._retriever = retriever
         self._ids = ids
         self._total = total
+        self._max_refusals = max_refusals
         self._results = ResultCounts()
         self._run: Run | None = None
         self._statistics: Statistics | None = None
@@ -48,7 +56,7 @@ class RetrieveJob:
 
     async def work(self) -> None:
         """Retrieve the ids, and write each result as it comes."""
-        async with self._retriever.retrieve_many(self._ids, second_pass=True) as run:
+        async with self._retriever.retrieve_many(self._ids, max_refusals=self._max_refusals, second_pass=True) as run:
             self._run = run
             if self._is_stopped:
                 run.stop()
@@ -61,6 +69,9 @@ class RetrieveJob:
                         return
                     if self.output.failure is not None:
                         run.stop()
+            except AllRefusedError as error:
+                sentence = f"{error} To go on all the same, set --max-refusals to 0."
+                raise CommandFailed(ExitCode.CONFIGURATION, sentence) from None
             finally:
                 self._statistics = run.statistics()
                 self._run = None
@@ -90,6 +101,7 @@ class RetrieveJob:
 
     def report(self, run: RunReport) -> RetrievalReport:
         """Return the report after a run that ended like this."""
+        webhook = self._retriever.settings.webhook
         return RetrievalReport(
             run=run,
             results=self._results,
@@ -98,6 +110,8 @@ class RetrieveJob:
             written=self.output.written,
             lost=self.output.lost,
             output=self.output.target.name,
+            total=self._total,
+            undelivered_file=str(webhook.undelivered_file) if webhook and webhook.undelivered_file else None,
         )
 
 
@@ -122,6 +136,8 @@ def conclude(report: RetrievalReport, progress: ProgressKind) -> int:
         print_failure(str(report.run.failure))
     if progress == "json":
         print_err(json_summary(report))
+    elif progress == "none" and report.metrics.webhooks_failed:
+        print_failure(webhooks_line(report))
     elif progress != "none" and report.statistics is not None:
         print_err(summary(report))
     return report.exit_code

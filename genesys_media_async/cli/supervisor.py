@@ -7,9 +7,7 @@ one holds what the job keeps open as well, such as a retriever with webhooks tha
 
 from __future__ import annotations
 
-import signal
-import sys
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
@@ -17,9 +15,12 @@ from ..errors import AuditWriteError, AuthenticationError, GenesysMediaError, Se
 from .exit_codes import CommandFailed, ExitCode, RunReport
 from .output.streams import print_err
 from .output.writer import FLUSH_INTERVAL
+from .signals import stop_signals
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from signal import Signals
     from typing import Never
 
     from .output.progress import Progress
@@ -32,7 +33,6 @@ IDLE_TIME = 0.3
 """A job that has been idle for so many seconds has nothing left to wait for."""
 
 POLL_INTERVAL = 0.05
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
@@ -78,20 +78,27 @@ class Supervisor(Generic[S]):
     """
     Runs a job once, under signals.
 
-    The first SIGINT or SIGTERM stops the job and gives requests in flight `GRACE_PERIOD` seconds; the second one, or
+    The first of `signals` stops the job and gives requests in flight `GRACE_PERIOD` seconds; the second one, or
     the first one of a job that can only be cancelled, cancels it. `output` is flushed regularly and finished at the
     end; when it fails, the job is stopped.
     """
 
     def __init__(
-        self, job: Job[S], progress: Progress[S], output: Output[Never] | None = None, *, is_quiet: bool = False
+        self,
+        job: Job[S],
+        progress: Progress[S],
+        output: Output[Never] | None = None,
+        *,
+        is_quiet: bool = False,
+        signals: Callable[[], AbstractContextManager[AsyncIterator[Signals]]] = stop_signals,
     ) -> None:
         self._job = job
         self._progress = progress
         self._output = output
         self._is_quiet = is_quiet
         self._failure: CommandFailed | None = None
-        self._is_interrupted = False
+        self._signals = signals
+        self._stopped_by: Signals | None = None
         self._inner = anyio.CancelScope()
         self._outer = anyio.CancelScope()
 
@@ -111,7 +118,7 @@ class Supervisor(Generic[S]):
         finally:
             self._progress.end(None if self._is_reader_gone else self._job.snapshot())
         loss = None if self._output is None else self._output.loss
-        return RunReport(loss or self._failure, self._is_interrupted, self._is_reader_gone)
+        return RunReport(loss or self._failure, self._stopped_by, self._is_reader_gone)
 
     @property
     def _is_reader_gone(self) -> bool:
@@ -143,15 +150,13 @@ class Supervisor(Generic[S]):
                 self._progress.update(snapshot)
 
     async def _watch_signals(self) -> None:
-        if sys.platform == "win32":
-            return
-        with anyio.open_signal_receiver(*STOP_SIGNALS) as received:
+        with self._signals() as received:
             async with anyio.create_task_group() as stopping:
-                async for _ in received:
-                    if self._is_interrupted:
+                async for each in received:
+                    if self._stopped_by is not None:
                         self._outer.cancel()
                     else:
-                        self._is_interrupted = True
+                        self._stopped_by = each
                         stopping.start_soon(self._stop)
 
     async def _stop(self) -> None:

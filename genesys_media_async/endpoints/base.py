@@ -90,12 +90,14 @@ class Endpoint(ABC):
 
     `action` is its name in the audit trail. `id_formats` are the ids it accepts, each as the names of its parts with
     slashes between them, such as `conversationId/recordingId`. `permission` is what the OAuth client needs, in words
-    for a person, and `probe` is the harmless call by which `genesys-media doctor` checks it. `batch_size` is the
-    maximum number of requests that `retrieve` gets at once.
+    for a person, and `probe` is the harmless call by which `genesys-media doctor` checks it. `all_not_found` is what to
+    do if every id gets a 404; empty if the ids are to be checked. `batch_size` is the maximum number of requests that
+    `retrieve` gets at once.
     """
 
     action: ClassVar[str] = "custom"
     probe: ClassVar[Probe | None] = None
+    all_not_found: ClassVar[str] = ""
     id_formats: tuple[str, ...] = ("fileId",)
     permission: str = "the permission named in the message"
     batch_size: int = 1

@@ -64,6 +64,10 @@ class MediaStorage(Endpoint):
         f'{{"fileId":"{MISSING_FILE}","expiresIn":60}}'.encode(),
         remark="an organisation without this gateway answers 404, too",
     )
+    all_not_found = (
+        "An organisation without this gateway answers 404 to every id: recordings come from --source recording-batch "
+        "(RecordingBatch), other media from the other sources."
+    )
 
     def __init__(self, path_template: str = PATH_TEMPLATE) -> None:
         self._before, found, self._after = path_template.partition("{file_id}")

@@ -37,9 +37,14 @@ class BackgroundTasks:
         except BaseException:
             await self.aclose()
             raise
-        if self._closing.is_set():
+        if self.is_closing:
             await self.aclose()
             raise RuntimeError("It was closed while it was being opened.")
+
+    @property
+    def is_closing(self) -> bool:
+        """True once `aclose` was called: it cancels the tasks."""
+        return self._closing.is_set()
 
     def start_soon(self, run: Callable[..., Coroutine[object, object, object]], *args: object) -> None:
         """Run a coroutine function as another task of the group, in the context of the caller."""
@@ -58,8 +63,12 @@ class BackgroundTasks:
             self.raise_failure()
 
     def raise_failure(self) -> None:
-        """Raise what ended the tasks early, if anything did."""
-        if self._holder is None or not self._holder.done() or self._holder.cancelled():
+        """Raise what ended the tasks early, if anything did. Raises `RuntimeError` if it was a cancellation."""
+        if self._holder is None or not self._holder.done():
+            return
+        if self._holder.cancelled():
+            if not self.is_closing:
+                raise cancelled_from_outside()
             return
         failure = _alone(self._holder.exception())
         if failure is not None:
@@ -71,6 +80,14 @@ class BackgroundTasks:
             opened.set()
             await self._closing.wait()
             self.task_group.cancel_scope.cancel()
+
+
+def cancelled_from_outside() -> RuntimeError:
+    """Error for tasks of this package that other code cancelled, for example with all tasks of the program."""
+    return RuntimeError(
+        "The tasks of this MediaRetriever were cancelled from outside: close the retriever before you cancel all tasks "
+        "or leave the event loop, then open another one."
+    )
 
 
 def _alone(error: BaseException | None) -> BaseException | None:

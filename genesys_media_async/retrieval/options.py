@@ -23,6 +23,10 @@ class RunOptions(TypedDict, total=False):
     `concurrency` is the number of workers. With `second_pass`, ids that failed for now are kept back until the others
     are done, and are then requested once more: each still has one result, but a failed one comes late. Leave it off
     where `ids` waits for results, or never ends; `retrieve_all` has it on.
+
+    `max_refusals` ends the run with `AllRefusedError` if that many ids, from the first one on, are refused alike (the
+    same 4xx status and code) and ids remain, as where the source is wrong or a permission is missing. By default, None,
+    every id is requested. `retrieve` ignores it.
     """
 
     expires_in: int
@@ -31,6 +35,7 @@ class RunOptions(TypedDict, total=False):
     concurrency: int
     deadline: float
     second_pass: bool
+    max_refusals: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,8 @@ class Options:
     rule: ValidationRule
     concurrency: int
     deadline: float
-    second_pass: bool
+    second_pass: bool = False
+    max_refusals: int | None = None
 
 
 def resolve(settings: Settings, options: RunOptions) -> Options:
@@ -57,6 +63,7 @@ def resolve(settings: Settings, options: RunOptions) -> Options:
         concurrency=options.get("concurrency", settings.workers),
         deadline=options.get("deadline", settings.deadline),
         second_pass=bool(options.get("second_pass", False)),
+        max_refusals=options.get("max_refusals"),
     )
     try:
         check_lifetime(chosen.expires_in)
@@ -64,11 +71,17 @@ def resolve(settings: Settings, options: RunOptions) -> Options:
             check_access_level(chosen.access_level)
     except InvalidRequestError as error:
         raise SettingsError(error.message, code=error.code, advice=error.advice) from None
-    if type(chosen.concurrency) is not int or chosen.concurrency < 1:
-        raise SettingsError(f"concurrency is {chosen.concurrency!r}.", advice="It must be a whole number from 1.")
+    _check_count("concurrency", chosen.concurrency)
+    if chosen.max_refusals is not None:
+        _check_count("max_refusals", chosen.max_refusals)
     if not _is_positive(chosen.deadline):
         raise SettingsError(f"deadline is {chosen.deadline!r}.", advice="It must be a positive number of seconds.")
     return chosen
+
+
+def _check_count(name: str, count: object) -> None:
+    if type(count) is not int or count < 1:
+        raise SettingsError(f"{name} is {count!r}.", advice="It must be a whole number from 1.")
 
 
 def _is_positive(number: object) -> bool:

@@ -19,7 +19,7 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from .background import BackgroundTasks
+from .background import BackgroundTasks, cancelled_from_outside
 from .source_reader import SourceReader, self_cancellation
 
 if TYPE_CHECKING:
@@ -230,6 +230,9 @@ class Pool(Generic[Item, Result]):
                     self.fail(self_cancellation(error, "work"))
                 if len(self.ready) > self._concurrency:
                     await self._room()
+        except asyncio.CancelledError:
+            self._note_cancellation()
+            raise
         finally:
             self._own_tasks.discard(task)
             self._working -= 1
@@ -241,10 +244,18 @@ class Pool(Generic[Item, Result]):
             await reader.run()
         except Exception as error:  # noqa: BLE001 - likewise
             self.fail(error)
+        except asyncio.CancelledError:
+            self._note_cancellation()
+            raise
         finally:
             self._own_tasks.discard(task)
             self._working -= 1
             self._arrived.set()
+
+    def _note_cancellation(self) -> None:
+        # Without a failure, the iteration would end as if every item were done.
+        if self._failure is None and not self._tasks.is_closing:
+            self._failure = cancelled_from_outside()
 
     def _next_batch(self) -> tuple[Item, ...]:
         if self._batch_size == 1:

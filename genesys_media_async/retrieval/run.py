@@ -16,6 +16,7 @@ from ..events import Outcome, RetrievalFinished
 from ..ids import display_id, exact_str, is_file_id
 from ..models import Failed, MediaRequest, Retrieved
 from .pool import Pool
+from .refusals import Refusals
 from .second_pass import SecondPass
 from .single_flight import MAX_REMEMBERED, SingleFlight
 
@@ -223,9 +224,10 @@ class Run:
 
     Its beginning gets the first token, so that wrong credentials end the run before anything is read: it raises
     `CredentialsRejectedError`, or `TokenUnavailableError` after the settings' `start_timeout`. From then on every id
-    has its result. The iteration itself raises only an exception of `ids`, `AuditWriteError`, or `OutageError` if a
-    host was not reachable for the settings' `outage_timeout`, and only after all finished results were handed over.
-    Leaving the block, or a bare loop, ends the run.
+    that is requested has its result. The iteration itself raises only what leaves no way to go on, and only after all
+    finished results were handed over: an exception of `ids`, `AuditWriteError`, `CredentialsRejectedError` or
+    `TokenRejectedError` once there is no accepted token, `AllRefusedError` (see `RunOptions`), and `OutageError` if a
+    host was not reachable for the settings' `outage_timeout`. Leaving the block, or a bare loop, ends the run.
     """
 
     def __init__(self, session: Session, ids: Ids, options: Options) -> None:
@@ -247,6 +249,7 @@ class Run:
             slot_released=self._slot_released,
         )
         self._flights = SingleFlight()
+        self._refusals = Refusals(options.max_refusals, session.endpoint)
         self._started_at = session.clock.monotonic()
         self._state = _State.NEW
 
@@ -300,7 +303,11 @@ class Run:
         await self._pool.aclose()
 
     def __aiter__(self) -> AsyncIterator[MediaResult]:
-        return self._whole_run() if self._state is _State.NEW else self
+        if self._state is _State.NEW:
+            return self._whole_run()
+        if self._state is _State.RUNNING:
+            self._session.require_own_loop()
+        return self
 
     async def _whole_run(self) -> AsyncIterator[MediaResult]:
         # A loop that is left early drops this generator, and asyncio closes it soon, in a task of its own.
@@ -326,6 +333,7 @@ class Run:
         if not newest.ok:
             self.counters.succeeded -= 1
             self.counters.failed += 1
+            self._judge(newest.error)
         return newest
 
     async def _next(self) -> MediaResult:
@@ -419,6 +427,10 @@ class Run:
 
         For an id in flight it is the list of its results so far; for a known id there is nothing to do.
         """
+        if self._refusals.all_refused is not None and not self.counters.succeeded:
+            # Only now is it certain that ids remain; from this one on they are not requested, and have no result.
+            self._pool.fail(self._refusals.all_refused)
+            return None
         file_id, flights = given if type(given) is str else exact_str(given), self._flights
         # What is not text may not even have a hash.
         if type(file_id) is str:
@@ -484,14 +496,22 @@ class Run:
     def _repeat(self, results: Sequence[MediaResult]) -> None:
         self.counters.done += 1
         for result in results:
-            self._hand_over(result)
+            self._hand_over(result, is_repeated=True)
 
-    def _hand_over(self, result: MediaResult) -> None:
+    def _hand_over(self, result: MediaResult, *, is_repeated: bool = False) -> None:
         if result.ok:
             self.counters.succeeded += 1
         else:
             self.counters.failed += 1
+            if not is_repeated:
+                self._judge(result.error)
         self._pool.hand_over(result)
+
+    def _judge(self, error: GenesysMediaError) -> None:
+        """End the run after a failure that leaves no way to go on."""
+        end = self._refusals.add(error, has_success=self.counters.succeeded > 0)
+        if end is not None:
+            self._pool.fail(end)
 
     def _is_stale(self, result: MediaResult) -> bool:
         return result.ok and result.ends_at - self._session.clock.wall() < FRESH_SHARE * result.expires_in

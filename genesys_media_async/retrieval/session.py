@@ -121,13 +121,14 @@ class Session:
         self.runs: list[OpenRun] = []
         self.opened_at = clock.monotonic()
         self.is_open = False
+        self._loop: asyncio.AbstractEventLoop
         self._delivery: anyio.CancelScope
         self._closer: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the background work. Raises `RuntimeError` outside asyncio."""
         try:
-            asyncio.get_running_loop()
+            self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError(
                 "genesys_media_async runs on asyncio only: start your program by asyncio.run, or by anyio.run with "
@@ -162,16 +163,31 @@ class Session:
 
     @property
     def is_closed(self) -> bool:
-        """True once `aclose` has come to its end."""
-        return self._closer is not None and self._closer.done()
+        """True once `aclose` has come to its end, or can no more."""
+        return self._loop.is_closed() or (self._closer is not None and self._closer.done())
+
+    def require_own_loop(self) -> None:
+        """Raise `RuntimeError` in another event loop than the one in which the session was opened."""
+        if self._loop.is_closed():
+            raise RuntimeError(
+                "The event loop of this MediaRetriever ended before the retriever was closed, so its runs and what "
+                "waited for webhooks and sinks are lost: close it inside the loop in which you open it."
+            )
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError(
+                "This MediaRetriever was opened in another event loop: use it and close it there, or open one for "
+                "each loop."
+            )
 
     async def aclose(self) -> None:
         """
         End the runs, deliver what is queued within its bounds, and close the sinks.
 
         Each part is closed whatever happens to those before it; a second caller waits for the same end. A cancellation
-        cuts the delivery of webhooks short and nothing else, and is raised afterwards.
+        cuts the delivery of webhooks short and nothing else, and is raised afterwards. Raises `RuntimeError` in another
+        event loop.
         """
+        self.require_own_loop()
         if any(run.is_own_task for run in self.runs):
             raise RuntimeError("A MediaRetriever cannot be closed from inside a run of its own, which it waits for.")
         self.is_open = False
@@ -226,10 +242,12 @@ class Session:
         """
         Wait until there is a token; give up after `start_timeout` seconds if the login host has none.
 
-        Raises `RuntimeError` if the retriever was closed meanwhile.
+        Raises `RuntimeError` if the retriever was closed meanwhile, or belongs to another event loop.
         """
         if not self.is_open:
             raise RuntimeError("The MediaRetriever was closed before this could begin.")
+        self.require_own_loop()
+        self._background.raise_failure()
         await self.tokens.first(self.settings.start_timeout)
 
     def statistics(self, counters: Counters | None = None, *, since: float | None = None) -> Statistics:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypedDict
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from ..models import DEFAULT_LIFETIME, check_access_level, check_lifetime
 from .checked import CheckedModel, Secret, as_value_error
@@ -60,9 +60,9 @@ class Settings(CheckedModel):
     The whole configuration of a retriever.
 
     Credentials are `client_id` and `client_secret` of an OAuth client with the Client Credentials grant, or an
-    `access_token` from elsewhere. `region` may have any spelling (`us-east-1`, `us_east_1`, `mypurecloud.com`,
-    `https://api.mypurecloud.com`). `base_url` and `login_url` override the hosts of the region; a `base_url` that is a
-    region's API implies that region's login.
+    `access_token` from elsewhere, which wins if both are set. `region` may have any spelling (`us-east-1`, `us_east_1`,
+    `mypurecloud.com`, `https://api.mypurecloud.com`). `base_url` and `login_url` override the hosts of the region; a
+    `base_url` that is a region's API implies that region's login.
 
     `quota` may be text, as in `300/60` (requests/seconds) or `none`, and `pace` is how it is spent. `concurrency`
     bounds the ids in progress at once; with None or "auto" it follows from the quota.
@@ -137,6 +137,11 @@ class Settings(CheckedModel):
         return f"{(self.login_url or f'https://login.{domain}').rstrip('/')}/oauth/token"
 
     @property
+    def has_unused_client(self) -> bool:
+        """True if an OAuth client is set too, which the access token overrides."""
+        return self.access_token is not None and self.client_id is not None and self.client_secret is not None
+
+    @property
     def workers(self) -> int:
         """The largest number of ids in progress at once; the limiter lets fewer send if the quota needs fewer."""
         return AUTO_WORKERS if self.concurrency is None else self.concurrency
@@ -188,9 +193,10 @@ class Settings(CheckedModel):
 
     @field_validator("base_url", "login_url")
     @classmethod
-    def _origin(cls, url: str | None) -> str | None:
+    def _origin(cls, url: str | None, field: ValidationInfo) -> str | None:
         if url is not None:
-            check_url(url, example="https://api.mypurecloud.com")
+            host = "login" if field.field_name == "login_url" else "api"
+            check_url(url, example=f"https://{host}.mypurecloud.com")
         return url
 
     @field_validator("proxy")

@@ -41,7 +41,7 @@ def test_an_option_hides_a_variable_with_a_bad_value(monkeypatch: pytest.MonkeyP
     ("variable", "value", "message"),
     [
         ("GENESYS_MEDIA_EXPIRES_IN", "0", "GENESYS_MEDIA_EXPIRES_IN is 0. It must be a whole number"),
-        ("GENESYS_MEDIA_EXPIRES_IN", "1h", "GENESYS_MEDIA_EXPIRES_IN: must be a whole number."),
+        ("GENESYS_MEDIA_EXPIRES_IN", "1h", "GENESYS_MEDIA_EXPIRES_IN: '1h' must be a whole number of seconds"),
         ("GENESYS_MEDIA_BASE_URL", "http://example.com", "GENESYS_MEDIA_BASE_URL: must begin with https://"),
         ("GENESYS_MEDIA_PACE", "quick", "GENESYS_MEDIA_PACE: must be "),
         ("GENESYS_MEDIA_QUOTA", "0/1", "GENESYS_MEDIA_QUOTA: the number of requests must be at least 1."),

@@ -143,8 +143,8 @@ class TestRetrieve:
             "retrieve", "a", "--webhook", simulator.webhook_url, "--undelivered", lost, simulator=simulator
         )
 
-        assert done.code == 0
-        assert "Webhooks: 0 delivered, 1 undelivered" in done.err
+        assert done.code == 8
+        assert f"Webhooks: 0 delivered, 1 undelivered (in {lost})" in done.err
         assert [line["fileId"] for line in lines_of(lost.read_text())] == ["a"]
 
 

@@ -101,7 +101,7 @@ class TestInterruption:
                 await until(lambda: lines_in(out) >= 20)
                 process.send_signal(signal.SIGTERM)
                 with anyio.fail_after(5):
-                    assert await process.wait() == 130
+                    assert await process.wait() == 143
         assert len(lines_of(out.read_text())) == 20
 
     async def test_does_not_wait_for_standard_input(self, simulator: Simulator):

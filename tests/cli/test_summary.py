@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING
 
 from genesys_media_async import InternalServerError, NotFoundError
@@ -35,7 +36,7 @@ def report(*errors: GenesysMediaError, run: RunReport | None = None) -> Retrieva
     )
 
 
-INTERRUPTED = RunReport(is_interrupted=True)
+INTERRUPTED = RunReport(stopped_by=SIGINT)
 
 
 class TestASummary:
@@ -71,7 +72,7 @@ class TestASummary:
 
 class TestTheExitCode:
     def test_is_of_what_ended_the_run_first_and_then_of_the_worst_result(self):
-        lost = RunReport(CommandFailed(ExitCode.OUTPUT_LOST, "full"), is_interrupted=True)
+        lost = RunReport(CommandFailed(ExitCode.OUTPUT_LOST, "full"), stopped_by=SIGTERM)
         assert report().exit_code is ExitCode.ALL_RETRIEVED
         assert report(InternalServerError("x")).exit_code is ExitCode.RETRYABLE_FAILURES
         assert report(InternalServerError("x"), NotFoundError("x")).exit_code is ExitCode.PERMANENT_FAILURES

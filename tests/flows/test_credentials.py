@@ -82,25 +82,68 @@ def test_a_login_host_that_is_down_during_a_run_costs_time_but_no_id():
 
 
 @pytest.mark.anyio
-async def test_a_fixed_access_token_is_used_and_its_rejection_has_advice():
+async def test_a_rejected_access_token_ends_the_run_after_the_results_so_far():
     async with Simulator(SimulatorSettings(clients=(OAuthClient("other", "secret"),))) as simulator:
         settings = settings_for(simulator, client_id=None, client_secret=None, access_token="not-a-good-one")
         async with MediaRetriever(settings) as retriever:
-            first, second = await retriever.retrieve_all(["recording-1", "recording-2"], concurrency=1)
+            async with retriever.retrieve_many(ids(1_000), concurrency=1) as run:
+                results = []
+                with pytest.raises(CredentialsRejectedError, match="Set a new one") as caught:
+                    async for result in run:
+                        results.append(result)
+                assert run.statistics().retries == 0
         assert simulator.counts.token_requests == 0
         assert simulator.counts.api_requests == 1
-    assert isinstance(first.error, CredentialsRejectedError)
-    assert isinstance(second.error, CredentialsRejectedError)
-    assert "Set a new one" in str(first.error)
+    (only,) = results
+    assert str(only.error) == str(caught.value)
+    assert only.error.__traceback__ is None
 
 
-def test_tokens_that_the_api_never_accepts_cause_few_token_requests():
-    _, simulator, results, _, _ = run_virtual(
-        SimulatorSettings(quota=None, faults={Fault.UNAUTHORIZED: 1.0}), 500, concurrency=1
-    )
-    assert len(results) == 500
-    assert all(isinstance(result.error, TokenRejectedError | CredentialsRejectedError) for result in results)
+@pytest.mark.parametrize("concurrency", [1, 20])
+def test_tokens_that_the_api_never_accepts_end_the_run(concurrency: int):
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None, faults={Fault.UNAUTHORIZED: 1.0}), clock=clock)
+    results = []
+
+    async def run():
+        settings = settings_for(simulator)
+        async with MediaRetriever(settings, transport=simulator.transport(), clock=clock) as retriever:
+            async for result in retriever.retrieve_many(ids(500), concurrency=concurrency):
+                results.append(result)
+
+    with pytest.raises((TokenRejectedError, CredentialsRejectedError)):
+        clock.run(run())
+    assert 1 <= len(results) <= concurrency
+    assert not any(result.ok for result in results)
     assert simulator.counts.token_requests <= 4
+
+
+def test_a_client_that_is_deleted_during_a_run_ends_it():
+    clock = VirtualClock()
+    simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
+    results = []
+
+    async def run():
+        settings = settings_for(simulator)
+        async with MediaRetriever(settings, transport=simulator.transport(), clock=clock) as retriever:
+            async for result in retriever.retrieve_many(ids(500), concurrency=5):
+                results.append(result)
+                if len(results) == 50:
+                    simulator.revoke_tokens()
+                    simulator.script_token(*(Fault.UNAUTHORIZED,) * 9)
+
+    with pytest.raises(CredentialsRejectedError):
+        clock.run(run())
+    assert sum(result.ok for result in results) >= 50
+    assert len(results) < 100
+
+
+def test_an_id_that_meets_two_revoked_tokens_fails_alone():
+    _, simulator, results, _, _ = run_virtual(
+        SimulatorSettings(quota=None), 50, script=(None, Fault.UNAUTHORIZED, Fault.UNAUTHORIZED), concurrency=1
+    )
+    assert [type(result.error) for result in results if not result.ok] == [TokenRejectedError]
+    assert simulator.counts.api_ok == 49
 
 
 @pytest.mark.anyio

@@ -17,14 +17,22 @@ from ...errors import SettingsError
 from ...quota.permit import QuotaState
 from ...retrieval.retriever import MediaRetriever
 from ..event_loop import run_in_event_loop
-from ..exit_codes import CommandFailed, ExitCode, RunReport, exit_code_table, usage_error
-from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, SpeedOptions, settings_for
+from ..exit_codes import SHARED_MEANINGS, CommandFailed, ExitCode, RunReport, exit_code_table, usage_error
+from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, SpeedOptions, settings_for, unused_client
 from ..output.progress import PlainProgressKind, duration, plain_progress_for, quota_words
 from ..output.streams import print_err, print_failure, redirect_to_null
 from ..output.writer import Output, open_target
 from ..supervisor import CancellableJob, run_supervised
 
 CONVERSATIONS = Group("Conversations", sort_key=1)
+
+MEANINGS = SHARED_MEANINGS | {
+    ExitCode.ALL_RETRIEVED: "every conversation was found",
+    ExitCode.CONFIGURATION: "configuration error, or no access token could be obtained",
+    ExitCode.RETRYABLE_FAILURES: "a request failed, and can be retried",
+    ExitCode.PERMANENT_FAILURES: "a request failed permanently; retrying will not help",
+    ExitCode.OUTPUT_LOST: "the output could not be written",
+}
 
 EPILOGUE = f"""\
 {CREDENTIALS}
@@ -38,7 +46,7 @@ Examples:
   genesys-media discover --from 2026-11-01T00:00Z --queue QUEUE_ID --media voice
 
 Exit codes:
-{exit_code_table()}"""
+{exit_code_table(MEANINGS)}"""
 
 
 def _ids(text: str, metavar: str) -> Parameter:
@@ -124,6 +132,8 @@ def discover(*, options: DiscoverOptions) -> int:
     """
     interval, filters = options.interval(), options.filters()
     settings = settings_for(options.speed, options.connection)
+    if options.progress == "log" and (remark := unused_client(settings)) is not None:
+        print_failure(remark)
     output = Output[str](open_target(None), b"", lambda conversation_id: f"{conversation_id}\n".encode())
     job = DiscoverJob(MediaRetriever(settings), interval, filters, output)
     run = run_in_event_loop(run_supervised, job, plain_progress_for(options.progress), output)
@@ -212,7 +222,8 @@ def _conclude(run: RunReport, job: DiscoverJob, progress: PlainProgressKind) -> 
 
 
 def _summary(run: RunReport, last: DiscoverySnapshot) -> str:
-    head = "Interrupted: " if run.exit_code == ExitCode.INTERRUPTED else "Incomplete: " if run.exit_code else ""
+    is_interrupted = run.stopped_by is not None and run.failure is None
+    head = "Interrupted: " if is_interrupted else "Incomplete: " if run.exit_code else ""
     noun = "conversation" if last.found == 1 else "conversations"
     now = last.statistics
     return (

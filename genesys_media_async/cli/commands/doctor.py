@@ -14,7 +14,7 @@ from ...settings.settings import Settings
 from ...transports.httpx_transport import HttpxTransport
 from ..doctor.examination import examine
 from ..event_loop import run_in_event_loop
-from ..exit_codes import ExitCode, exit_code_table
+from ..exit_codes import SHARED_MEANINGS, ExitCode, exit_code_table
 from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, QuotaOptions, settings_for
 from ..output.progress import NoProgress
 from ..output.streams import print_failure, redirect_to_null
@@ -24,6 +24,12 @@ from ..supervisor import CancellableJob, run_supervised
 if TYPE_CHECKING:
     from ..doctor.findings import Findings
 
+MEANINGS = SHARED_MEANINGS | {
+    ExitCode.ALL_RETRIEVED: "no problem was found",
+    ExitCode.CONFIGURATION: "a problem that stays until it is repaired, as its finding says",
+    ExitCode.RETRYABLE_FAILURES: "a problem that can pass: a host is not reached, or is too busy",
+}
+
 EPILOGUE = f"""\
 {CREDENTIALS}
 
@@ -32,8 +38,8 @@ Examples:
   genesys-media doctor --source document --source transcript
   genesys-media doctor --json | jq -r '.findings[].repair // empty'
 
-Exit codes; 0 without a problem:
-{exit_code_table()}"""
+Exit codes:
+{exit_code_table(MEANINGS)}"""
 
 
 @Parameter(name="*")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from ...endpoints.base import Endpoint
 from ...retrieval.retriever import MediaRetriever
@@ -34,13 +34,16 @@ from ..options import (
     setting,
     settings_for,
     stream_or_file,
+    unused_client,
 )
 from ..output.formats import Format, encoder
-from ..output.streams import is_terminal, reason
+from ..output.streams import is_terminal, print_failure, reason
 from ..output.writer import Output, Target, open_target
 from ..retrieve_job import NO_IDS, RetrieveJob, conclude, run_retrieval
 from ..sources import DEFAULT_SOURCE, MEDIA_FORMATS, SOURCES, endpoint_for, source_table
 from ..supervisor import GRACE_PERIOD
+
+MAX_REFUSALS = 25
 
 EPILOGUE = f"""\
 {CREDENTIALS}
@@ -102,6 +105,15 @@ class RetrieveOptions:
             "--input", "-i", group=INPUT, text="File of further ids, UTF-8, one per line; - is standard input."
         ),
     ] = None
+    max_refusals: Annotated[
+        int,
+        Parameter(
+            group=INPUT,
+            metavar="N",
+            validator=validators.Number(gte=0),
+            help="End the run if the first N ids are all refused alike, as by a wrong source; 0: request all ids.",
+        ),
+    ] = MAX_REFUSALS
     output: OutputFile = None
     format: Annotated[
         Format,
@@ -143,6 +155,8 @@ def retrieve(
         rule=options.validation.rule(),
         webhook=options.evidence.webhook_target(),
     )
+    if options.progress not in {"json", "none"} and (remark := unused_client(settings)) is not None:
+        print_failure(remark)
     source = _open_input(ids, options)
     try:
         total, has_plain_lines = _look_ahead(ids, source, endpoint)
@@ -151,7 +165,8 @@ def retrieve(
         _check_files_differ(options, source, target)
         retriever = MediaRetriever(settings, endpoint=endpoint, audit=_open_audit(options.evidence.audit))
         all_ids = read_ids(ids, source, IdTable(endpoint.id_formats))
-        job = RetrieveJob(retriever, all_ids, Output(target, *encoder(options.format)), total=total)
+        output = Output(target, *encoder(options.format))
+        job = RetrieveJob(retriever, all_ids, output, total=total, max_refusals=options.max_refusals or None)
         ids_file = options.input if source is not None and source.is_file and not ids and has_plain_lines else None
         output_file = options.output if options.format == "jsonl" and target.is_file else None
         report = run_in_event_loop(run_retrieval, job, options.progress)

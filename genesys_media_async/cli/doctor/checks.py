@@ -16,6 +16,7 @@ from ...errors import AuthenticationError, GenesysMediaError, PermissionDeniedEr
 from ...settings.environment import ENVIRONMENT
 from ...settings.regions import REGIONS
 from ..exit_codes import ExitCode
+from ..options import unused_client
 from ..sources import SOURCES
 from .findings import Finding
 from .network import milliseconds_since
@@ -72,6 +73,8 @@ def check_settings(settings: Settings) -> Finding:
     if api_region is not None and login_region is not None and api_region != login_region:
         repair = f"The API belongs to {api_region}, the login to {login_region}: set {variable} to one region."
         return Finding("settings", "problem", message, repair)
+    if (remark := unused_client(settings)) is not None:
+        return Finding("settings", "warning", message, remark)
     can_name_region = settings.base_url is not None and api_region is not None
     return Finding("settings", "ok", message, suggested={variable: str(api_region)} if can_name_region else {})
 

@@ -57,9 +57,10 @@ class RetrievalReport:
     """
     The report of a run over ids.
 
-    `run` is how it ended; `statistics` is None if it ended before its first id. `output` is the name of the output.
-    `ids_file` and `output_file` are the files that the next command can name (the latter with JSON lines). `remarks`
-    are further lines for the summary.
+    `run` is how it ended; `statistics` is None if it ended before its first id. `total` is the number of ids, None if
+    it is unknown. `output` is the name of the output. `ids_file` and `output_file` are the files that the next command
+    can name (the latter with JSON lines), and `undelivered_file` has the lost webhooks. `remarks` are further lines for
+    the summary.
     """
 
     run: RunReport
@@ -69,23 +70,39 @@ class RetrievalReport:
     written: int
     lost: int
     output: str
+    total: int | None = None
     output_file: str | None = None
     ids_file: str | None = None
+    undelivered_file: str | None = None
     remarks: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """The exit code: for what ended the run early, else for the worst result."""
+        """
+        The exit code: for what ended the run early, else for the worst result, else for lost webhooks.
+
+        Ids come before webhooks: an id without a URL has to be retrieved again, while the URL that a lost webhook
+        announced is in the output.
+        """
         if self.run.exit_code:
             return self.run.exit_code
         if self.results.failed_permanently:
             return ExitCode.PERMANENT_FAILURES
-        return ExitCode.RETRYABLE_FAILURES if self.results.failed else ExitCode.ALL_RETRIEVED
+        if self.results.failed:
+            return ExitCode.RETRYABLE_FAILURES
+        return ExitCode.WEBHOOKS_LOST if self.metrics.webhooks_failed else ExitCode.ALL_RETRIEVED
+
+    @property
+    def not_done(self) -> int | None:
+        """The number of ids without a result; None if the number of ids is unknown."""
+        if self.total is None:
+            return None
+        return max(0, self.total - (0 if self.statistics is None else self.statistics.done))
 
     @property
     def is_unfinished(self) -> bool:
         """True if the run ended before its last id."""
-        return self.run.is_interrupted or self.run.failure is not None
+        return self.run.stopped_by is not None or self.run.failure is not None
 
 
 def summary(report: RetrievalReport) -> str:
@@ -96,11 +113,9 @@ def summary(report: RetrievalReport) -> str:
         _outages(report),
         *_errors(report.results),
         f"Output: {_output(report)}",
+        webhooks_line(report),
+        *report.remarks,
     ]
-    undelivered = report.metrics.webhooks_failed
-    if undelivered or report.metrics.webhooks_delivered:
-        lines.append(f"Webhooks: {report.metrics.webhooks_delivered:,} delivered, {undelivered:,} undelivered")
-    lines += report.remarks
     lines += next_step(report)
     return "\n".join(line for line in lines if line)
 
@@ -112,6 +127,7 @@ def json_summary(report: RetrievalReport) -> str:
         "event": "summary",
         "exit_code": report.exit_code.value,
         "done": report.results.done,
+        "not_done": report.not_done,
         "ok": report.results.succeeded,
         "failed": report.results.failed,
         "errors": dict(report.results.codes),
@@ -132,6 +148,17 @@ def json_summary(report: RetrievalReport) -> str:
         "remarks": report.remarks,
     }
     return json.dumps(fields, separators=(",", ":"))
+
+
+def webhooks_line(report: RetrievalReport) -> str:
+    """Return how many webhooks were delivered and where the others are; empty if there were none."""
+    delivered, lost = report.metrics.webhooks_delivered, report.metrics.webhooks_failed
+    if not delivered and not lost:
+        return ""
+    line = f"Webhooks: {delivered:,} delivered, {lost:,} undelivered"
+    if not lost:
+        return line
+    return f"{line} ({'in ' + report.undelivered_file if report.undelivered_file else '--undelivered FILE keeps them'})"
 
 
 def next_step(report: RetrievalReport) -> tuple[str, ...]:
@@ -161,8 +188,10 @@ def _counts(report: RetrievalReport) -> str:
     results = report.results
     # A medium is not an id: one id may have many.
     done = _plural(results.done, "result" if results.media else "id")
-    head = f"{'Interrupted: ' if report.run.is_interrupted else ''}{done}{'' if results.media else ' done'}: "
+    head = f"{'' if report.run.stopped_by is None else 'Interrupted: '}{done}{'' if results.media else ' done'}: "
     counts = f"{results.succeeded:,} retrieved, {results.failed:,} failed"
+    if report.is_unfinished and report.not_done:
+        counts += f", {report.not_done:,} ids not done"
     if report.statistics is None:
         return head + counts
     elapsed = report.statistics.elapsed
