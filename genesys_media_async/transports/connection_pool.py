@@ -163,16 +163,27 @@ class ConnectionPool:
         return None
 
     async def acquire(
-        self, origin: Origin, *, until: float = math.inf, pool: float = math.inf, connect: float = math.inf
+        self,
+        origin: Origin,
+        *,
+        until: float = math.inf,
+        pool: float = math.inf,
+        connect: float = math.inf,
+        fresh: bool = False,
     ) -> Connection:
-        """Queue for a connection, or open one; one that dies on the way here is replaced."""
+        """
+        Queue for a connection, or open one; one that dies on the way here is replaced.
+
+        If it has to be `fresh`, one that has carried requests is closed to make room for it.
+        """
         loop = asyncio.get_running_loop()
         while not self._reserve():
             connection = await self._queue(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
             if connection is None:
                 break
-            if connection.is_open:
+            if connection.is_open and not fresh:
                 return connection
+            connection.close()
         return await self._open(origin, min(until, loop.time() + connect))
 
     async def _queue(self, waiter: _Waiter) -> Connection | None:

@@ -149,6 +149,7 @@ class TestPlainSuccess:
 
         class Context:
             clock = scene.clock
+            counters = Counters()
 
             def __init__(self) -> None:
                 self.rule = rule
