@@ -216,8 +216,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
         connection = self._pool.take(origin, asyncio.get_running_loop().time())
         if connection is not None:
             return connection
-        limits = {name: none_as_infinity(timeouts.get(name)) for name in ("pool", "connect")}
-        return await self._pool.acquire(origin, **limits)
+        pool, connect = none_as_infinity(timeouts.get("pool")), none_as_infinity(timeouts.get("connect"))
+        return await self._pool.acquire(origin, pool=pool, connect=connect)
 
     async def _send_body(
         self,
