@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-import anyio
 import pytest
 
 from genesys_media_async import MediaRetriever, MemorySink, RetryPolicy
@@ -20,7 +19,8 @@ from genesys_media_async.simulator import (
     SimulatorSettings,
 )
 from tests.support.batch_runs import ONE_EACH, World, events_of, recordings
-from tests.support.retrievers import collect, settings_for
+from tests.support.commands import until
+from tests.support.retrievers import settings_for
 
 SUBMIT = "postRecordingBatchrequests"
 THOUSAND = OrganizationSettings(conversations=1_000, recordings=(1, 1), media=("audio",), two_part_share=0.0)
@@ -121,17 +121,13 @@ async def test_a_submission_that_is_cancelled_in_flight_is_an_orphan() -> None:
     audit, events = MemorySink(), MemorySink()
     async with Simulator(SimulatorSettings(latency=60.0, organization=ONE_EACH)) as simulator:
         retriever = MediaRetriever(settings_for(simulator), endpoint=RecordingBatch(), audit=[audit], sinks=[events])
-        with anyio.move_on_after(60) as scope:
-            async with retriever, anyio.create_task_group() as group:
-                group.start_soon(collect, retriever, recordings(5)(simulator))
-                while not simulator.counts.by_operation[SUBMIT]:
-                    await anyio.sleep(0.01)
-                scope.cancel()
+        async with retriever, retriever.retrieve_many(recordings(5)(simulator)) as run:
+            await until(lambda: simulator.counts.by_operation[SUBMIT] == 1)
     (record,) = [each for each in audit.events if isinstance(each, AttemptAudited) and "submit" in each.action]
     (orphan,) = events_of(events.events, BatchSubmissionOrphaned)
     assert record.code == orphan.code == "cut_off"
     assert record.file_id == orphan.file_id
-    assert retriever.statistics().orphaned_submissions == 1
+    assert run.statistics().orphaned_submissions == 1
 
 
 @pytest.mark.anyio
@@ -147,9 +143,9 @@ async def test_when_the_server_ends_every_reused_connection_nothing_fails(transp
         # No budget and no attempt beyond the first: every retry is free.
         settings = settings_for(simulator, retry=RetryPolicy(max_attempts=1, budget=0))
         retriever = MediaRetriever(settings, endpoint=RecordingBatch(2, jobs=4), transport=transport)  # type: ignore[arg-type]
-        async with retriever:
-            results = await collect(retriever, recordings(16)(simulator))
-        counts, statistics = simulator.counts, retriever.statistics()
+        async with retriever, retriever.retrieve_many(recordings(16)(simulator)) as run:
+            results = [result async for result in run]
+        counts, statistics = simulator.counts, run.statistics()
     assert [result.ok for result in results] == [True] * 16
     assert counts.faults[Fault.KEEP_ALIVE_RACE] == statistics.retries > 4
     assert counts.by_operation[SUBMIT] == 8 + statistics.orphaned_submissions

@@ -177,7 +177,7 @@ class TestSchedule:
                         "status": "Completed" if finished else "InProgress",
                         "resultCount": done,
                         "expectedResultCount": 100,
-                        "results": [result_of("c-0/r")] * finished,
+                        "results": [result_of("c-0/r", None, "No")] * finished,
                     }
                 )
 
