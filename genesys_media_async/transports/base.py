@@ -28,7 +28,7 @@ class HttpRequest:
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
-    fresh: bool = False
+    fresh: bool = field(default=False, repr=False)
 
 
 @record

@@ -181,9 +181,13 @@ class ConnectionPool:
             connection = await self._queue(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
             if connection is None:
                 break
-            if connection.is_open and not fresh:
-                return connection
-            connection.close()
+            if connection.is_open:
+                if not fresh:
+                    return connection
+                # Reserved before it is closed, so that nobody else opens one in its place.
+                self._connecting += 1
+                connection.close()
+                break
         return await self._open(origin, min(until, loop.time() + connect))
 
     async def _queue(self, waiter: _Waiter) -> Connection | None:

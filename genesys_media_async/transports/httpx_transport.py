@@ -44,7 +44,7 @@ class HttpxTransport:
 
     httpx chooses the connection, so a `fresh` request may travel over a reused one. Whether a connection was reused is
     known from httpx's `trace` extension, unless the carrier does not use httpcore or an event hook replaces it; then
-    such an end is an `APIConnectionError` like any other.
+    such an end is an `APIConnectionError` like any other. The first line of a reply, cut off, counts as no byte of it.
     https://www.python-httpx.org/advanced/extensions/#trace
     """
 

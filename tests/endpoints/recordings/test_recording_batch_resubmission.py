@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -131,8 +132,16 @@ async def test_a_submission_that_is_cancelled_in_flight_is_an_orphan() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("transport", ["direct", "httpx"])
-async def test_when_the_server_ends_every_reused_connection_nothing_fails(transport: str) -> None:
+@pytest.mark.parametrize(
+    ("transport", "retry"),
+    [
+        # No budget and no attempt beyond the first: every retry is free, and the next one cannot fail so again.
+        ("direct", RetryPolicy(max_attempts=1, budget=0)),
+        # httpx may choose a reused connection again.
+        ("httpx", RetryPolicy(base_delay=0.01)),
+    ],
+)
+async def test_when_the_server_ends_every_reused_connection_nothing_fails(transport: Any, retry: RetryPolicy) -> None:
     simulated = SimulatorSettings(
         quota=None,
         organization=ONE_EACH,
@@ -140,9 +149,8 @@ async def test_when_the_server_ends_every_reused_connection_nothing_fails(transp
         faults={Fault.KEEP_ALIVE_RACE: 1.0},
     )
     async with Simulator(simulated) as simulator:
-        # No budget and no attempt beyond the first: every retry is free.
-        settings = settings_for(simulator, retry=RetryPolicy(max_attempts=1, budget=0))
-        retriever = MediaRetriever(settings, endpoint=RecordingBatch(2, jobs=4), transport=transport)  # type: ignore[arg-type]
+        endpoint = RecordingBatch(2, jobs=4)
+        retriever = MediaRetriever(settings_for(simulator, retry=retry), endpoint=endpoint, transport=transport)
         async with retriever, retriever.retrieve_many(recordings(16)(simulator)) as run:
             results = [result async for result in run]
         counts, statistics = simulator.counts, run.statistics()
