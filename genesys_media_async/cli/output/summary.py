@@ -163,7 +163,8 @@ def _counts(report: RetrievalReport) -> str:
         return head + counts
     elapsed = report.statistics.elapsed
     # The rate of a shorter run is an accident.
-    rate = f" ({report.statistics.rate * 60:,.0f} a minute)" if elapsed >= MIN_SECONDS_FOR_RATE else ""
+    per_second = results.done / elapsed if results.media and elapsed else report.statistics.rate
+    rate = f" ({per_second * 60:,.0f} a minute)" if elapsed >= MIN_SECONDS_FOR_RATE else ""
     return f"{head}{counts}, in {_elapsed(elapsed)}{rate}"
 
 
@@ -186,7 +187,8 @@ def _batch_jobs(statistics: Statistics | None) -> str:
         more = f" and {len(left) - MAX_JOB_IDS} more" if len(left) > MAX_JOB_IDS else ""
         words.append(f"{len(left):,} left unfinished: {' '.join(left[:MAX_JOB_IDS])}{more}")
     if statistics is not None and (orphans := statistics.orphaned_submissions):
-        words.append(f"{_plural(orphans, 'submission')} without a reply, each of which may have made one more")
+        each = "which" if orphans == 1 else "each of which"
+        words.append(f"{_plural(orphans, 'submission')} without a reply, {each} may have made one more")
     return f"Batch jobs: {'; '.join(words)}" if words else ""
 
 
