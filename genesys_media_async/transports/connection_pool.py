@@ -171,7 +171,7 @@ class ConnectionPool:
         connect: float = math.inf,
         fresh: bool = False,
     ) -> Connection:
-        """Queue for a connection, or open one; one that dies on the way, or is used but has to be `fresh`, is replaced."""
+        """Queue for a connection, or open one; one that died, or is used but has to be `fresh`, is replaced."""
         loop = asyncio.get_running_loop()
         while not self._reserve():
             connection = await self._queue(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
