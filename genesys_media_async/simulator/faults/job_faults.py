@@ -34,7 +34,7 @@ def reply_to_submission(reply: Reply, fault: JobFault | None, headers: Headers, 
 
 
 def spoil_status(body: dict[str, object], results: list[JobResult], fault: JobFault | None) -> dict[str, object]:
-    """Return the status of a job with its visible results as its fault spoils it; `results` may be shared."""
+    """Return the status of a job with its visible results as its fault spoils it."""
     completed = body["status"] == "Completed"
     match fault:
         case JobFault.UNKNOWN_STATUS if completed:
