@@ -74,19 +74,19 @@ class _Submitted(BaseModel):
     id: str
 
 
+class _Polled(NamedTuple):
+    """The status of a job, in the reply to a poll that was sent at `sent_at` (seconds since 1970)."""
+
+    status: BatchStatus
+    sent_at: float
+
+
 class _End(NamedTuple):
     """The last poll of a job, the error for requests without a result, and the seconds until it was completed."""
 
     result: CallResult[_Polled]
     error: GenesysMediaError
     completed_after: float | None = None
-
-
-class _Polled(NamedTuple):
-    """The status of a job, in the reply to a poll that was sent at `sent_at` (seconds since 1970)."""
-
-    status: BatchStatus
-    sent_at: float
 
 
 class RecordingBatch(Endpoint):
