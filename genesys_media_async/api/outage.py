@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ..errors import APIConnectionError, APIStatusError, ConnectError, TokenUnavailableError
+from ..errors import APIConnectionError, APIStatusError, ConnectError, StaleConnectionError, TokenUnavailableError
 from .retry import STATUSES, curve, jittered
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ class Concern(Enum):
 def concern_of(error: GenesysMediaError) -> Concern:
     """Return what a failed attempt shows of the host."""
     match error:
+        case StaleConnectionError():
+            # The retry travels over a fresh connection, and shows it.
+            return Concern.NOTHING
         case ConnectError() | TokenUnavailableError():
             return Concern.DOWN if error.retryable else Concern.NOTHING
         case APIConnectionError():

@@ -23,10 +23,10 @@ from ..errors import (
     APIConnectionError,
     APIStatusError,
     ConnectError,
-    DeadlineExceededError,
     GenesysMediaError,
     InvalidResponseError,
     RateLimitError,
+    StaleConnectionError,
     TokenRejectedError,
     TokenUnavailableError,
 )
@@ -54,8 +54,8 @@ STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
     "unavailable": frozenset({401, 408, 429}) | _5XX,
     # Can it be the same for every call, so that many in a row are an outage? Content networks add 520 to 530.
     "outage": frozenset({502, 503, 504, *range(520, 531)}),
-    # May the request have been carried out all the same?
-    "carried_out": frozenset({408}) | _5XX,
+    # May the request have been carried out all the same? A 501 knows no such request.
+    "carried_out": frozenset({408}) | _5XX - {501},
 }
 """Every rule about error statuses, by the question that it answers."""
 
@@ -65,6 +65,14 @@ RATE_LIMIT_GUARD = 1.0
 MAX_PAUSE = 86_400.0
 """The longest pause after a 429, in seconds, whatever the server asks for."""
 
+MAX_STALE = 3
+"""
+Free retries of one call after reused connections that were closed before any byte of the reply.
+
+Every server ends idle connections, and a request may cross that end; RFC 9110, section 9.2.2, allows to repeat it. The
+retry travels over a fresh connection, which cannot fail so again, unless a user's HTTP client chooses another one.
+"""
+
 _MAX_CURVE = 64
 
 
@@ -72,19 +80,15 @@ class Kind(Enum):
     """What a failure means for the next attempt."""
 
     TRANSIENT = auto()
+    STALE_CONNECTION = auto()
     RATE_LIMITED = auto()
     TOKEN_PENDING = auto()
     TOKEN_REJECTED = auto()
     PERMANENT = auto()
 
 
-def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
-    """
-    Return what kind of failure an error is.
-
-    A call that is not `repeatable` starts something at Genesys each time it is carried out: unless it certainly was
-    not, the failure is permanent.
-    """
+def classify(error: GenesysMediaError) -> Kind:
+    """Return what kind of failure an error is."""
     match error:
         case RateLimitError():
             return Kind.RATE_LIMITED
@@ -92,8 +96,8 @@ def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
             return Kind.TOKEN_PENDING if error.retryable else Kind.PERMANENT
         case TokenRejectedError():
             return Kind.TOKEN_REJECTED
-        case _ if not repeatable and may_have_been_carried_out(error):
-            return Kind.PERMANENT
+        case StaleConnectionError():
+            return Kind.STALE_CONNECTION
         case APIStatusError():
             return Kind.TRANSIENT if error.status_code in STATUSES["retry"] else Kind.PERMANENT
         case APIConnectionError() | InvalidResponseError():
@@ -102,12 +106,8 @@ def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
             return Kind.PERMANENT
 
 
-def may_have_been_carried_out(error: GenesysMediaError, *, sent: bool = True) -> bool:
-    """
-    Return whether Genesys may have done what a failed request asked for.
-
-    `sent` is False if the deadline passed before the last attempt was sent.
-    """
+def may_have_been_carried_out(error: GenesysMediaError) -> bool:
+    """Return whether Genesys may have done what a request asked for that was sent and failed."""
     match error:
         case ConnectError():
             return False
@@ -120,9 +120,6 @@ def may_have_been_carried_out(error: GenesysMediaError, *, sent: bool = True) ->
             return False
         case APIStatusError(status_code=status):
             return status in STATUSES["carried_out"]
-        case DeadlineExceededError():
-            # Earlier attempts do not matter: a call is only repeated if the attempt was certainly not carried out.
-            return sent
         case _:
             return False
 
@@ -132,15 +129,17 @@ class Failures:
     """The failures of one call so far; `RetryRule.decide` counts them."""
 
     transient: int = 0
+    stale: int = 0
     rate_limited: int = 0
     replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Retry after `delay` seconds."""
+    """Retry after `delay` seconds; if `fresh`, over a connection that has carried no other request."""
 
     delay: float
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,6 @@ class RetryRule:
         *,
         remaining: float,
         budget: RetryBudget,
-        repeatable: bool = True,
         is_outage: bool = False,
     ) -> Again | GiveUp:
         """
@@ -207,33 +205,43 @@ class RetryRule:
         Updates `failures` and takes from `budget`. `error.retry_after` is a floor: jitter is only added to it. In an
         outage neither is done, since the failure says nothing about this call, which then waits for the host.
         """
-        kind = classify(error, repeatable=repeatable)
-        floor = max(0.0, error.retry_after or 0.0)
+        kind = classify(error)
+        is_stale = kind is Kind.STALE_CONNECTION
         if kind is Kind.PERMANENT:
             return GiveUp()
         if is_outage:
-            return Again(0.0)
-        if kind is Kind.TOKEN_REJECTED:
-            if failures.replayed:
-                return GiveUp()
-            failures.replayed = True
-            return Again(0.0)
-        if kind is Kind.TOKEN_PENDING:
-            delay = floor
-        elif kind is Kind.RATE_LIMITED:
-            failures.rate_limited += 1
-            if failures.rate_limited >= self._policy.max_rate_limited:
-                return GiveUp()
-            # The pause holds for the token's whole quota; this call only queues for a permit again.
-            delay = 0.0
-        else:
-            failures.transient += 1
-            if failures.transient >= self._policy.max_attempts:
-                return GiveUp()
-            delay = floor + jittered(self._curve, failures.transient, self._rng)
+            return Again(0.0, is_stale)
+        if is_stale and failures.stale >= MAX_STALE:
+            kind = Kind.TRANSIENT
+        if not self._count(kind, failures):
+            return GiveUp()
+        floor = max(0.0, error.retry_after or 0.0)
+        # After a 429 the pause holds for the token's whole quota; this call only queues for a permit again.
+        delay = floor if kind in {Kind.TRANSIENT, Kind.TOKEN_PENDING} else 0.0
+        if kind is Kind.TRANSIENT:
+            delay += jittered(self._curve, failures.transient, self._rng)
             if delay < remaining and not budget.take():
                 return GiveUp()
-        return Again(delay) if max(delay, floor) < remaining else GiveUp(out_of_time=True)
+        needed = 0.0 if kind is Kind.TOKEN_REJECTED else max(delay, floor)
+        return Again(delay, is_stale) if needed < remaining else GiveUp(out_of_time=True)
+
+    def _count(self, kind: Kind, failures: Failures) -> bool:
+        """Count a failure; return False if it was the last of its kind that is allowed."""
+        match kind:
+            case Kind.TRANSIENT:
+                failures.transient += 1
+                return failures.transient < self._policy.max_attempts
+            case Kind.RATE_LIMITED:
+                failures.rate_limited += 1
+                return failures.rate_limited < self._policy.max_rate_limited
+            case Kind.TOKEN_REJECTED:
+                is_first, failures.replayed = not failures.replayed, True
+                return is_first
+            case Kind.STALE_CONNECTION:
+                failures.stale += 1
+                return True
+            case _:
+                return True
 
 
 def pause_after_429(retry_after: float | None, in_a_row: int) -> float:

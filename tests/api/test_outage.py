@@ -20,6 +20,7 @@ from genesys_media_async.errors import (
     InvalidResponseError,
     NotFoundError,
     RateLimitError,
+    StaleConnectionError,
     TokenUnavailableError,
 )
 
@@ -32,6 +33,7 @@ from genesys_media_async.errors import (
         (TokenUnavailableError("login host away"), Concern.DOWN),
         (TokenUnavailableError("closed", retryable=False), Concern.NOTHING),
         (APIConnectionError("reset"), Concern.SUSPECT),
+        (StaleConnectionError("closed"), Concern.NOTHING),
         (APITimeoutError("no reply"), Concern.SUSPECT),
         *((InternalServerError("x", status_code=status), Concern.SUSPECT) for status in (502, 503, 504, 520, 530)),
         *((InternalServerError("x", status_code=status), Concern.NOTHING) for status in (500, 501, 505, 531)),
