@@ -128,7 +128,7 @@ class TestARejectedToken:
         assert [result["error_code"] for result in lines_of(out.read_text())] == ["access_token_rejected"]
 
     @pytest.mark.parametrize("progress", ["log", "none"])
-    def test_is_no_riddle_beside_an_oauth_client(
+    def test_is_explained_beside_an_oauth_client(
         self,
         genesys: ThreadedSimulator,
         progress: str,
@@ -181,7 +181,7 @@ class TestASourceThatRefusesEveryId:
         assert "set --max-refusals to 0" in err
         assert f"{limit} ids done: 0 retrieved, {limit} failed, {1_000 - limit} ids not done" in err
 
-    def test_names_the_permission_that_lacks(
+    def test_names_the_missing_permission(
         self, genesys: ThreadedSimulator, tmp_path: Path, capfd: pytest.CaptureFixture[str]
     ):
         ids = tmp_path / "ids.txt"
