@@ -114,6 +114,9 @@ class TestFileIds:
     def test_an_id_with_the_wrong_number_of_parts_is_refused_with_the_format(self) -> None:
         with pytest.raises(InvalidRequestError, match=r"has 1 part instead of 2\. Write it as a/b\."):
             check_file_id("x", "a/b")
+        for lacking in ("a/", "/b"):
+            with pytest.raises(InvalidRequestError, match=r"has an empty part\. Write it as a/b\."):
+                check_file_id(lacking, "a/b")
 
     def test_a_subclass_of_str_becomes_an_exact_str(self) -> None:
         assert type(check_file_id(Id.FIRST)) is str

@@ -319,7 +319,7 @@ def settings_for(*groups: "DataclassInstance", **more: object) -> Settings:
 
 def unused_client(settings: Settings) -> str | None:
     """Return which credentials win if there are two kinds of them; None otherwise."""
-    if not settings.has_unused_client:
+    if settings.access_token is None or settings.client_id is None or settings.client_secret is None:
         return None
     token, client = _variable_name("access_token"), _variable_name("client_id")
     return f"{token} overrides the OAuth client of {client}, and is never refreshed; unset one of the two."

@@ -137,11 +137,6 @@ class Settings(CheckedModel):
         return f"{(self.login_url or f'https://login.{domain}').rstrip('/')}/oauth/token"
 
     @property
-    def has_unused_client(self) -> bool:
-        """True if an OAuth client is set too, which the access token overrides."""
-        return self.access_token is not None and self.client_id is not None and self.client_secret is not None
-
-    @property
     def workers(self) -> int:
         """The largest number of ids in progress at once; the limiter lets fewer send if the quota needs fewer."""
         return AUTO_WORKERS if self.concurrency is None else self.concurrency

@@ -61,6 +61,14 @@ def test_help_of_doctor_explains_what_a_source_means_to_it(capsys: pytest.Captur
     assert "Without it all sources are checked, and a refusal is a warning." in words(page("doctor", capsys=capsys))
 
 
+@pytest.mark.parametrize("command", ["doctor", "discover"])
+def test_help_has_the_exit_codes_of_the_command(command: str, capsys: pytest.CaptureFixture[str]):
+    codes = page(command, capsys=capsys).partition("Exit codes:\n")[2]
+    assert "    0  " in codes
+    assert "    5  " in codes
+    assert "some ids failed" not in codes
+
+
 def test_help_has_groups_of_options(capsys: pytest.CaptureFixture[str]):
     text = page("retrieve", capsys=capsys)
     groups = ("Input", "Output", "URLs", "Quota and speed", "Connection", "Validation", "Evidence and webhooks")

@@ -18,11 +18,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", rea
 
 
 class TestInstallation:
-    async def test_shows_its_version(self):
+    async def test_shows_its_name_and_version(self):
         done = await run("--version")
 
         assert (done.code, done.err) == (0, "")
-        assert re.fullmatch(r"\d+\.\d+\.\d+\n", done.out)
+        assert re.fullmatch(r"genesys-media \d+\.\d+\.\d+\n", done.out)
 
     async def test_names_the_extra_to_install(self, tmp_path: Path):
         # A module of None is what Python takes for one that is not there.

@@ -90,16 +90,35 @@ class TestASummary:
         text = summary(report(NotFoundError("x"), run=INTERRUPTED))
         assert "genesys-media retrieve -i ids.rest.txt -o out.rest.jsonl" in text
 
+    def test_counts_the_ids_that_were_not_done_if_the_run_ended_early(self):
+        early, whole = replace(report(run=INTERRUPTED), total=1_010), replace(report(), total=1_010)
+        left = 1_010 - statistics().done
+        assert f"failed, {left:,} ids not done, in " in summary(early)
+        assert "not done" not in summary(whole)
+        assert json.loads(json_summary(early))["not_done"] == left
+        assert json.loads(json_summary(report(run=INTERRUPTED)))["not_done"] is None
+
     def test_is_ascii_for_programs(self):
         assert json_summary(report(run=RunReport(CommandFailed(ExitCode.INPUT, "\u00fc")))).isascii()
 
 
 class TestTheExitCode:
+    def test_is_of_lost_webhooks_only_after_every_id_was_retrieved(self):
+        def code(*errors: GenesysMediaError, run: RunReport | None = None) -> ExitCode:
+            metrics = replace(MetricsSink().snapshot(), webhooks_failed=1)
+            return replace(report(*errors, run=run), metrics=metrics).exit_code
+
+        assert code() is ExitCode.WEBHOOKS_LOST
+        assert code(InternalServerError("x")) is ExitCode.RETRYABLE_FAILURES
+        assert code(NotFoundError("x")) is ExitCode.PERMANENT_FAILURES
+        assert code(run=INTERRUPTED) is ExitCode.INTERRUPTED
+
     def test_is_of_what_ended_the_run_first_and_then_of_the_worst_result(self):
         lost = RunReport(CommandFailed(ExitCode.OUTPUT_LOST, "full"), stopped_by=SIGTERM)
         assert report().exit_code is ExitCode.ALL_RETRIEVED
         assert report(InternalServerError("x")).exit_code is ExitCode.RETRYABLE_FAILURES
         assert report(InternalServerError("x"), NotFoundError("x")).exit_code is ExitCode.PERMANENT_FAILURES
         assert report(NotFoundError("x"), run=INTERRUPTED).exit_code is ExitCode.INTERRUPTED
+        assert report(run=RunReport(stopped_by=SIGTERM)).exit_code is ExitCode.TERMINATED
         assert report(NotFoundError("x"), run=lost).exit_code is ExitCode.OUTPUT_LOST
         assert report(run=replace(lost, is_reader_gone=True)).exit_code is ExitCode.READER_GONE

@@ -44,6 +44,7 @@ from ..sources import DEFAULT_SOURCE, MEDIA_FORMATS, SOURCES, endpoint_for, sour
 from ..supervisor import GRACE_PERIOD
 
 MAX_REFUSALS = 25
+"""So many refusals are no accident, and cost five seconds of the usual quota."""
 
 EPILOGUE = f"""\
 {CREDENTIALS}
@@ -121,7 +122,7 @@ class RetrieveOptions:
             group=INPUT,
             metavar="N",
             validator=validators.Number(gte=0),
-            help="End the run if the first N ids are all refused alike, as by a wrong source; 0: request all ids.",
+            help="End the run if the first N ids are refused alike, as where the source is wrong; 0: request all ids.",
         ),
     ] = MAX_REFUSALS
     output: OutputFile = None

@@ -73,10 +73,10 @@ def check_settings(settings: Settings) -> Finding:
     if api_region is not None and login_region is not None and api_region != login_region:
         repair = f"The API belongs to {api_region}, the login to {login_region}: set {variable} to one region."
         return Finding("settings", "problem", message, repair)
-    if (remark := unused_client(settings)) is not None:
-        return Finding("settings", "warning", message, remark)
+    remark = unused_client(settings)
     can_name_region = settings.base_url is not None and api_region is not None
-    return Finding("settings", "ok", message, suggested={variable: str(api_region)} if can_name_region else {})
+    suggested = {variable: str(api_region)} if can_name_region else {}
+    return Finding("settings", "warning" if remark else "ok", message, remark or "", suggested=suggested)
 
 
 async def check_token(client: DoctorClient) -> list[Finding]:
