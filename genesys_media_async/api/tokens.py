@@ -36,6 +36,7 @@ from ..ids import correlation_id
 from ..settings.checked import secret_text
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .base import NO_TOKEN, Token
+from .replies import NOT_FROM_GENESYS, PAGE_ADVICE, TextOrNone, page_of, read_error, repaired_json
 from .retry import STATUSES, curve, parse_retry_after, point
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ class _TokenReply(BaseModel):
 class _TokenErrorReply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    error: str | None = None
-    error_description: str | None = None
-    description: str | None = None
+    error: TextOrNone = None
+    error_description: TextOrNone = None
+    description: TextOrNone = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,36 +283,36 @@ def _token_request(settings: Settings) -> HttpRequest:
 def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:
     if reply.status == 200:
         try:
-            return _TokenReply.model_validate_json(reply.body)
+            return _TokenReply.model_validate_json(repaired_json(reply.body))
         except ValidationError:
             raise InvalidResponseError("the reply is not a token.") from None
     raise _token_error(reply, wall=wall)
 
 
 def _token_error(reply: HttpReply, *, wall: float) -> AuthenticationError:
-    try:
-        body = _TokenErrorReply.model_validate_json(reply.body)
-    except ValidationError:
-        body = _TokenErrorReply()
+    status, (body, is_page) = reply.status, read_error(_TokenErrorReply, reply.body)
     description = sanitized(body.error_description or body.description or "")
     words = ": ".join(word for word in (sanitized(body.error or "", 80), description) if word)
-    message = f"The login host answered {reply.status}{f' ({words})' if words else ''}."
+    message = f"The login host answered {status}{f' ({words})' if words else ''}."
+    correlation = correlation_id(reply.headers)
     # Genesys throttles this endpoint with a 400, not a 429.
-    throttled = reply.status == 400 and description.lower().startswith("rate limit exceeded")
-    if throttled or reply.status in STATUSES["login"]:
+    throttled = status == 400 and description.lower().startswith("rate limit exceeded")
+    if throttled or status in STATUSES["login"]:
         return TokenUnavailableError(
             message,
-            status_code=reply.status,
-            correlation_id=correlation_id(reply.headers),
-            retry_after=parse_retry_after(reply.headers.get("retry-after"), wall=wall),
+            status_code=status,
+            correlation_id=correlation,
+            retry_after=parse_retry_after(reply.headers, wall=wall),
             advice="The request is repeated automatically, after longer and longer pauses.",
         )
+    is_expected = status in {400, 401, 403}
+    if is_page and is_expected and correlation is None:
+        message = f"Something between here and the login host answered {status}{page_of(reply)}."
+        return AuthenticationError(message, code=NOT_FROM_GENESYS, status_code=status, advice=PAGE_ADVICE)
     advice = None
-    if reply.status not in {400, 401, 403}:
+    if not is_expected:
         advice = "A Genesys login host does not answer like that: check the login URL and the region."
-    return CredentialsRejectedError(
-        message, status_code=reply.status, correlation_id=correlation_id(reply.headers), advice=advice
-    )
+    return CredentialsRejectedError(message, status_code=status, correlation_id=correlation, advice=advice)
 
 
 def _access_token_rejected() -> CredentialsRejectedError:

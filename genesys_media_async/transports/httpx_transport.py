@@ -13,11 +13,11 @@ from ..errors import (
     APITimeoutError,
     ConnectError,
     GenesysMediaError,
-    InvalidResponseError,
     sanitized,
 )
 from ..settings.checked import secret_text
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
+from .content import bounded, decoded
 from .tls import tls_context
 
 if TYPE_CHECKING:
@@ -113,36 +113,23 @@ def _built(build: Callable[..., httpx.Request], request: HttpRequest) -> httpx.R
 
 
 async def _read(response: httpx.Response, headers: dict[str, str], max_reply_size: int) -> bytes:
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise InvalidResponseError(
-            f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
-            code="reply_compressed",
-            status_code=response.status_code,
-        )
+    status = response.status_code
     if response.is_stream_consumed:
-        # A mock's response was read when it was made, and cannot be streamed.
-        _check_length(len(response.content), response, max_reply_size)
-        return response.content
+        # A mock's response was read, and decoded, when it was made, and cannot be streamed.
+        return bounded(response.content, status, max_reply_size)
     body = bytearray()
     # Raw, since the decoded stream would inflate before it could be measured.
     chunks = response.aiter_raw()
     try:
         async for chunk in chunks:
             body += chunk
-            _check_length(len(body), response, max_reply_size)
+            if len(body) > max_reply_size:
+                return bounded(bytes(body), status, max_reply_size)
     finally:
         # A generator that is merely dropped is ended by the event loop, later, in a task of its own.
         if isinstance(chunks, AsyncGenerator):
             await chunks.aclose()
-    return bytes(body)
-
-
-def _check_length(length: int, response: httpx.Response, max_reply_size: int) -> None:
-    if length > max_reply_size:
-        raise InvalidResponseError(
-            f"The reply has more than {max_reply_size} bytes.", code="reply_too_large", status_code=response.status_code
-        )
+    return decoded(bytes(body), headers.get("content-encoding", ""), status, max_reply_size)
 
 
 def _translated(error: Exception) -> GenesysMediaError:
