@@ -23,12 +23,13 @@ from ..events import RetryScheduled
 from ..ids import MAX_CORRELATION_ID, correlation_id, is_file_id
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .calls import Call, CallResult
+from .masks import Mask
 from .replies import check_redirect, error_from
 from .retry import Again, Failures, RetryBudget, RetryRule, pause_after_429
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..audit.recorder import AuditRecorder
     from ..clock import Clock
@@ -61,6 +62,27 @@ class _Progress:
     correlation_id: str | None = None
 
 
+class _Headers(dict[str, str]):
+    """The headers of every request with one token; no repr shows it, since frames that wait hold the headers."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: str, user_agent: str) -> None:
+        super().__init__(
+            {
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "content-type": "application/json",
+                "user-agent": user_agent,
+                "authorization": f"Bearer {token}",
+            }
+        )
+        self.token = token
+
+    def __repr__(self) -> str:
+        return "<headers with a token>"
+
+
 class ApiClient:
     """Makes calls: each is repeated until it has a value, or an error that remains."""
 
@@ -87,8 +109,10 @@ class ApiClient:
         self._origin = settings.api_url
         self._settings = settings
         self._timeout = settings.timeout
-        self._token = ""
-        self._headers: Mapping[str, str] = {}
+        self.mask = Mask.of(settings)
+        """Of the secrets that this client sends."""
+        self._sent = self.mask.secrets
+        self._headers = _Headers("", "")
 
     async def call(self, call: Call[T], *, deadline: float, budget: RetryBudget, counters: Counters) -> CallResult[T]:
         """
@@ -110,7 +134,6 @@ class ApiClient:
                 progress.correlation_id,
             )
             if recorded is not None:
-                # Awaited here and not in `_attempt`, whose frame holds the token.
                 await recorded
             if error is None:
                 if budget.left < budget.size:
@@ -128,21 +151,22 @@ class ApiClient:
         # The fast path: permit and token are there, and only the reply has to be waited for.
         sent = clock.monotonic()
         permit, current = self._limiter.try_acquire(sent), self._tokens.current
-        token = current.value
+        headers = self._headers
         if permit is None or sent >= current.refresh_at:
             try:
-                permit, token = await self._wait_for(permit, progress)
+                permit, headers = await self._wait_for(permit, progress)
             except GenesysMediaError as refusal:
                 progress.number = 0
                 return None, refusal.without_frames()
             sent = clock.monotonic()
+        elif current.value is not headers.token:
+            headers = self._headers_with(current.value)
         progress.number = progress.attempts = progress.attempts + 1
         counters.sent += 1
         counters.in_flight += 1
         value: T | None = None
         error: GenesysMediaError | None = None
         sent_at, left = clock.wall(), progress.ends_at - sent
-        headers = self._headers if token is self._token else self._headers_with(token)
         try:
             reply = await self._transport.exchange(
                 HttpRequest(call.method, self._origin + call.path, headers, call.body),
@@ -151,7 +175,7 @@ class ApiClient:
             )
             value = self._read(call, reply, permit, sent_at, progress)
         except GenesysMediaError as failure:
-            error = failure.without_frames()
+            error = self.mask.error(failure.without_frames())
         except BaseException:
             self._record_cut_off(call, progress, clock.monotonic() - sent)
             raise
@@ -161,7 +185,7 @@ class ApiClient:
                 # Genesys may have counted a request that has no reply, or none that can be read.
                 self._limiter.complete(permit)
         if isinstance(error, TokenRejectedError):
-            self._tokens.invalidate(token)
+            self._tokens.invalidate(headers.token)
         elif self._tokens.unaccepted and progress.status is not None:
             self._tokens.accepted()
         progress.latency = clock.monotonic() - sent
@@ -172,8 +196,14 @@ class ApiClient:
         status, headers = reply.status, reply.headers
         found = headers.get("inin-correlation-id", "")
         # Nearly always a plain id, which needs no sanitizing.
-        is_plain = len(found) <= MAX_CORRELATION_ID and is_file_id(found)
-        progress.status, progress.correlation_id = status, found if is_plain else correlation_id(headers)
+        is_plain = (
+            len(found) <= MAX_CORRELATION_ID and is_file_id(found) and not any(map(found.__contains__, self._sent))
+        )
+        correlation = found if is_plain else correlation_id(headers)
+        if status >= 400 or (correlation is not None and not is_plain):
+            reply = self.mask.reply(reply)
+            correlation = correlation_id(reply.headers)
+        progress.status, progress.correlation_id = status, correlation
         if status == _TOO_MANY_REQUESTS:
             error = error_from(reply, wall=self._clock.wall())
             self._refuse(permit, error.retry_after)
@@ -200,26 +230,22 @@ class ApiClient:
             call.action, call.subject, progress.status, latency, progress.number, progress.correlation_id
         )
 
-    async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
+    async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, _Headers]:
         with anyio.move_on_after(progress.ends_at - self._clock.monotonic()):
             if permit is None:
                 permit = await self._limiter.acquire(deadline=progress.ends_at)
             try:
-                return permit, await self._tokens.get()
+                return permit, self._headers_with(await self._tokens.get())
             except BaseException:
                 self._limiter.cancel(permit)
                 raise
         raise DeadlineExceededError("There was no permit, or no token, in time.")
 
-    def _headers_with(self, token: str) -> Mapping[str, str]:
-        self._token = token
-        self._headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "user-agent": self._settings.user_agent,
-            "authorization": f"Bearer {token}",
-        }
+    def _headers_with(self, token: str) -> _Headers:
+        if token is not self._headers.token:
+            self._headers = _Headers(token, self._settings.user_agent)
+            self.mask = self.mask.including(token)
+            self._sent = self.mask.secrets
         return self._headers
 
     def _is_out_of_time(self, error: GenesysMediaError, progress: _Progress) -> bool:

@@ -15,7 +15,6 @@ https://developer.genesys.cloud/authorization/platform-auth/use-client-credentia
 from __future__ import annotations
 
 import asyncio
-import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -36,6 +35,7 @@ from ..ids import correlation_id
 from ..settings.checked import secret_text
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .base import NO_TOKEN, Token
+from .masks import Mask, basic_credentials
 from .replies import NOT_FROM_GENESYS, PAGE_ADVICE, TextOrNone, page_of, read_error, repaired_json
 from .retry import STATUSES, curve, parse_retry_after, point
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..settings.settings import Settings
 
+_GRANTED = 200
 MAX_TOKEN_REPLY = 16 * 1024
 MAX_TOKEN_EXCHANGE = 20.0
 REFRESH_AHEAD = 300.0
@@ -116,6 +117,7 @@ class TokenManager:
         emit: Callable[[Event], None],
     ) -> None:
         self._settings = settings
+        self._mask = Mask.of(settings)
         self._transport = transport
         self._clock = clock
         self._rng = rng
@@ -228,10 +230,12 @@ class TokenManager:
                 timeout=min(self._settings.timeout, MAX_TOKEN_EXCHANGE),
                 max_reply_size=MAX_TOKEN_REPLY,
             )
+            if reply.status != _GRANTED:
+                reply = self._mask.reply(reply)
             granted = _read_token_reply(reply, wall=self._clock.wall())
         except GenesysMediaError as error:
             # A failure is kept, and its frames hold the client secret.
-            return self._failure_from(error.without_frames())
+            return self._failure_from(self._mask.error(error.without_frames()))
         lifetime = granted.expires_in
         token = _token(granted, sent, jitter=self._rng.random())
         if self._clock.monotonic() >= token.hard_end:
@@ -262,8 +266,6 @@ def _token(granted: _TokenReply, sent: float, *, jitter: float) -> Token:
 
 
 def _token_request(settings: Settings) -> HttpRequest:
-    client_id = settings.client_id or ""
-    secret = secret_text(settings.client_secret) if settings.client_secret else ""
     form = {"grant_type": "client_credentials"}
     headers = {
         "accept": "application/json",
@@ -274,14 +276,15 @@ def _token_request(settings: Settings) -> HttpRequest:
     if settings.scope is not None:
         form["scope"] = settings.scope
     if settings.credentials_in == "body":
-        form |= {"client_id": client_id, "client_secret": secret}
+        secret = secret_text(settings.client_secret) if settings.client_secret else ""
+        form |= {"client_id": settings.client_id or "", "client_secret": secret}
     else:
-        headers["authorization"] = "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+        headers["authorization"] = f"Basic {basic_credentials(settings)}"
     return HttpRequest("POST", settings.token_url, headers, urlencode(form).encode())
 
 
 def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:
-    if reply.status == 200:
+    if reply.status == _GRANTED:
         try:
             return _TokenReply.model_validate_json(repaired_json(reply.body))
         except ValidationError:

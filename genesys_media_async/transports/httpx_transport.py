@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, assert_never, cast
 
 import anyio
 import httpx
@@ -18,6 +18,7 @@ from ..errors import (
 from ..settings.checked import secret_text
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .content import bounded, decoded
+from .leftovers import close_if_more_follows
 from .tls import tls_context
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class HttpxTransport:
     A client keeps everything its owner set: proxies, certificates, event hooks, default headers, timeouts. Only its
     `auth` and its redirects are left out, since a bearer token must not go elsewhere. An `httpx.AsyncBaseTransport` is
     called directly, without a client around it. `aclose` closes only what is `owned`.
+
+    A connection on which a server sent more than the reply is not used again, as long as httpx's own transports carry
+    and no event hook of the client's owner reads the replies first; what another transport does is its own affair.
     """
 
     def __init__(self, carrier: httpx.AsyncClient | httpx.AsyncBaseTransport, *, owned: bool = False) -> None:
@@ -118,13 +122,15 @@ async def _read(response: httpx.Response, headers: dict[str, str], max_reply_siz
         # A mock's response was read, and decoded, when it was made, and cannot be streamed.
         return bounded(response.content, status, max_reply_size)
     body = bytearray()
-    # Raw, since the decoded stream would inflate before it could be measured.
-    chunks = response.aiter_raw()
+    # The stream itself: httpx's `aiter_bytes` would inflate before it could be measured, and its `aiter_raw` frees the
+    # connection before it could be looked at.
+    chunks = aiter(cast("httpx.AsyncByteStream", response.stream))
     try:
         async for chunk in chunks:
             body += chunk
             if len(body) > max_reply_size:
                 return bounded(bytes(body), status, max_reply_size)
+        close_if_more_follows(response)
     finally:
         # A generator that is merely dropped is ended by the event loop, later, in a task of its own.
         if isinstance(chunks, AsyncGenerator):
