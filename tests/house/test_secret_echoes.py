@@ -181,7 +181,7 @@ class TestAnEcho:
             results = await retriever.retrieve_all(ECHOES)
             for result in results:
                 shown += [repr(result), str(result), json.dumps(result.as_dict())]
-                shown += surfaces_of(result.error) if result.error is not None else []
+                shown += [] if result.ok else surfaces_of(result.error)
             for file_id in ("message-404", "correlation", "shape"):
                 with pytest.raises(GenesysMediaError) as raised:
                     await retriever.retrieve(file_id)

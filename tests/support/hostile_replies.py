@@ -276,9 +276,11 @@ def documents() -> Iterator[Case]:
         ("a prefix against hijacking", whole(b")]}',\n" + GOOD), SHAPE),
     ):
         yield Case(f"JSON: {name}", raw, outcome)
-    for value in (None, 7, True, [], {}, "", ["https://media.example.com/a.wav"]):
+    urls: list[object] = [None, 7, True, [], {}, "", ["https://media.example.com/a.wav"]]
+    for value in urls:
         yield Case(f"JSON: url {value!r}", fields(url=value), SHAPE)
-    for value in (None, "3600", 3600.5, True, 0, -1, 10**12, 10**400, float("nan"), []):
+    lifetimes: list[object] = [None, "3600", 3600.5, True, 0, -1, 10**12, 10**400, float("nan"), []]
+    for value in lifetimes:
         yield Case(f"JSON: expiresIn {str(value)[:5]} of {len(str(value))}", fields(expiresIn=value), SHAPE)
     for member in ("fileName", "contentType", "accessLevel"):
         for value in (7, [], {}):

@@ -200,22 +200,17 @@ class TestTheReply:
             for _ in range(2):
                 assert (await ask(transport, url)).body == b"x" * 50_000
 
-    @pytest.mark.parametrize(
-        ("body", "encoding", "code"),
-        [
+    async def test_that_cannot_be_inflated_within_the_limit_is_refused(self, carrying: Carrying) -> None:
+        for body, encoding, code in (
             (gzip.compress(random.Random(1).randbytes(2_000_000)), "gzip", "reply_too_large"),
-            (gzip.compress(b"0" * 60_000_000), "gzip", "reply_too_large"),
+            (gzip.compress(b"0" * 20_000_000), "gzip", "reply_too_large"),
             (b"not compressed at all", "gzip", "reply_damaged"),
             (b"x", "br", "reply_compressed"),
-        ],
-    )
-    async def test_that_cannot_be_inflated_within_the_limit_is_refused(
-        self, carrying: Carrying, body: bytes, encoding: str, code: str
-    ) -> None:
-        async with serving(replying(reply_of(body, encoding))) as (_, url), carrying() as transport:
-            error = await failure(transport, url)
-            assert isinstance(error, InvalidResponseError)
-            assert (error.code, error.status_code) == (code, 200)
+        ):
+            async with serving(replying(reply_of(body, encoding))) as (_, url), carrying() as transport:
+                error = await failure(transport, url)
+                assert isinstance(error, InvalidResponseError)
+                assert (error.code, error.status_code) == (code, 200)
 
     @pytest.mark.parametrize("status", [b"403 Forbidden", b"429 Too Many Requests", b"503 Service Unavailable"])
     async def test_of_an_error_keeps_its_status_whatever_its_body_is(self, carrying: Carrying, status: bytes) -> None:
