@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, ClassVar
+from unicodedata import category
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,22 +40,52 @@ if TYPE_CHECKING:
 MAX_QUOTED_TEXT = 300
 
 # Quotes and brackets do not end a query: a URL may have them, and a signature may follow.
-_URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S*", re.IGNORECASE)
+_URL_QUERY = re.compile(r"(https?://[^\s?]+)\?\S*|\?(?=[^\s?]*=)\S+", re.IGNORECASE)
+# Control and format characters, half surrogates, separators of lines and paragraphs.
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _BEARER = re.compile(r"(bearer|basic)\s+[\w.~+/=-]+", re.IGNORECASE)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# The members of signed URLs (AWS, CloudFront, Google, Azure) and of OAuth, wherever they are: in a query that lost its
+# URL, percent-encoded, or in JSON.
+_SIGNED = re.compile(
+    r"(?<![\w-])((?:x-(?:amz|goog)-)?(?:signature|credential|security-token)|policy|key-pair-id|awsaccesskeyid"
+    r"|googleaccessid|sig|(?:access_|refresh_)?token|client_(?:secret|assertion)|api_?key|password)"
+    r"(\s?=\s?|%3D|\"\s?:\s?\")[^\s&\"']+",
+    re.IGNORECASE,
+)
 
 
 def sanitized(text: str, max_length: int = MAX_QUOTED_TEXT) -> str:
     """
     Return foreign text in a form that is safe in a message.
 
-    Control characters become spaces, the query of a URL and anything after `Bearer` or `Basic` is masked, and text
-    longer than `max_length` characters is cut.
+    What a terminal might obey or hide (control characters, also those of text direction) becomes a space. The query of
+    a URL, the members of a signature and anything after `Bearer` or `Basic` are masked, and text longer than
+    `max_length` characters is cut.
     """
-    text = _UNPRINTABLE.sub(" ", text[: 4 * max_length]).strip()
-    text = _URL_QUERY.sub(r"\1?…", text)
+    text = text[: 4 * max_length]
+    if not text.isprintable():
+        text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    text = _URL_QUERY.sub(lambda found: f"{found[1] or ''}?…", text.strip())
+    text = _SIGNED.sub(r"\1\2…", text)
     text = _BEARER.sub(r"\1 …", text)
     return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
+
+
+def escaped(text: str) -> str:
+    r"""
+    Return text, or JSON, whose invisible characters are escaped as in JSON: `\u202e` for the one that turns text round.
+
+    A terminal obeys such characters, or hides them: C0 and C1 controls with line breaks, those of text direction,
+    zero-width ones, and halves of surrogate pairs. JSON keeps its meaning.
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escape(each) if category(each) in _INVISIBLE else each for each in text)
+
+
+def _escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
 
 
 class GenesysMediaError(Exception):

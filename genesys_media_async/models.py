@@ -286,8 +286,8 @@ class Failed(_Serializable):
         url = ends_at = expires_at = expires_in = file_name = content_type = access_level = expiry_source = None
 
     def unwrap(self) -> Never:
-        """Raise the error."""
-        raise self.error
+        """Raise the error, without the frames of an earlier time."""
+        raise self.error.without_frames()
 
     def as_dict(self) -> ResultDict:
         """Return the result as a JSON object; see `ResultDict`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import pickle
 import re
 
@@ -19,6 +20,7 @@ from genesys_media_async.errors import (
     NotFoundError,
     RateLimitError,
     TokenRejectedError,
+    escaped,
     sanitized,
 )
 from genesys_media_async.models import DownloadUrl, MediaRequest
@@ -173,6 +175,16 @@ class TestSanitized:
             ("Basic Zm9vOmJhcg==", "Basic …"),
             ("Bearer\nabc", "Bearer …"),
             ("bearers of news", "bearers of news"),
+            ("a\u202eb\u2066c\u200bd\ufeffe\u061cf\u200eg\ud800h", "a b c d e f g h"),
+            ("at /x?Signature=canary&Expires=1 it", "at /x?… it"),
+            ("?canary=1", "?…"),
+            ("X-Amz-Signature=canary&X-Amz-Credential=canary", "X-Amz-Signature=…&X-Amz-Credential=…"),
+            ("x-goog-signature = canary, no", "x-goog-signature = … no"),
+            ("Policy=canary~&Key-Pair-Id=canary", "Policy=…&Key-Pair-Id=…"),
+            ("sig%3Dcanary", "sig%3D…"),
+            ('{"Signature":"canary", "access_token": "canary"}', '{"Signature":"…", "access_token": "…"}'),
+            ("blocked by policy: see the intranet", "blocked by policy: see the intranet"),
+            ("the design=good", "the design=good"),
         ],
     )
     def test_text_is_printable_and_masked(self, text: str, expected: str) -> None:
@@ -222,4 +234,28 @@ class TestSanitized:
         shown = sanitized(text, max_length)
         assert len(shown) <= max_length
         assert len(shown.splitlines()) <= 1
-        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", shown)
+        assert shown.isprintable()
+
+
+class TestEscaped:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            (
+                "plain M\u00fcller \u682a\u5f0f\u3000\u4f1a\u793e \U0001f600",
+                "plain M\u00fcller \u682a\u5f0f\u3000\u4f1a\u793e \U0001f600",
+            ),
+            ("a\x1b[31m", r"a\u001b[31m"),
+            ("\x9b31m\x7f\n\t", r"\u009b31m\u007f\u000a\u0009"),
+            ("\u202egnp.exe", r"\u202egnp.exe"),
+            ("\ud800", r"\ud800"),
+            ("\U000e0041", r"\udb40\udc41"),
+        ],
+    )
+    def test_text_holds_nothing_that_a_terminal_obeys_or_hides(self, text: str, expected: str) -> None:
+        assert escaped(text) == expected
+
+    @given(st.recursive(st.none() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+    @settings(deadline=None, max_examples=100)
+    def test_json_keeps_its_meaning(self, value: object) -> None:
+        assert json.loads(escaped(json.dumps(value, ensure_ascii=False))) == value

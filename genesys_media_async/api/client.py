@@ -25,12 +25,13 @@ from ..events import RetryScheduled
 from ..ids import MAX_CORRELATION_ID, correlation_id, is_file_id
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .calls import Call, CallResult
+from .masks import Mask
 from .replies import check_redirect, error_from
 from .retry import Again, Failures, RetryBudget, RetryRule, pause_after_429
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ..audit.recorder import AuditRecorder
     from ..clock import Clock
@@ -66,6 +67,27 @@ class _Progress:
     is_probe: bool = False
 
 
+class _Headers(dict[str, str]):
+    """The headers of every request with one token; no repr shows it, since frames that wait hold the headers."""
+
+    __slots__ = ("token",)
+
+    def __init__(self, token: str, user_agent: str) -> None:
+        super().__init__(
+            {
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "content-type": "application/json",
+                "user-agent": user_agent,
+                "authorization": f"Bearer {token}",
+            }
+        )
+        self.token = token
+
+    def __repr__(self) -> str:
+        return "<headers with a token>"
+
+
 class ApiClient:
     """Makes calls: each is repeated until it has a value, or an error that remains."""
 
@@ -95,8 +117,10 @@ class ApiClient:
         self._origin = settings.api_url
         self._settings = settings
         self._timeout = settings.timeout
-        self._token = ""
-        self._headers: Mapping[str, str] = {}
+        self.mask = Mask.of(settings)
+        """Of the secrets that this client sends."""
+        self._sent = self.mask.secrets
+        self._headers = _Headers("", "")
 
     async def call(self, call: Call[T], *, deadline: float, budget: RetryBudget, counters: Counters) -> CallResult[T]:
         """
@@ -118,7 +142,6 @@ class ApiClient:
                 progress.correlation_id,
             )
             if recorded is not None:
-                # Awaited here and not in `_attempt`, whose frame holds the token.
                 await recorded
             if error is None:
                 if self._health.failures:
@@ -141,21 +164,22 @@ class ApiClient:
         sent = clock.monotonic()
         permit = None if self._health.is_down else self._limiter.try_acquire(sent)
         current = self._tokens.current
-        token = current.value
+        headers = self._headers
         if permit is None or sent >= current.refresh_at:
             try:
-                permit, token = await self._wait_for(permit, progress)
+                permit, headers = await self._wait_for(permit, progress)
             except GenesysMediaError as refusal:
                 progress.number = 0
                 return None, refusal.without_frames()
             sent = clock.monotonic()
+        elif current.value is not headers.token:
+            headers = self._headers_with(current.value)
         progress.number = progress.attempts = progress.attempts + 1
         counters.sent += 1
         counters.in_flight += 1
         value: T | None = None
         error: GenesysMediaError | None = None
         sent_at, left = clock.wall(), progress.ends_at - sent
-        headers = self._headers if token is self._token else self._headers_with(token)
         try:
             reply = await self._transport.exchange(
                 HttpRequest(call.method, self._origin + call.path, headers, call.body, progress.fresh),
@@ -164,11 +188,10 @@ class ApiClient:
             )
             value = self._read(call, reply, permit, sent_at, progress)
         except GenesysMediaError as failure:
-            error = (failure if call.on_failure is None else call.on_failure(failure)).without_frames()
+            failed = failure if call.on_failure is None else call.on_failure(failure)
+            error = self.mask.error(failed.without_frames())
         except BaseException:
-            self._record_cut_off(call, progress, clock.monotonic() - sent)
-            if progress.is_probe:
-                self._gate.release()
+            self._note_cut_off(call, progress, clock.monotonic() - sent)
             raise
         finally:
             counters.in_flight -= 1
@@ -178,7 +201,7 @@ class ApiClient:
                 # Genesys may have counted a request that has no reply, or none that can be read.
                 self._limiter.complete(permit)
         if isinstance(error, TokenRejectedError):
-            self._tokens.invalidate(token)
+            self._tokens.invalidate(headers.token)
         elif self._tokens.unaccepted and progress.status is not None:
             self._tokens.accepted()
         progress.latency = clock.monotonic() - sent
@@ -189,8 +212,14 @@ class ApiClient:
         status, headers = reply.status, reply.headers
         found = headers.get("inin-correlation-id", "")
         # Nearly always a plain id, which needs no sanitizing.
-        is_plain = len(found) <= MAX_CORRELATION_ID and is_file_id(found)
-        progress.status, progress.correlation_id = status, found if is_plain else correlation_id(headers)
+        is_plain = (
+            len(found) <= MAX_CORRELATION_ID and is_file_id(found) and not any(map(found.__contains__, self._sent))
+        )
+        correlation = found if is_plain else correlation_id(headers)
+        if status >= 400 or (correlation is not None and not is_plain):
+            reply = self.mask.reply(reply)
+            correlation = correlation_id(reply.headers)
+        progress.status, progress.correlation_id = status, correlation
         if status == _TOO_MANY_REQUESTS:
             error = error_from(reply, wall=self._clock.wall())
             self._refuse(permit, error.retry_after)
@@ -212,33 +241,37 @@ class ApiClient:
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
         self._limiter.reject(permit, pause, has_retry_after=retry_after is not None)
 
-    def _record_cut_off(self, call: Call[T], progress: _Progress, latency: float) -> None:
+    def _note_cut_off(self, call: Call[T], progress: _Progress, latency: float) -> None:
+        if progress.is_probe:
+            self._gate.release()
         if call.on_failure is not None:
             call.on_failure(APIConnectionError("Cancelled in flight.", code="cut_off"))
         self._recorder.cut_off(
             call.action, call.subject, progress.status, latency, progress.number, progress.correlation_id
         )
 
-    async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, str]:
+    async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, _Headers]:
         """Wait for a host that is down, then for a permit and the token; the host may be down again by then."""
-        token = ""
+        headers: _Headers | None = None
         with anyio.move_on_after(progress.ends_at - self._clock.monotonic()):
-            while permit is None or not token:
+            while permit is None or headers is None:
                 if self._health.is_down:
                     progress.is_probe = await self._gate.wait()
-                permit, token = await self._permit_and_token(permit, progress)
-            return permit, token
+                permit, headers = await self._permit_and_headers(permit, progress)
+            return permit, headers
         raise DeadlineExceededError("There was no permit, or no token, in time.")
 
-    async def _permit_and_token(self, permit: Permit | None, progress: _Progress) -> tuple[Permit | None, str]:
+    async def _permit_and_headers(
+        self, permit: Permit | None, progress: _Progress
+    ) -> tuple[Permit | None, _Headers | None]:
         """Return both, or neither because a host has gone down meanwhile."""
         try:
             if permit is None:
                 permit = await self._limiter.acquire(deadline=progress.ends_at)
             if progress.is_probe or not self._health.is_down:
-                token = await self._tokens.get()
+                headers = self._headers_with(await self._tokens.get())
                 if progress.is_probe or not self._health.is_down:
-                    return permit, token
+                    return permit, headers
         except BaseException as error:
             if permit is not None:
                 self._limiter.cancel(permit)
@@ -247,17 +280,13 @@ class ApiClient:
                 self._gate.release()
             raise
         self._limiter.cancel(permit)
-        return None, ""
+        return None, None
 
-    def _headers_with(self, token: str) -> Mapping[str, str]:
-        self._token = token
-        self._headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "user-agent": self._settings.user_agent,
-            "authorization": f"Bearer {token}",
-        }
+    def _headers_with(self, token: str) -> _Headers:
+        if token is not self._headers.token:
+            self._headers = _Headers(token, self._settings.user_agent)
+            self.mask = self.mask.including(token)
+            self._sent = self.mask.secrets
         return self._headers
 
     def _is_out_of_time(self, error: GenesysMediaError, progress: _Progress) -> bool:

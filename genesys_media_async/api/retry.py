@@ -39,15 +39,17 @@ if TYPE_CHECKING:
 
 StatusQuestion = Literal["retry", "later", "login", "webhook", "unavailable", "outage", "carried_out"]
 
-_5XX = frozenset(range(500, 1_000))
+_5XX = frozenset(range(500, 600))
+# 501 is about the method, so it stays. The others of gateways and content networks (507, 520 to 530) pass.
+_PASSING = frozenset({408}) | _5XX - {501}
 
 STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
     # Is the call repeated within its deadline? Not for a 429, which pauses everybody and has a rule of its own.
-    "retry": frozenset({408, 500, 502, 503, 504}),
-    # Can the same call succeed later (`GenesysMediaError.retryable`)? 501 stays as it is.
-    "later": frozenset({408, 429}) | _5XX - {501},
+    "retry": _PASSING,
+    # Can the same call succeed later (`GenesysMediaError.retryable`)?
+    "later": _PASSING | {429},
     # Is the login host only unavailable, so that a token is requested again?
-    "login": frozenset({408, 429}) | _5XX,
+    "login": _PASSING | {429},
     # Is a webhook sent again? A receiver that is being deployed or locked also answers 404, 409 or 425.
     "webhook": frozenset({404, 408, 409, 425, 429}) | _5XX,
     # Does the status leave open whether the client may make the call? A 401 is about the token.
@@ -57,13 +59,17 @@ STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
     # May the request have been carried out all the same? A 501 knows no such request.
     "carried_out": frozenset({408}) | _5XX - {501},
 }
-"""Every rule about error statuses, by the question that it answers."""
+"""
+Every rule about error statuses, by the question that it answers.
+
+A status of 600 or more is in no row: HTTP has none (RFC 9110, section 15), so nobody knows what it means.
+"""
 
 SUCCESSES_PER_EARNED_RETRY = 10
 RATE_LIMIT_GUARD = 1.0
 """Seconds added to the Retry-After of a 429, since it is rounded to whole seconds."""
-MAX_PAUSE = 86_400.0
-"""The longest pause after a 429, in seconds, whatever the server asks for."""
+MAX_RETRY_AFTER = 86_400.0
+"""The longest wait, in seconds, that a Retry-After can mean; a longer one is a mistake."""
 
 MAX_STALE = 3
 """
@@ -248,10 +254,11 @@ def pause_after_429(retry_after: float | None, in_a_row: int) -> float:
     """
     Return the seconds for which nobody may send after a 429, the `in_a_row`-th without another reply between.
 
-    That is the server's Retry-After plus a guard second or, without one, a point of a curve from 1 s to 60 s.
+    That is the server's Retry-After (see `parse_retry_after`) plus a guard second or, without one, a point of a curve
+    from 1 s to 60 s.
     """
     if retry_after is not None:
-        return min(MAX_PAUSE, max(0.0, retry_after) + RATE_LIMIT_GUARD)
+        return retry_after + RATE_LIMIT_GUARD
     return point(_RATE_LIMIT_PAUSES, in_a_row)
 
 
@@ -283,19 +290,48 @@ def jittered(delays: tuple[float, ...], number: int, rng: random.Random) -> floa
 _RATE_LIMIT_PAUSES = curve(1.0, 60.0)
 
 
-def parse_retry_after(value: str | None, *, wall: float) -> float | None:
+# IMF-fixdate, and the two obsolete formats that a recipient must accept (RFC 9110, section 5.6.7).
+_HTTP_DATE = re.compile(
+    r"[a-z]{3}, \d\d [a-z]{3} \d{4} \d\d:\d\d:\d\d GMT"
+    r"|[a-z]{6,9}, \d\d-[a-z]{3}-\d\d \d\d:\d\d:\d\d GMT"
+    r"|[a-z]{3} [a-z]{3} [ \d]\d \d\d:\d\d:\d\d \d{4}",
+    re.ASCII | re.IGNORECASE,
+)
+_SECONDS = re.compile(r"\d{1,9}(\.\d+)?", re.ASCII)
+
+
+def http_date(value: str | None) -> float | None:
+    """
+    Return an HTTP date as seconds since 1970 (RFC 9110, section 5.6.7); None for anything else.
+
+    HTTP's dates are in GMT. A date in another zone is none: it may be an hour off.
+    """
+    if value is None or not _HTTP_DATE.fullmatch(value.strip()):
+        return None
+    try:
+        return parsedate_to_datetime(value).replace(tzinfo=UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_retry_after(headers: Mapping[str, str], *, wall: float) -> float | None:
     """
     Return the seconds from now that a Retry-After header means (RFC 9110, section 10.2.3).
 
-    `wall` is the time now, in seconds since 1970. A date in the past and a negative number are 0, a number beyond all
-    reason is infinite, and a missing or unreadable header is None.
+    `wall` is the time now, in seconds since 1970. A date counts from the reply's own Date, since this machine's clock
+    may be wrong. A wait that makes no sense counts as a missing one, so None: not a number or an HTTP date, several
+    values, no time at all, a time in the past, or more than a day.
     """
-    value = (value or "").strip()
-    if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]+)?", value):
-        return max(0.0, float(value))
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return sensible_wait(float(value))
+    date = http_date(value)
+    if date is None:
         return None
-    # A date without a zone is UTC: HTTP has no other.
-    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - wall)
+    now = http_date(headers.get("date"))
+    return sensible_wait(date - (wall if now is None else now))
+
+
+def sensible_wait(seconds: float) -> float | None:
+    """Return the seconds if a server can mean them as a wait, or None."""
+    return seconds if 0 < seconds <= MAX_RETRY_AFTER else None

@@ -15,7 +15,6 @@ https://developer.genesys.cloud/authorization/platform-auth/use-client-credentia
 from __future__ import annotations
 
 import asyncio
-import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -36,6 +35,8 @@ from ..ids import correlation_id
 from ..settings.checked import secret_text
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .base import NO_TOKEN, Token
+from .masks import Mask, basic_credentials
+from .replies import NOT_FROM_GENESYS, PAGE_ADVICE, TextOrNone, page_of, read_error, repaired_json
 from .retry import STATUSES, curve, parse_retry_after, point
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..settings.settings import Settings
 
+_GRANTED = 200
 MAX_TOKEN_REPLY = 16 * 1024
 MAX_TOKEN_EXCHANGE = 20.0
 REFRESH_AHEAD = 300.0
@@ -74,9 +76,9 @@ class _TokenReply(BaseModel):
 class _TokenErrorReply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
-    error: str | None = None
-    error_description: str | None = None
-    description: str | None = None
+    error: TextOrNone = None
+    error_description: TextOrNone = None
+    description: TextOrNone = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class TokenManager:
         emit: Callable[[Event], None],
     ) -> None:
         self._settings = settings
+        self._mask = Mask.of(settings)
         self._transport = transport
         self._clock = clock
         self._rng = rng
@@ -231,10 +234,12 @@ class TokenManager:
                 timeout=min(self._settings.timeout, MAX_TOKEN_EXCHANGE),
                 max_reply_size=MAX_TOKEN_REPLY,
             )
+            if reply.status != _GRANTED:
+                reply = self._mask.reply(reply)
             granted = _read_token_reply(reply, wall=self._clock.wall())
         except GenesysMediaError as error:
             # A failure is kept, and its frames hold the client secret.
-            return self._failure_from(error.without_frames())
+            return self._failure_from(self._mask.error(error.without_frames()))
         lifetime = granted.expires_in
         token = _token(granted, sent, jitter=self._rng.random())
         if self._clock.monotonic() >= token.hard_end:
@@ -265,8 +270,6 @@ def _token(granted: _TokenReply, sent: float, *, jitter: float) -> Token:
 
 
 def _token_request(settings: Settings) -> HttpRequest:
-    client_id = settings.client_id or ""
-    secret = secret_text(settings.client_secret) if settings.client_secret else ""
     form = {"grant_type": "client_credentials"}
     headers = {
         "accept": "application/json",
@@ -277,49 +280,48 @@ def _token_request(settings: Settings) -> HttpRequest:
     if settings.scope is not None:
         form["scope"] = settings.scope
     if settings.credentials_in == "body":
-        form |= {"client_id": client_id, "client_secret": secret}
+        secret = secret_text(settings.client_secret) if settings.client_secret else ""
+        form |= {"client_id": settings.client_id or "", "client_secret": secret}
     else:
-        headers["authorization"] = "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
+        headers["authorization"] = f"Basic {basic_credentials(settings)}"
     # A connection to the login host has rested since the last token, and may be at its end.
     return HttpRequest("POST", settings.token_url, headers, urlencode(form).encode(), fresh=True)
 
 
 def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:
-    if reply.status == 200:
+    if reply.status == _GRANTED:
         try:
-            return _TokenReply.model_validate_json(reply.body)
+            return _TokenReply.model_validate_json(repaired_json(reply.body))
         except ValidationError:
             raise InvalidResponseError("the reply is not a token.") from None
     raise _token_error(reply, wall=wall)
 
 
 def _token_error(reply: HttpReply, *, wall: float) -> AuthenticationError:
-    try:
-        body = _TokenErrorReply.model_validate_json(reply.body)
-    except ValidationError:
-        body = _TokenErrorReply()
+    status, (body, is_page) = reply.status, read_error(_TokenErrorReply, reply.body)
     description = sanitized(body.error_description or body.description or "")
     words = ": ".join(word for word in (sanitized(body.error or "", 80), description) if word)
-    message = f"The login host answered {reply.status}{f' ({words})' if words else ''}."
+    message = f"The login host answered {status}{f' ({words})' if words else ''}."
+    correlation = correlation_id(reply.headers)
     # Genesys throttles this endpoint with a 400, not a 429.
-    is_throttled = reply.status == 429 or (
-        reply.status == 400 and description.lower().startswith("rate limit exceeded")
-    )
-    if is_throttled or reply.status in STATUSES["login"]:
+    is_throttled = status == 429 or (status == 400 and description.lower().startswith("rate limit exceeded"))
+    if is_throttled or status in STATUSES["login"]:
         return TokenUnavailableError(
             message,
             code=THROTTLED if is_throttled else None,
-            status_code=reply.status,
-            correlation_id=correlation_id(reply.headers),
-            retry_after=parse_retry_after(reply.headers.get("retry-after"), wall=wall),
+            status_code=status,
+            correlation_id=correlation,
+            retry_after=parse_retry_after(reply.headers, wall=wall),
             advice="The request is repeated automatically, after longer and longer pauses.",
         )
+    is_expected = status in {400, 401, 403}
+    if is_page and is_expected and correlation is None:
+        message = f"Something between here and the login host answered {status}{page_of(reply)}."
+        return AuthenticationError(message, code=NOT_FROM_GENESYS, status_code=status, advice=PAGE_ADVICE)
     advice = None
-    if reply.status not in {400, 401, 403}:
+    if not is_expected:
         advice = "A Genesys login host does not answer like that: check the login URL and the region."
-    return CredentialsRejectedError(
-        message, status_code=reply.status, correlation_id=correlation_id(reply.headers), advice=advice
-    )
+    return CredentialsRejectedError(message, status_code=status, correlation_id=correlation, advice=advice)
 
 
 def _access_token_rejected() -> CredentialsRejectedError:

@@ -164,11 +164,12 @@ class Discovery:
                 return
             if status.state in {"FAILED", "CANCELLED", "EXPIRED"}:
                 reason = sanitized(status.errorMessage or "no reason given")
-                raise InternalServerError(
+                error = InternalServerError(
                     f"The analytics job {job_id} is {status.state}: {reason}.",
                     code="discovery_job_failed",
                     advice='Run it again; if it persists, use the query, with by="query", or a shorter interval.',
                 )
+                raise self._api.mask.error(error)
             if waited >= JOB_TIMEOUT:
                 raise DeadlineExceededError(
                     f"The analytics job {job_id} was {sanitized(status.state, 40)} after {waited:.0f} s.",

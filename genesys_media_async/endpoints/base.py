@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
+from ..api.replies import repaired_json
 from ..errors import InvalidResponseError, sanitized
 from ..records import record
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from pydantic import TypeAdapter
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+JSON_TYPES = frozenset({"", "application/json", "text/json"})
 JSON_CONTENT_TYPES = frozenset(
     {"application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"}
 )
@@ -115,10 +117,22 @@ class Endpoint(ABC):
 
 def read_json(shape: TypeAdapter[T], reply: HttpReply) -> T:
     """Return the value in a JSON reply. Raises `InvalidResponseError` for another content type or shape."""
+    body = require_json(reply)
     try:
-        return shape.validate_json(require_json(reply))
+        return shape.validate_json(body)
     except ValidationError as error:
+        return read_repaired(shape.validate_json, body, error)
+
+
+def read_repaired(read: Callable[[bytes], T], body: bytes, error: ValidationError) -> T:
+    """Read JSON once more, without the faults of its encoding; raise `InvalidResponseError` for what is left wrong."""
+    repaired = repaired_json(body)
+    if repaired == body:
         raise unexpected_shape(error) from None
+    try:
+        return read(repaired)
+    except ValidationError as remaining:
+        raise unexpected_shape(remaining) from None
 
 
 def unexpected_shape(error: ValidationError) -> InvalidResponseError:
@@ -129,13 +143,14 @@ def unexpected_shape(error: ValidationError) -> InvalidResponseError:
 
 
 def require_json(reply: HttpReply) -> bytes:
-    """Return the body of a JSON reply. Raises `InvalidResponseError` for another content type."""
+    """
+    Return the body of a JSON reply. Raises `InvalidResponseError` for another content type.
+
+    JSON is `application/json`, `text/json`, and any type with the suffix `+json` (RFC 6839, section 3.1); a reply
+    without a type may be JSON, too.
+    """
     content_type = reply.headers.get("content-type", "")
-    if content_type not in JSON_CONTENT_TYPES and (
-        content_type.partition(";")[0].strip().lower() != "application/json"
-    ):
-        raise InvalidResponseError(
-            f"The reply is {sanitized(content_type, 80) or 'of no content type'}, not application/json.",
-            code="reply_not_json",
-        )
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind not in JSON_TYPES and not kind.endswith("+json"):
+        raise InvalidResponseError(f"The reply is {sanitized(content_type, 80)}, not JSON.", code="reply_not_json")
     return reply.body

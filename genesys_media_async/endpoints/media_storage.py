@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from ..api.calls import Call
 from ..errors import SettingsError
 from ..models import DownloadUrl
-from .base import JSON_CONTENT_TYPES, Endpoint, Probe, require_json, unexpected_shape
+from .base import JSON_CONTENT_TYPES, Endpoint, Probe, read_repaired, require_json
 from .validation import check
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def read_reply(reply: HttpReply, sent_at: float, request: MediaRequest, rule: Va
     try:
         fields = _read_json(body)
     except ValidationError as error:
-        raise unexpected_shape(error) from None
+        fields = read_repaired(_read_json, body, error)
     lifetime = fields["expiresIn"]
     url = DownloadUrl(
         fields["url"],

@@ -7,7 +7,7 @@ Validates a URL against a `ValidationRule`. Pure; each rejection has a code for 
     url_expired             the URL had expired before it arrived
     access_level_mismatch   another access level was granted than the rule requires
     url_too_long            more characters than the rule allows
-    url_malformed           not an absolute URL with a host, or invalid characters
+    url_malformed           not an absolute URL with a host, or a character that no URL can have
     url_not_https           another scheme than https
     url_user_info           a user name or password before the host
     host_refused            the rule does not allow the host
@@ -17,9 +17,12 @@ Validates a URL against a `ValidationRule`. Pure; each rejection has a code for 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
+from ipaddress import ip_address
 from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Annotated
+from unicodedata import name
 from urllib.parse import urlsplit
 
 from pydantic import Field, TypeAdapter
@@ -37,8 +40,11 @@ if TYPE_CHECKING:
 _URL_CHARACTERS = f"{ascii_letters}{digits}-._~:/?#[]@!$&'()*+,;=%".encode()
 
 # Nearly every signed URL begins like this; any other is parsed in full.
-_COMMON_ORIGIN = Annotated[str, Field(pattern=r"^https://[a-z0-9.-]+/")]
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_TOP_LABEL = "[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
+_COMMON_ORIGIN = Annotated[str, Field(pattern=rf"^https://({_LABEL}\.)*{_TOP_LABEL}/")]
 _has_common_origin: Callable[[str], bool] = TypeAdapter(_COMMON_ORIGIN).validator.isinstance_python
+_HOST_NAME = re.compile(rf"({_LABEL}\.)*{_TOP_LABEL}\.?")
 
 MEDIA = ("audio/*", "video/*", "image/*")
 """The content types of media storage, unless the rule names others."""
@@ -116,7 +122,7 @@ def _check_form(url: str, rule: ValidationRule) -> UrlRejectedError | None:
         )
     # For a signed URL this takes half the time of a regular expression.
     if not url.isascii() or url.encode().translate(None, _URL_CHARACTERS):
-        return _malformed()
+        return _impossible_character(url)
     hosts, common = rule.allowed_hosts, _has_common_origin(url)
     if common and hosts is None:
         return None
@@ -134,6 +140,18 @@ def _malformed() -> UrlRejectedError:
     return UrlRejectedError("The URL is not an absolute URL with a host.", code="url_malformed")
 
 
+def _impossible_character(url: str) -> UrlRejectedError:
+    """Error for a URL with a character that RFC 3986 does not allow; it names the first one, and not the URL."""
+    allowed = _URL_CHARACTERS.decode()
+    position, character = next((at, each) for at, each in enumerate(url) if each not in allowed)
+    return UrlRejectedError(
+        f"The URL has a character that no URL can have: U+{ord(character):04X} "
+        f"({name(character, 'a control character')}), at position {position + 1:,} of {len(url):,}.",
+        code="url_malformed",
+        advice="The URL was discarded; whoever makes it has to percent-encode that character.",
+    )
+
+
 def _host_or_refusal(url: str, rule: ValidationRule) -> str | UrlRejectedError:
     try:
         parts = urlsplit(url)
@@ -147,7 +165,26 @@ def _host_or_refusal(url: str, rule: ValidationRule) -> str | UrlRejectedError:
         return UrlRejectedError(f"The URL's scheme is {sanitized(parts.scheme, 20)}, not https.", code="url_not_https")
     if parts.username is not None or parts.password is not None:
         return UrlRejectedError("The URL has a user name or password before the host.", code="url_user_info")
+    if not _is_host(host) or ("[" in parts.netloc) != (":" in host):
+        return UrlRejectedError("The URL's host is neither a host name nor an IP address.", code="url_malformed")
     return host
+
+
+def _is_host(host: str) -> bool:
+    """
+    Return whether all programs agree about a host: a name of DNS, or an address in its usual form.
+
+    A name whose last label begins with a digit is an address to some programs (0x7f.1, 127.1) and a name to others:
+    https://url.spec.whatwg.org/#ends-in-a-number-checker
+    """
+    if _HOST_NAME.fullmatch(host):
+        return True
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    # A zone (fe80::1%eth0) is an interface of one machine only.
+    return "%" not in host
 
 
 @lru_cache(maxsize=256)

@@ -133,7 +133,7 @@ class RunContext:
             error = result.error or GenesysMediaError("The endpoint reported neither a URL nor an error.")
             outcome = Failed(
                 request.file_id,
-                error.without_frames(),
+                self._session.api.mask.error(error).without_frames(),
                 result.attempts,
                 result.latency,
                 result.correlation_id,

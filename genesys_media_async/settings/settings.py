@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 AUTO_WORKERS: Final = 64
 """Workers if no number is set; many more make httpx's connection pool slower, not faster."""
 
+_IN_QUOTES = re.compile(r"""\s*(["'`]).*\1\s*|\s*[\u2018-\u201f].*[\u2018-\u201f]\s*""", re.DOTALL)
+
 
 class SettingsOptions(TypedDict, total=False):
     """The settings with the types that are accepted for them; `Settings` describes them."""
@@ -157,6 +159,17 @@ class Settings(CheckedModel):
     def _not_blank(cls, given: object) -> object:
         text = given.get_secret_value() if isinstance(given, SecretStr) else given
         return None if isinstance(text, str) and not text.strip() else given
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_in_quotes(cls, given: object) -> object:
+        text = given.get_secret_value() if isinstance(given, SecretStr) else given
+        if isinstance(text, str) and _IN_QUOTES.fullmatch(text):
+            raise ValueError(
+                "is in quotes; write it without them. A shell removes quotes, but `docker run --env-file`, systemd "
+                "unit files and the like may keep them as part of the value"
+            )
+        return given
 
     @field_validator("client_id")
     @classmethod

@@ -58,8 +58,9 @@ class Transport(Protocol):
         """
         Send a request and return the complete reply within `timeout` seconds.
 
-        Raises `ConnectError` if nothing was sent, `APITimeoutError`, `InvalidResponseError` for a reply that is
-        compressed or has more than `max_reply_size` bytes, `StaleConnectionError` if a connection that had carried
+        A body that was compressed by gzip or deflate is inflated, and the body of an error reply is cut at
+        `max_reply_size` bytes. Raises `ConnectError` if nothing was sent, `APITimeoutError`, `InvalidResponseError` for
+        a reply that is compressed otherwise or has more bytes, `StaleConnectionError` if a connection that had carried
         other requests was closed before any byte of the reply, and `APIConnectionError` for any other failure.
         """
         ...

@@ -37,12 +37,11 @@ _SWITCHES = "The server switches to another protocol, which was not asked for"
 
 
 class ReplyTooLarge(httpx.RemoteProtocolError):
-    """Error for a reply whose body is longer than its caller allows; `encoding` is its Content-Encoding."""
+    """Error for a reply whose body is longer than its caller allows."""
 
-    def __init__(self, max_size: float, status: int, encoding: str) -> None:
+    def __init__(self, max_size: float, status: int) -> None:
         super().__init__(f"The reply has more than {max_size} bytes")
         self.status = status
-        self.encoding = encoding
 
 
 class StaleConnection(httpx.RemoteProtocolError):
@@ -203,7 +202,7 @@ class Reply:
         return self._received > self._max_size and sum(map(len, self.chunks)) > self._max_size
 
     def _too_large(self) -> ReplyTooLarge:
-        return ReplyTooLarge(self._max_size, self.status, self.headers.get("content-encoding", ""))
+        return ReplyTooLarge(self._max_size, self.status)
 
     def _check_head(self, headers: int) -> None:
         """Refuse an impossible head, and end a reply that has nothing else."""

@@ -22,6 +22,7 @@ from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .connection import MAX_HEAD_SIZE, MAX_WRITE_SIZE, TRUSTED_IDLE, Connection, Reply, ReplyTooLarge, StaleConnection
 from .connection_pool import ConnectionPool, Origin, none_as_infinity
 from .connector import ATTEMPT_DELAY, Connector
+from .content import decoded
 from .request_encoder import MAX_REMEMBERED, PLAIN_TARGET_BYTES, RequestEncoder, RequestHead, encode_httpx_request
 from .streamed_reply import READ_AHEAD, StreamedReply
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=5.0)
+_FIRST_ERROR = 300
 MAX_LIFETIME = 300.0
 """Seconds after which a connection is replaced, so that a change of addresses is noticed."""
 
@@ -120,6 +122,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
             try:
                 reply = None if request.method != "HEAD" else Reply(self._max_head_size, head_only=True)
                 waiter = connection.begin(data, deadline, max_reply_size, reply)
+                # It holds the token, and tracebacks of a cancellation show what this frame holds.
+                del data
                 if deadline < pool.deadlines.next_check:
                     pool.deadlines.check_by(deadline)
                 await waiter
@@ -127,7 +131,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 connection.abort()
                 raise
             if connection.failure is not None:
-                raise connection.failure
+                return _error_without_its_end(connection, max_reply_size)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             # "from None": what httpx or the system says may quote what was sent.
             raise _translated(error, timeout) from None
@@ -135,8 +139,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
         status, headers, chunks = reply.status, reply.headers, reply.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._release(connection, head.origin)
-        if "content-encoding" in headers and (refusal := _refusal_of(headers["content-encoding"], status)) is not None:
-            raise refusal
+        if "content-encoding" in headers:
+            body = decoded(body, headers["content-encoding"], status, max_reply_size)
         return HttpReply(status, headers, body)
 
     def _encode(self, request: HttpRequest) -> tuple[RequestHead, bytes]:
@@ -333,23 +337,19 @@ def _response(reply: StreamedReply, body: httpx.AsyncByteStream) -> httpx.Respon
     return httpx.Response(reply.status, headers=reply.raw_headers, stream=body, extensions=extensions)
 
 
-def _refusal_of(encoding: str, status: int) -> InvalidResponseError | None:
-    """Return the error for a reply that is compressed."""
-    if encoding.strip().lower() in {"", "identity"}:
-        return None
-    return InvalidResponseError(
-        f"The reply is compressed ({sanitized(encoding, 40)}) although that was ruled out.",
-        code="reply_compressed",
-        status_code=status,
-    )
+def _error_without_its_end(connection: Connection, max_reply_size: int) -> HttpReply:
+    """Return an error reply whose body is too long, such as a page with pictures in it; raise any other failure."""
+    failure, reply = connection.failure, connection.reply
+    if failure is not None and not (isinstance(failure, ReplyTooLarge) and reply.status >= _FIRST_ERROR):
+        raise failure
+    return HttpReply(reply.status, reply.headers, b"".join(reply.chunks)[:max_reply_size])
 
 
 def _translated(error: Exception, timeout: float) -> GenesysMediaError:
     """Return httpx's error as one of ours; one type is for what was not sent, others for what may be carried out."""
     match error:
         case ReplyTooLarge():
-            too_large = InvalidResponseError(f"{error}.", code="reply_too_large", status_code=error.status)
-            return _refusal_of(error.encoding, error.status) or too_large
+            return InvalidResponseError(f"{error}.", code="reply_too_large", status_code=error.status)
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
             return ConnectError("Nothing was sent: the URL is not valid.", retryable=False, advice="Correct the URL.")

@@ -186,7 +186,7 @@ class Webhooks:
     def _min_delay(self, reply: HttpReply) -> float | None:
         if reply.status not in STATUSES["webhook"]:
             return None
-        retry_after = parse_retry_after(reply.headers.get("retry-after"), wall=self._clock.wall())
+        retry_after = parse_retry_after(reply.headers, wall=self._clock.wall())
         return min(retry_after or 0.0, MAX_RETRY_AFTER)
 
     def _report_delivered(self, delivery: _Delivery, attempts: int) -> None:

@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..errors import escaped
+
 if TYPE_CHECKING:
     from ..events import JsonScalar
     from ..models import Retrieved
@@ -28,5 +30,5 @@ def url_generated(result: Retrieved, *, at: float) -> dict[str, JsonScalar]:
 
 
 def to_json(value: dict[str, JsonScalar]) -> bytes:
-    """Return an object as compact JSON in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return an object as compact JSON in UTF-8, in which nothing is unprintable."""
+    return escaped(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).encode()

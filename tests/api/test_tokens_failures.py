@@ -98,7 +98,9 @@ class TestFailure:
 
         clock.run(main())
 
-    @pytest.mark.parametrize(("header", "pause"), [("120", 120), ("0", 1), ("-5", 1), ("9" * 400, 3_600), ("soon", 1)])
+    @pytest.mark.parametrize(
+        ("header", "pause"), [("120", 120), ("0", 1), ("-5", 1), ("7200", 3_600), ("9" * 400, 1), ("soon", 1)]
+    )
     def test_lasts_at_least_as_long_as_retry_after_within_an_hour(self, header: str, pause: float) -> None:
         clock = VirtualClock()
 
@@ -173,7 +175,16 @@ class TestFailure:
         assert isinstance(error, TokenUnavailableError)
         assert "canary" not in f"{error} {error!r}"
 
-    @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error": 7}', b'{"error": null, "description": null}'])
+    @pytest.mark.parametrize("status", [400, 401, 403])
+    def test_by_a_page_does_not_blame_the_credentials(self, status: int) -> None:
+        page = b"<html><title>Blocked by company policy</title></html>"
+        error = _token_error(HttpReply(status, {"content-type": "text/html; charset=utf-8"}, page), wall=0.0)
+        assert type(error) is AuthenticationError
+        assert (error.code, error.retryable) == ("not_from_genesys", False)
+        assert f'{status} (text/html "Blocked by company policy")' in error.message
+        assert "client id" not in str(error)
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b'{"error": 7}', b'{"error": null, "description": null}'])
     def test_without_a_readable_body_still_names_the_status(self, body: bytes) -> None:
         clock = VirtualClock()
 

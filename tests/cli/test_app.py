@@ -148,3 +148,23 @@ def test_a_command_imports_no_other():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "genesys_media_async.cli.app" in done.stdout
     assert "genesys_media_async.cli.commands.retrieve" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("retrieve", "-i", "no\x1b[31m\u202efile\x9b"),
+        ("retrieve", "a", "-o", "no/\x1b[31m\u202e\x9b"),
+        ("retrieve", "--no\x1b[31m\u202e\x9b"),
+        ("retrieve", "--format", "\x1b[31m\u202e\x9b"),
+        ("no\x1b[31m\u202e\x9b",),
+    ],
+)
+def test_what_was_typed_reaches_no_terminal_that_would_obey_it(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GENESYSCLOUD_ACCESS_TOKEN", "token")
+    main(arguments)
+    said = capsys.readouterr().err
+    assert said
+    assert all(line.isprintable() for line in said.splitlines())

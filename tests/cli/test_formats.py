@@ -16,6 +16,12 @@ from genesys_media_async.models import Failed, ResultDict, Retrieved
 ENDS_AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 RETRIEVED = Retrieved("a\n\u00fc", "https://media.example.com/a?Signature=canary", ENDS_AT, 60, "\u00fc.wav")
 
+INVISIBLE = [
+    *map(chr, (0x00, 0x07, 0x1B, 0x7F, 0x80, 0x85, 0x9B, 0x9F, 0xAD, 0x61C, 0x180E, 0xFEFF, 0xE0001)),
+    *map(chr, (*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2065), *range(0x2066, 0x206A))),
+    "\ud800",
+]
+
 
 class TestJson:
     def test_keeps_every_letter_and_stays_one_line(self):
@@ -24,6 +30,13 @@ class TestJson:
         assert line.count(b"\n") == 1
         assert "\u00fc.wav".encode() in line
         assert json.loads(line)["file_id"] == "a\n\u00fc"
+
+    @pytest.mark.parametrize("character", INVISIBLE)
+    def test_escapes_what_a_terminal_would_obey_or_hide(self, character: str):
+        result = Failed(f"a{character}b", NotFoundError(f"no {character}"))
+        text = json_line(result).decode()
+        assert character not in text.removesuffix("\n")
+        assert json.loads(text) == result.as_dict()
 
     def test_is_the_dict_of_the_result(self):
         failed = Failed("a", NotFoundError("no"))
@@ -37,12 +50,25 @@ class TestJson:
 
 
 class TestCsv:
-    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-    def test_disarms_what_a_spreadsheet_would_run(self, start: str):
-        line = csv_line(Failed(f"{start}1", NotFoundError(f"{start}2")))
+    @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
+    @pytest.mark.parametrize(
+        "before", ["", " ", "\u00a0", "\u3000", "\t", "\r", "\n", "\x00", "\u200b", "\ufeff", " \t\n "]
+    )
+    def test_disarms_what_a_spreadsheet_would_run(self, before: str, sign: str):
+        for cell in cells_of(f"{before}{sign}1+1"):
+            assert cell.startswith("'")
+            assert cell.endswith(f"{sign}1+1")
 
-        assert f"'{start}1".encode() in line
-        assert f"'{start}2".encode() in line
+    @pytest.mark.parametrize("text", ["a;=1+1", "a\t=1+1", 'a";=1+1', "a,=1+1", "a\n=1+1", "a\r\n=1+1", "a\u2028=1+1"])
+    def test_has_no_cell_that_another_separator_would_cut(self, text: str):
+        line = csv_line(Failed(text, NotFoundError(text)))
+        assert line.count(b"\n") == 1
+        assert all(cell.startswith('"') for cell in line.decode().split('",'))
+        assert b"\t" not in line
+
+    @pytest.mark.parametrize("text", ["a", "a=1", "1+1", "'=1", "M\u00fcller \u682a\u5f0f\u3000\u4f1a\u793e.wav", ""])
+    def test_leaves_any_other_text_as_it_is(self, text: str):
+        assert cells_of(text) == [text, text]
 
     def test_has_a_column_for_each_key_of_a_result(self):
         assert ["schema_version", *CSV_COLUMNS] == [*ResultDict.__annotations__]
@@ -57,6 +83,13 @@ class TestCsv:
         (row,) = csv.DictReader([replace_line_end(csv_line(failed))], fieldnames=CSV_COLUMNS)
         assert (row["error_code"], row["error_retryable"]) == ("not_found", "false")
         assert (row["error_status_code"], row["media_id"]) == ("404", "a/1")
+
+
+def cells_of(text: str) -> list[str]:
+    """Return what a reader of CSV finds in the two cells that hold this text: as an id and in a message."""
+    line = csv_line(Failed(text, NotFoundError(text, advice="")))
+    (row,) = csv.DictReader([replace_line_end(line)], fieldnames=CSV_COLUMNS)
+    return [row["file_id"], row["error_message"]]
 
 
 def replace_line_end(line: bytes) -> str:

@@ -28,11 +28,37 @@ from tests.support.scripted_context import codes
 
 
 class TestJson:
-    @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "text/json",
+            "application/hal+json;charset=UTF-8",
+            "application/vnd.genesys.v2+json",
+            "",
+        ],
+    )
     def test_is_accepted_by_its_content_type(self, content_type: str) -> None:
         assert require_json(HttpReply(200, {"content-type": content_type}, b"{}")) == b"{}"
 
-    @pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}, {"content-type": "application/jsonp"}])
+    def test_is_accepted_without_a_content_type(self) -> None:
+        assert require_json(HttpReply(200, {}, b"{}")) == b"{}"
+
+    @pytest.mark.parametrize("body", [b'\xef\xbb\xbf{"a": "x"}', b'{"a": "\\ud800x"}', b'{"a": "\xffx"}'])
+    def test_in_a_wrong_encoding_is_read_all_the_same(self, body: bytes) -> None:
+        reply = HttpReply(200, {"content-type": "application/json"}, body)
+        assert read_json(TypeAdapter(dict[str, str]), reply)["a"] in {"x", "\ufffdx"}
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"content-type": "text/html"},
+            {"content-type": "text/plain"},
+            {"content-type": "application/jsonp"},
+            {"content-type": "application/json+xml"},
+        ],
+    )
     def test_of_another_content_type_is_an_invalid_reply(self, headers: dict[str, str]) -> None:
         with pytest.raises(InvalidResponseError) as raised:
             require_json(HttpReply(200, headers, b"{}"))

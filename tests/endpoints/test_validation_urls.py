@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.endpoints import validation
+from genesys_media_async.endpoints.validation import check
 from genesys_media_async.errors import UrlRejectedError
+from genesys_media_async.models import MediaRequest
 from genesys_media_async.settings.policies import ValidationRule
 from tests.support.urls import answer, reason
 
@@ -66,6 +68,63 @@ class TestForm:
     )
     def test_of_anything_else_is_malformed(self, url: str) -> None:
         assert reason(answer(url)) == "url_malformed"
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *("h", "h.", "a-b.example.com", "xn--nxasmq6b.example", "my_bucket.s3.amazonaws.com", "1.2.3.4", "a" * 63),
+            *("9gag.com", "_dmarc.example.com", "[::1]", "[::ffff:192.0.2.7]", "MEDIA.Example.COM"),
+        ],
+    )
+    @pytest.mark.parametrize("tail", ["", "/", ":8443/a"])
+    def test_with_a_host_of_dns_or_an_address_is_allowed(self, host: str, tail: str) -> None:
+        assert reason(answer(f"https://{host}{tail}")) is None
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            *(
+                "..",
+                ".",
+                "-",
+                "a..b",
+                ".a",
+                "a..",
+                "a-",
+                "-a",
+                "a-.b",
+                "a.-b",
+                "a.b-",
+                "%65vil.com",
+                "evil%2ecom",
+                "a!b",
+            ),
+            *("a,b", "a;b", "a=b", "a*b.com", "$", "a&b", "a'b", "(a)", "a+b", "~", "a" * 64),
+            *("127.1", "2130706433", "0x7f.1", "0x7f000001", "1.2.3.4.5", "1.2.3.256", "01.2.3.4", "a.1", "a.0x1"),
+            *("[fe80::1%25eth0]", "[v1.x]", "[1.2.3.4]"),
+        ],
+    )
+    @pytest.mark.parametrize("tail", ["", "/x", ":443/x"])
+    def test_with_a_host_that_programs_disagree_about_is_malformed(self, host: str, tail: str) -> None:
+        assert reason(answer(f"https://{host}{tail}")) == "url_malformed"
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("https://media.example.com/my call.wav?Signature=canary", "U+0020 (SPACE), at position 29 of 54."),
+            ("https://media.example.com/\x1b?Signature=canary", "U+001B (a control character), at position 27 of 44."),
+            ("https://media.example.com/\u202e\uff0f", "U+202E (RIGHT-TO-LEFT OVERRIDE), at position 27 of 28."),
+            ("https://media.example.com/\ud800", "U+D800 (a control character), at position 27 of 27."),
+            ("https://media.example.com/\U0001f600", "U+1F600 (GRINNING FACE), at position 27 of 27."),
+        ],
+    )
+    def test_with_an_impossible_character_is_refused_by_its_name_alone(self, url: str, words: str) -> None:
+        error = check(answer(url), MediaRequest("f-1"), ValidationRule())
+        assert error is not None
+        assert error.message == f"The URL has a character that no URL can have: {words}"
+        assert str(error).isascii()
+        assert "media.example.com" not in str(error)
+        assert "canary" not in str(error)
 
     @pytest.mark.parametrize(
         "url",
@@ -156,7 +215,6 @@ class TestHosts:
             ("media.example.com", ("*.example.com",), True),
             ("a.b.example.com", ("*.example.com",), True),
             ("example.com", ("*.example.com",), False),
-            (".example.com", ("*.example.com",), False),
             ("evilexample.com", ("*.example.com",), False),
             ("media.example.com.evil.test", ("*.example.com", "media.example.com"), False),
             ("evil.test", ("media.example.com",), False),

@@ -104,6 +104,24 @@ class TestCredentials:
         assert "canary" not in f"{said} {said!r}"
         assert "canäry" not in f"{said} {said!r}"
 
+    @pytest.mark.parametrize("setting", ["client_id", "client_secret", "access_token", "region", "base_url", "proxy"])
+    @pytest.mark.parametrize("value", ['"canary"', "'canary'", "`canary`", ' "canary" ', "\u201ccanary\u201d", '""'])
+    def test_what_still_has_its_quotes_is_refused_with_a_word_about_them(self, setting: str, value: str) -> None:
+        said = refusal(configured, **{setting: value})
+        assert f"{setting} (or " in str(said)
+        assert "is in quotes; write it without them" in str(said)
+        assert "canary" not in f"{said} {said!r}"
+
+    @pytest.mark.parametrize("value", ['a"b', '"a', "a'", '"'])
+    def test_a_quote_within_a_secret_is_a_part_of_it(self, value: str) -> None:
+        assert configured(client_secret=value).client_secret == SecretStr(value)
+
+    def test_a_variable_in_quotes_is_named(self) -> None:
+        environ = {"GENESYSCLOUD_OAUTHCLIENT_ID": '"client"', "GENESYSCLOUD_OAUTHCLIENT_SECRET": "canary"}
+        said = str(refusal(lambda: Settings.from_env(environ)))
+        assert said.startswith("client_id (or GENESYSCLOUD_OAUTHCLIENT_ID): is in quotes")
+        assert "env-file" in said
+
     def test_a_client_id_has_no_colon(self) -> None:
         assert "client_id" in str(refusal(configured, client_id="a:b"))
         assert configured(client_secret="a:b").client_secret == SecretStr("a:b")

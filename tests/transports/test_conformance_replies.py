@@ -192,11 +192,40 @@ class TestTheReply:
             assert error.code == "reply_too_large"
             await asyncio.wait_for(server.ended.wait(), 2)
 
-    @pytest.mark.parametrize("size", [100, 2_000_000])
-    async def test_that_is_compressed_is_refused(self, carrying: Carrying, size: int) -> None:
-        body = gzip.compress(random.Random(1).randbytes(size))
-        raw = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
-        async with serving(replying(raw)) as (_, url), carrying() as transport:
-            error = await failure(transport, url)
-            assert isinstance(error, InvalidResponseError)
-            assert (error.code, error.status_code) == ("reply_compressed", 200)
+    async def test_that_was_compressed_all_the_same_is_inflated(self, carrying: Carrying) -> None:
+        async with (
+            serving(replying(reply_of(gzip.compress(b"x" * 50_000), "gzip"))) as (_, url),
+            carrying() as transport,
+        ):
+            for _ in range(2):
+                assert (await ask(transport, url)).body == b"x" * 50_000
+
+    async def test_that_cannot_be_inflated_within_the_limit_is_refused(self, carrying: Carrying) -> None:
+        for body, encoding, code in (
+            (gzip.compress(random.Random(1).randbytes(2_000_000)), "gzip", "reply_too_large"),
+            (gzip.compress(b"0" * 20_000_000), "gzip", "reply_too_large"),
+            (b"not compressed at all", "gzip", "reply_damaged"),
+            (b"x", "br", "reply_compressed"),
+        ):
+            async with serving(replying(reply_of(body, encoding))) as (_, url), carrying() as transport:
+                error = await failure(transport, url)
+                assert isinstance(error, InvalidResponseError)
+                assert (error.code, error.status_code) == (code, 200)
+
+    @pytest.mark.parametrize("status", [b"403 Forbidden", b"429 Too Many Requests", b"503 Service Unavailable"])
+    async def test_of_an_error_keeps_its_status_whatever_its_body_is(self, carrying: Carrying, status: bytes) -> None:
+        for body, encoding, kept in (
+            (b"y" * 100_000, "identity", b"y" * 65_536),
+            (gzip.compress(b"y" * 100_000), "gzip", b"y" * 65_536),
+            (b"not compressed at all", "gzip", b""),
+            (b"x", "br", b""),
+        ):
+            async with serving(replying(reply_of(body, encoding, status))) as (_, url), carrying() as transport:
+                for _ in range(2):
+                    reply = await ask(transport, url)
+                    assert (reply.status, reply.body) == (int(status[:3]), kept)
+
+
+def reply_of(body: bytes, encoding: str, status: bytes = b"200 OK") -> bytes:
+    head = b"HTTP/1.1 %b\r\ncontent-encoding: %b\r\ncontent-length: %d\r\n\r\n"
+    return head % (status, encoding.encode(), len(body)) + body

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -211,13 +210,12 @@ class TestTheReply:
         assert reply.body == b"ab"
         assert seen == [b"ab"]
 
-    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "gzip, identity", "x-secret\x1b"])
-    def test_that_is_compressed_is_refused_before_it_is_inflated(self, carried: Any, encoding: str) -> None:
-        body = Body(gzip.compress(b"0" * 10_000_000))
+    @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "x-secret\x1b"])
+    def test_in_an_encoding_that_is_not_understood_is_refused_for_good(self, carried: Any, encoding: str) -> None:
+        body = Body(b"x")
         error, _ = exchange(carried(answering(200, body, content_encoding=encoding)))
         assert isinstance(error, InvalidResponseError)
-        assert (error.code, error.status_code) == ("reply_compressed", 200)
-        assert body.read == 0
+        assert (error.code, error.status_code, error.retryable) == ("reply_compressed", 200, False)
         assert body.closed
         assert str(error).isprintable()
 

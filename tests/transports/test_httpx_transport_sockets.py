@@ -17,9 +17,12 @@ from tests.support.exchanges import HEADERS
 from tests.support.scripted_server import OK, replying, server_tls, serving
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     import trustme
+
+    from tests.support.scripted_server import Server
 
 
 pytestmark = pytest.mark.anyio
@@ -73,6 +76,46 @@ class TestOverASocket:
             reply = await over(own(proxy=url.removesuffix("/x")), "http://api.invalid/api/v2")
         assert reply.status == 200
         assert proxy.requests[0].startswith(b"POST http://api.invalid/api/v2 HTTP/1.1\r\n")
+
+
+FIRST, SECOND, LATER = (
+    b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n" + word for word in (b"first", b"evil!", b"later")
+)
+
+
+class TestASecondReply:
+    """A server answers one request twice; nobody may take the second reply for that to the next request."""
+
+    @pytest.mark.parametrize("in_one_packet", [True, False])
+    @pytest.mark.parametrize("tls", [True, False])
+    @pytest.mark.parametrize("made", ["client", "transport", "proxied"])
+    async def test_is_thrown_away_with_its_connection(
+        self, authority: trustme.CA, trusting: ssl.SSLContext, in_one_packet: bool, tls: bool, made: str
+    ) -> None:
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            if len(server.requests) > 1:
+                writer.write(LATER)
+            elif in_one_packet:
+                writer.write(FIRST + SECOND)
+            else:
+                # Over TLS, these are two records.
+                writer.write(FIRST)
+                writer.write(SECOND)
+
+        async with serving(talk, server_tls(authority) if tls else None) as (server, url):
+            carrier: httpx.AsyncClient | httpx.AsyncBaseTransport
+            if made == "transport":
+                carrier = httpx.AsyncHTTPTransport(verify=trusting)
+            else:
+                proxy = httpx.Proxy(url, ssl_context=trusting if tls else None) if made == "proxied" else None
+                carrier = httpx.AsyncClient(verify=trusting, proxy=proxy, trust_env=False)
+            if made == "proxied":
+                url = "http://api.invalid/x"
+            transport = HttpxTransport(carrier, owned=True)
+            replies = [await transport.exchange(HttpRequest("POST", url, {}), timeout=5) for _ in range(3)]
+            await transport.aclose()
+        assert [reply.body for reply in replies] == [b"first", b"later", b"later"]
+        assert server.connections == 2
 
 
 async def status_by(context: ssl.SSLContext, url: str) -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from ...api.replies import error_from
-from ...api.retry import STATUSES
+from ...api.replies import NOT_FROM_GENESYS, error_from
+from ...api.retry import STATUSES, http_date
 from ...endpoints.base import MISSING_ID, Probe
 from ...errors import AuthenticationError, GenesysMediaError, PermissionDeniedError, sanitized
 from ...settings.environment import ENVIRONMENT
@@ -99,8 +98,9 @@ async def check_api(client: DoctorClient) -> list[Finding]:
         return [_from_error("API", reply)]
     received_at = client.clock.wall()
     clock = check_clock(reply, sent_at, received_at)
-    if _is_unusable(reply):
-        return [clock, _from_error("API", error_from(reply, wall=received_at))]
+    error = error_from(reply, wall=received_at)
+    if _is_unusable(reply) or error.code == NOT_FROM_GENESYS:
+        return [clock, _from_error("API", error)]
     token = _read(_TOKEN, reply)
     if token is None:
         message = f"the token is accepted; the request for its organisation got {reply.status}"
@@ -112,12 +112,11 @@ async def check_api(client: DoctorClient) -> list[Finding]:
 
 def check_clock(reply: HttpReply, sent_at: float, received_at: float) -> Finding:
     """Compare this machine's clock with the date of a reply."""
-    try:
-        # The header has whole seconds.
-        genesys = parsedate_to_datetime(reply.headers.get("date", "")).timestamp() + 0.5
-    except (ValueError, OverflowError):
+    date = http_date(reply.headers.get("date"))
+    if date is None:
         return Finding("clock", "ok", "not compared: the reply has no date")
-    skew = (sent_at + received_at) / 2 - genesys
+    # The header has whole seconds.
+    skew = (sent_at + received_at) / 2 - (date + 0.5)
     certain = abs(skew) - 0.5 - (received_at - sent_at) / 2
     if certain <= MAX_HEALTHY_SKEW:
         return Finding("clock", "ok", "agrees with Genesys's to a few seconds")
@@ -147,7 +146,7 @@ async def _check_permission(
     if isinstance(error, PermissionDeniedError):
         repair = f"Give the OAuth client a role with {permission}, if it is to use this."
         return Finding(name, refused, error.message, repair)
-    if isinstance(reply, GenesysMediaError) or _is_unusable(reply):
+    if isinstance(reply, GenesysMediaError) or _is_unusable(reply) or error.code == NOT_FROM_GENESYS:
         return _from_error(name, error, refused)
     request = "a test request for a missing id" if reply.status == 404 else "an empty test request"
     remark = f"; {probe.remark}" if probe.remark else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from ...api.masks import Mask
 from ...api.tokens import TokenManager
 from ...errors import AuthenticationError, GenesysMediaError
 from ...quota.headers import Reading
@@ -28,6 +29,7 @@ class DoctorClient:
         self.reading: Reading | None = None
         self._transport = transport
         self._token = ""
+        self._mask = Mask.of(settings)
 
     async def log_in(self) -> None:
         """Get a token for the requests. Raises `AuthenticationError`."""
@@ -43,6 +45,7 @@ class DoctorClient:
             )
             try:
                 self._token = await tokens.get()
+                self._mask = self._mask.including(self._token)
             except AuthenticationError as error:
                 # Raised in here, it would leave as an exception group.
                 refused = error
@@ -64,6 +67,7 @@ class DoctorClient:
         try:
             reply = await self._transport.exchange(request, timeout=self.settings.timeout)
         except GenesysMediaError as error:
-            return error
+            return self._mask.error(error)
+        reply = self._mask.reply(reply)
         self.reading = Reading.from_headers(reply.headers) or self.reading
         return reply

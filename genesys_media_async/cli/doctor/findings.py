@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from ...errors import escaped
 from ..exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Findings:
         lines = [line for each in self.findings for line in _rows(each)]
         if self.suggested:
             lines += ["", "Suggested:", *(f"  export {name}={text}" for name, text in self.suggested.items())]
-        return "\n".join(lines)
+        return "\n".join(map(escaped, lines))
 
     def for_programs(self) -> str:
         """Return one JSON object in a line, in ASCII."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from ...errors import escaped
 from ...models import ResultDict
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ Encode = Callable[["MediaResult"], bytes]
 CSV_COLUMNS = tuple(key for key in ResultDict.__annotations__ if key != "schema_version")
 """The keys of a line of JSON; the version of the schema is not repeated in every record."""
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Also as the full-width signs, which some spreadsheets take for the plain ones.
+_FORMULA_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 def encoder(format_name: Format) -> tuple[bytes, Encode]:
@@ -37,9 +39,7 @@ def encoder(format_name: Format) -> tuple[bytes, Encode]:
 
 def json_line(result: MediaResult) -> bytes:
     """Return the result as a JSON object and a line end."""
-    text = json.dumps(result.as_dict(), ensure_ascii=False, separators=(",", ":"))
-    # A half surrogate, which an argument can hold, becomes the \\udc80 that JSON itself would write.
-    return text.encode(errors="backslashreplace") + b"\n"
+    return escaped(json.dumps(result.as_dict(), ensure_ascii=False, separators=(",", ":"))).encode() + b"\n"
 
 
 def csv_line(result: MediaResult) -> bytes:
@@ -54,12 +54,20 @@ def url_line(result: MediaResult) -> bytes:
 
 
 def _csv_row(cells: Sequence[object]) -> bytes:
+    # All in quotes, since a semicolon or a tab separates cells elsewhere, and what follows it could be a formula.
     text = io.StringIO()
-    csv.writer(text).writerow([_csv_cell(cell) for cell in cells])
-    return text.getvalue().encode(errors="backslashreplace")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerow([_csv_cell(cell) for cell in cells])
+    return text.getvalue().encode()
 
 
 def _csv_cell(cell: object) -> object:
     if isinstance(cell, bool):
         return "true" if cell else "false"
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
+    return _csv_text(cell) if isinstance(cell, str) else cell
+
+
+def _csv_text(text: str) -> str:
+    # A spreadsheet passes over blanks, and over what cannot be seen.
+    visible = "".join(each for each in text if each.isprintable() and not each.isspace())
+    text = escaped(text)
+    return f"'{text}" if visible.startswith(_FORMULA_STARTS) else text

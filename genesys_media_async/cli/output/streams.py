@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ...errors import escaped
+
 if TYPE_CHECKING:
     from typing import TextIO
 
@@ -22,12 +24,16 @@ def tolerate_narrow_encodings() -> None:
 
 
 def print_err(text: str) -> None:
-    """Write a line to standard error; a closed standard error is no reason to stop."""
+    """
+    Write a line, or several, to standard error; a closed standard error is no reason to stop.
+
+    A name of a file or an option may hold what a terminal would obey, so that is escaped.
+    """
     # With a closed descriptor Python has no sys.stderr, and print(file=None) would write to the data's stdout.
     if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
         return
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write("".join(f"{escaped(line)}\n" for line in text.split("\n")))
         sys.stderr.flush()
     except OSError:
         redirect_to_null(2)
