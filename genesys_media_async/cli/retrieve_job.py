@@ -6,7 +6,6 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from .exit_codes import CommandFailed, ExitCode
 from .output.progress import ProgressSnapshot, progress_for
 from .output.streams import ErrorLogHandler, print_err, print_failure, redirect_to_null
 from .output.summary import ResultCounts, RetrievalReport, json_summary, summary
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from .output.progress import ProgressKind
     from .output.writer import Output
 
-NO_IDS = "The input has no ids; one id per line is expected."
-
 
 class RetrieveJob:
     """Retrieves ids into an output, once."""
@@ -41,6 +38,7 @@ class RetrieveJob:
         self._run: Run | None = None
         self._statistics: Statistics | None = None
         self._is_stopped = False
+        self._is_complete = False
 
     def opened(self) -> AbstractAsyncContextManager[object]:
         """Return the retriever, which delivers its webhooks before it closes."""
@@ -52,7 +50,6 @@ class RetrieveJob:
             self._run = run
             if self._is_stopped:
                 run.stop()
-            self.output.start()
             try:
                 async for result in run:
                     self._results.add(result)
@@ -60,12 +57,12 @@ class RetrieveJob:
                     if self.output.is_reader_gone:
                         return
                     if self.output.failure is not None:
+                        self._is_stopped = True
                         run.stop()
+                self._is_complete = not self._is_stopped
             finally:
                 self._statistics = run.statistics()
                 self._run = None
-        if not self._results.done and not self._is_stopped:
-            raise CommandFailed(ExitCode.INPUT, NO_IDS)
 
     def stop(self) -> bool:
         """Read no more ids; False before the first one, while there is nothing in flight."""
@@ -92,6 +89,7 @@ class RetrieveJob:
         """Return the report after a run that ended like this."""
         return RetrievalReport(
             run=run,
+            is_complete=self._is_complete,
             results=self._results,
             statistics=self._statistics,
             metrics=self._retriever.metrics(),

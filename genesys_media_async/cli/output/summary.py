@@ -39,6 +39,11 @@ class ResultCounts:
         """All of them."""
         return self.succeeded + self.failed
 
+    @property
+    def are_some_retryable(self) -> bool:
+        """True if a failed one can be retried."""
+        return self.failed > self.failed_permanently
+
     def add(self, result: MediaResult) -> None:
         """Count one."""
         self.media += result.media_id is not None
@@ -57,12 +62,14 @@ class RetrievalReport:
     """
     The report of a run over ids.
 
-    `run` is how it ended; `statistics` is None if it ended before its first id. `output` is the name of the output.
-    `ids_file` and `output_file` are the files that the next command can name (the latter with JSON lines). `remarks`
-    are further lines for the summary.
+    `run` is how it ended, and `is_complete` is True if every id had a result by then; `statistics` is None if it ended
+    before its first id. `output` is the name of the output, and `output_file` that of a file that the next command can
+    read the results from; `shows_failures` is False for an output of bare URLs. `remarks` are further lines for the
+    summary.
     """
 
     run: RunReport
+    is_complete: bool
     results: ResultCounts
     statistics: Statistics | None
     metrics: MetricsSnapshot
@@ -70,7 +77,7 @@ class RetrievalReport:
     lost: int
     output: str
     output_file: str | None = None
-    ids_file: str | None = None
+    shows_failures: bool = True
     remarks: tuple[str, ...] = ()
 
     @property
@@ -83,9 +90,9 @@ class RetrievalReport:
         return ExitCode.RETRYABLE_FAILURES if self.results.failed else ExitCode.ALL_RETRIEVED
 
     @property
-    def is_unfinished(self) -> bool:
-        """True if the run ended before its last id."""
-        return self.run.is_interrupted or self.run.failure is not None
+    def are_ids_missing(self) -> bool:
+        """True if ids have no result, or one that was not written."""
+        return not self.is_complete or self.lost > 0
 
 
 def summary(report: RetrievalReport) -> str:
@@ -127,19 +134,18 @@ def json_summary(report: RetrievalReport) -> str:
 
 
 def next_step(report: RetrievalReport) -> tuple[str, ...]:
-    """Return how to retrieve what is missing: a command, if the files have names."""
-    is_retry_useful = report.is_unfinished or report.results.failed > report.results.failed_permanently
-    if not is_retry_useful or not report.results.done:
+    """Return how to retrieve what is missing: the same command, whatever its input and options, with a few more."""
+    is_useful = report.are_ids_missing or report.results.are_some_retryable
+    if not (is_useful and report.results.done and report.shows_failures):
         return ()
-    # Of an id with several media, some may be retrieved.
-    if report.output_file is None or report.ids_file is None or report.results.media:
-        return ("Next: run it again with the ids whose status in the output is not ok",)
-    ids, output = shlex.quote(report.ids_file), shlex.quote(report.output_file)
-    more_ids, more_output = _rest(report.ids_file), _rest(report.output_file)
+    keep, old, new = "keep the output in a FILE, and ", "FILE", ""
+    if report.output_file is not None:
+        keep, old, new = "", shlex.quote(report.output_file), f" -o {_rest(report.output_file)}"
+    if report.are_ids_missing:
+        return (f"Next, for the missing ids: {keep}run the same command, and add", f"  --skip-done {old}{new}")
     return (
-        "Next, for the missing ids:",
-        f"  jq -r 'select(.status==\"ok\").file_id' {output} | grep -vxFf - {ids} > {more_ids}",
-        f"  genesys-media retrieve -i {more_ids} -o {more_output}",
+        f"Next, for the ids that failed: {keep}run the same command, and instead of its ids give",
+        f"  -i {old} --only-failed{new}",
     )
 
 
