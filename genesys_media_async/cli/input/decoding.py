@@ -114,67 +114,68 @@ class _Unpacker:
     """Unpacks gzip (RFC 1952, with several members) and UTF-16 to pieces of UTF-8; everything else passes."""
 
     def __init__(self) -> None:
-        self._head: bytes | None = b""
-        self._is_packed = False
-        self._gzip: zlib._Decompress | None = None
-        self._text_head: bytes | None = b""
-        self._utf16: codecs.IncrementalDecoder | None = None
+        self._packed = _Beginning()
+        self._text = _Beginning()
+        self._inflate = zlib.decompressobj(_GZIP_WINDOW)
+        self._is_inside_member = False
+        self._utf16 = codecs.getincrementaldecoder("utf-16")("replace")
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        if self._head is not None:
-            chunk = self._head = self._head + chunk
-            if _is_beginning(chunk):
-                return
-            self._head, self._is_packed = None, chunk.startswith(_GZIP)
-        if not self._is_packed:
+        chunk = self._packed.complete(chunk)
+        if self._packed.known != _GZIP:
             yield from self._utf8(chunk)
             return
-        for piece in self._inflated(chunk):
-            yield from self._utf8(piece)
-
-    def finish(self) -> Iterator[bytes]:
-        if self._gzip is not None:
-            raise InputError("the gzip data ends before its end; it was cut off, so fetch or pack it again")
-        # Of a text that is shorter than what it could have become the beginning of.
-        if rest := self._head or self._text_head:
-            yield rest
-        if self._utf16 is not None:
-            yield self._utf16.decode(b"", final=True).encode()
-
-    def _inflated(self, data: bytes) -> Iterator[bytes]:
         try:
-            while data:
-                if self._gzip is None:
-                    # Tapes and block devices fill the end with zeros.
-                    data = data.lstrip(b"\0")
-                    if not data:
-                        return
-                    self._gzip = zlib.decompressobj(_GZIP_WINDOW)
-                if piece := self._gzip.decompress(data, CHUNK):
-                    yield piece
-                data = self._gzip.unconsumed_tail
-                if self._gzip.eof:
-                    data, self._gzip = self._gzip.unused_data, None
+            while chunk:
+                piece, chunk = self._inflated(chunk)
+                yield from self._utf8(piece)
         except zlib.error:
             raise InputError("the gzip data is broken; fetch or pack it again") from None
 
+    def finish(self) -> Iterator[bytes]:
+        if self._is_inside_member:
+            raise InputError("the gzip data ends before its end; it was cut off, so fetch or pack it again")
+        # A text that is shorter than the beginning that it could have become.
+        yield self._packed.held + self._text.held
+        if self._text.known in _UTF16_BOMS:
+            yield self._utf16.decode(b"", final=True).encode()
+
+    def _inflated(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return a piece of what is in packed data, and the data that is left."""
+        if not self._is_inside_member:
+            # Tapes and block devices fill the end with zeros.
+            data = data.lstrip(b"\0")
+            self._inflate = zlib.decompressobj(_GZIP_WINDOW)
+        self._is_inside_member = bool(data)
+        piece = self._inflate.decompress(data, CHUNK)
+        if self._inflate.eof:
+            self._is_inside_member = False
+            return piece, self._inflate.unused_data
+        return piece, self._inflate.unconsumed_tail
+
     def _utf8(self, data: bytes) -> Iterator[bytes]:
-        if self._text_head is not None:
-            data = self._text_head = self._text_head + data
-            if _is_beginning(data):
-                return
-            self._text_head = None
-            for beginning, what in _OTHER_FORMATS.items():
-                if data.startswith(beginning):
-                    raise InputError(f"it is {what}; save the ids as CSV or text, one record a line")
-            if data.startswith(_UTF16_BOMS):
-                self._utf16 = codecs.getincrementaldecoder("utf-16")("replace")
-        if self._utf16 is not None:
-            data = self._utf16.decode(data).encode("utf-8", "replace")
-        if data:
-            yield data
+        data = self._text.complete(data)
+        if what := _OTHER_FORMATS.get(self._text.known):
+            raise InputError(f"it is {what}; save the ids as CSV or text, one record a line")
+        yield self._utf16.decode(data).encode("utf-8", "replace") if self._text.known in _UTF16_BOMS else data
 
 
-def _is_beginning(data: bytes) -> bool:
-    """Return True if so few bytes can still become one of the beginnings."""
-    return any(len(data) < len(each) and each.startswith(data) for each in _BEGINNINGS)
+class _Beginning:
+    """The first bytes of data: which of the `_BEGINNINGS` they are, as soon as there are enough of them."""
+
+    def __init__(self) -> None:
+        self.held = b""
+        self.known: bytes = b""
+        self._is_over = False
+
+    def complete(self, data: bytes) -> bytes:
+        """Return data with what was held back before it; nothing as long as it can become another beginning."""
+        if self._is_over:
+            return data
+        data, self.held = self.held + data, b""
+        if any(len(data) < len(each) and each.startswith(data) for each in _BEGINNINGS):
+            self.held = data
+            return b""
+        self._is_over = True
+        self.known = next(filter(data.startswith, _BEGINNINGS), b"")
+        return data

@@ -175,7 +175,7 @@ def record_in(lines: Sequence[str], delimiter: str) -> Record:
 
     reader = csv.reader(supply(), delimiter=delimiter)
     try:
-        cells = next(reader, [])
+        cells = next(reader, list[str]())
     except csv.Error:
         return Record([], 1, is_whole=False)
     return Record(cells, reader.line_num, not is_exhausted)

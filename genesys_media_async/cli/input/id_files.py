@@ -20,7 +20,7 @@ from .decoding import CHUNK, InputError
 from .id_reader import IdReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
 STANDARD_INPUT = "-"
@@ -53,7 +53,7 @@ class Input:
         return stat.S_ISREG(self.status.st_mode)
 
     @contextlib.contextmanager
-    def look_ahead(self) -> Iterator[Iterator[bytes]]:
+    def look_ahead(self) -> Generator[Iterator[bytes]]:
         """Give the chunks of a regular file, and restore the reading position at the end."""
         start = os.lseek(self.descriptor, 0, os.SEEK_CUR)
         try:
@@ -187,7 +187,7 @@ class IdStream:
 
 
 @contextlib.contextmanager
-def _errors_named(source: Input) -> Iterator[None]:
+def _errors_named(source: Input) -> Generator[None]:
     try:
         yield
     except InputError as error:

@@ -214,7 +214,7 @@ class IdReader:
         return file_id[:MAX_SHOWN] if self._is_wanted(file_id, medium, status) else None
 
     def _is_wanted(self, file_id: str, medium: str, status: object) -> bool:
-        """Return False for a record of the command's output that is ok or, for one more medium, of an id that was read."""
+        """Return False for an output's record that is ok, if that is not wanted, or is of one more medium of an id."""
         if self._only_failed and status == "ok":
             self.left_out += 1
             return False
