@@ -44,7 +44,7 @@ def _objects(lines: Iterable[str]) -> Iterator[Mapping[str, object]]:
     for line in lines:
         try:
             found: object = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             yield cast("dict[str, object]", found)

@@ -79,7 +79,7 @@ class IdColumns:
     `conversationId` is of `conversationId/recordingId`, an empty cell makes the shorter id.
 
     Each part of a platform's id is a UUID, by which a list without a header is told from a table with an unknown one.
-    A `fileId` of media storage may be any word; nothing is assumed about ids after the first record.
+    A `fileId` of media storage may be any word; nothing is assumed about an id in a column of ids.
     """
 
     def __init__(self, id_formats: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ class IdColumns:
 
     def id_of(self, members: dict[str, object]) -> tuple[str, str] | None:
         """Return the id in the members of a JSON object, and its medium; None without known members."""
-        names = {normalized(name): name for name in members}
+        names = {_normalized_key(name): name for name in members}
         for id_format in (*self._id_formats, _WHOLE_ID):
             if names.keys() >= set(id_format):
                 medium = members.get(names.get(_MEDIUM, "")) if id_format == _WHOLE_ID else None
@@ -122,7 +122,9 @@ class IdColumns:
         if len(self._id_formats[0]) > 1:
             for delimiter in LIST_DELIMITERS:
                 if delimiter in text:
-                    return joined(map(cleaned, record_in([text], delimiter).cells))
+                    file_id = joined(map(cleaned, record_in([text], delimiter).cells))
+                    # Something else than parts is no id: with its delimiter it is refused.
+                    return file_id if self.is_id(file_id) else text
         return text
 
     def may_be_header(self, line: str) -> bool:
@@ -136,10 +138,12 @@ class IdColumns:
         return any(len(parts) == len(names) and all(map(_is_part, names, parts)) for names in self._id_formats)
 
 
-@lru_cache(maxsize=1_000)
 def normalized(name: str) -> str:
     """Return the name of a column in the one spelling in which names are compared."""
     return "".join(filter(str.isalnum, name)).lower()
+
+
+_normalized_key = lru_cache(maxsize=100)(normalized)
 
 
 def joined(parts: Iterable[str]) -> str:

@@ -63,8 +63,8 @@ class IdReader:
         self._held: list[str] = []
         """The lines of a record whose quotes are still open."""
         self._line = 0
-        self._titles: list[tuple[Sequence[str], Sequence[str]]] = []
-        """The cells and the lines of the records above a header."""
+        self._titles: list[Record] = []
+        """The records above a header."""
         self._has_ids = False
         self._seen: set[str] = set()
         self._is_ending = False
@@ -90,7 +90,8 @@ class IdReader:
 
     def _ids(self, lines: Sequence[str]) -> Iterator[str]:
         if self._decoder.is_cut and self._read != self._read_list:
-            raise InputError(f"the line has more than {MAX_LINE} bytes; one record a line is expected", self._line + 1)
+            line = self._line + len(self._held) + 1
+            raise InputError(f"the line has more than {MAX_LINE} bytes; one record a line is expected", line)
         if self._held:
             lines, self._held = [*self._held, *lines], []
         while lines:
@@ -131,25 +132,23 @@ class IdReader:
         records = [record for delimiter in LIST_DELIMITERS if (record := record_in(lines, delimiter)).is_whole]
         # With the right delimiter there are the most cells.
         record = max(records, key=lambda each: len(each.cells), default=Record([lines[0]], 1, is_whole=True))
-        self._titles.append((record.cells, lines[: record.lines]))
+        self._titles.append(record)
         return record.lines
 
     def _take_titles(self) -> Iterator[str]:
         """
-        Begin a list of ids, with the lines above the first id, which are none.
+        Begin a list of ids, with what is above the first of them, to be refused.
 
-        Raises `InputError` if one of them can be a header.
+        Raises `InputError` if one of these records can be a header.
         """
-        found = max(
-            (cells for each, _ in self._titles if _can_be_header(cells := _not_empty(each))), key=len, default=()
-        )
-        if found:
-            raise InputError(_unknown(found, self._columns.wanted))
+        records = [_not_empty(record.cells) for record in self._titles]
+        if headers := [cells for cells in records if _can_be_header(cells)]:
+            headers.sort(key=len, reverse=True)
+            raise InputError(_unknown(headers[0], self._columns.wanted))
         self._require_status(has_status=False)
         self._read = self._read_list
-        for _, lines in self._titles:
-            for line in lines:
-                yield cleaned(line)[:MAX_SHOWN]
+        for cells in records:
+            yield "".join(cells)[:MAX_SHOWN]
 
     def _read_list(self, lines: Sequence[str]) -> Ids:
         for position, line in enumerate(lines):
@@ -267,9 +266,10 @@ class IdReader:
 
 def _is_noise(line: str) -> bool:
     """Return True for a line without a meaning of its own: blank or empty cells, a comment, `sep=;`."""
-    if _EMPTY.fullmatch(line) or line.lstrip().startswith("#"):
-        return line.count('"') % 2 == 0 or line.lstrip().startswith("#")
-    return _SEPARATOR_LINE.fullmatch(line) is not None or cleaned(line).startswith("#TYPE ")
+    if line.lstrip().startswith("#") or _SEPARATOR_LINE.fullmatch(line):
+        return True
+    # A lone quote begins a cell of several lines.
+    return _EMPTY.fullmatch(line) is not None and line.count('"') % 2 == 0
 
 
 def _not_empty(cells: Sequence[str]) -> list[str]:
@@ -293,6 +293,6 @@ def _unknown(names: Sequence[str], wanted: str) -> str:
 def _members(line: str) -> dict[str, object] | None:
     try:
         found: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return cast("dict[str, object]", found) if isinstance(found, dict) else None
