@@ -57,7 +57,6 @@ class RetrieveJob:
                     if self.output.is_reader_gone:
                         return
                     if self.output.failure is not None:
-                        self._is_stopped = True
                         run.stop()
                 self._is_complete = not self._is_stopped
             finally:

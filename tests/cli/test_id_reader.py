@@ -49,6 +49,8 @@ def test_it_has_them_however_its_bytes_arrive(content: str | bytes, expected: li
         ("fileId\na\nb,c\n", FILE, ["a", "b,c"]),
         ("name,file_id,size\nx,a,7\n", FILE, ["a"]),
         ("a\nfile_id,size\nb,7\n", FILE, ["a", "b"]),
+        ("note,file_id\n#1,abc\n", FILE, ["abc"]),
+        ("P", FILE, ["P"]),
         ("../etc\ngood\na b\n\u00fc\n", FILE, ["../etc", "good", "a b", "\u00fc"]),
         ("a\n\0\nb\0\n", FILE, ["a", "\0", "b\0"]),
         (f"{A},{B},{C}\n", MESSAGE, [f"{A}/{B}/{C}"]),

@@ -43,11 +43,6 @@ class Input:
         return os.fstat(self.descriptor)
 
     @property
-    def is_file(self) -> bool:
-        """True for a regular file that was opened by name."""
-        return self.descriptor != 0 and stat.S_ISREG(self.status.st_mode)
-
-    @property
     def can_be_read_twice(self) -> bool:
         """True for a regular file, standard input included."""
         return stat.S_ISREG(self.status.st_mode)

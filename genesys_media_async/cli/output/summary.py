@@ -96,7 +96,7 @@ class RetrievalReport:
 
 
 def summary(report: RetrievalReport) -> str:
-    """Return at most twelve lines for people; they contain no URL."""
+    """Return a dozen lines or so for people; they contain no URL."""
     lines = [_counts(report), _requests(report), *_errors(report.results), f"Output: {_output(report)}"]
     undelivered = report.metrics.webhooks_failed
     if undelivered or report.metrics.webhooks_delivered:
