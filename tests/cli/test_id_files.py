@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import pytest
 
 from genesys_media_async.cli.exit_codes import CommandFailed, ExitCode
 from genesys_media_async.cli.input.id_files import MAX_COUNTED_SIZE, IdStream, Input, open_input
+from tests.support.id_corpus import packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ async def test_arguments_come_before_the_file(tmp_path: Path):
         b"a\r\n\r\n \t\nb\n\nc",
         b"# of Monday\na\nb\n#c\nd\n",
         b'sep=;\nfile_id;note\na;"1\n2"\n;;\nb;\nc;x\n',
-        gzip.compress(b"name,file_id\n" + b'"x\ny",a1\n' * 20_000),
+        packed(b"name,file_id\n" + b'"x\ny",a1\n' * 20_000),
         "file_id\na\n".encode("utf-16"),
         b'{"file_id":"a","media_id":"1"}\n{"file_id":"a","media_id":"2"}\n',
         NOT_TEXT,
@@ -95,7 +95,7 @@ async def test_an_input_without_ids_is_an_error_ahead_and_in_the_end(tmp_path: P
     [
         (b"Media Name\na\n", "ids: the first record is no id and names no known column"),
         (b'file_id,note\na,ok\nb,"cut', r"ids, line 3: a quote opens in this record and is not closed"),
-        (gzip.compress(b"a\nb\n")[:-5], "ids: the gzip data ends before its end"),
+        (packed(b"a\nb\n")[:-5], "ids: the gzip data ends before its end"),
     ],
 )
 def test_what_cannot_be_read_to_its_end_is_seen_before_anything_is_sent(tmp_path: Path, content: bytes, message: str):
@@ -113,7 +113,7 @@ def test_a_file_that_is_too_large_to_be_read_twice_has_no_total(tmp_path: Path):
 
 
 def test_nor_has_one_that_is_large_once_it_is_unpacked(tmp_path: Path):
-    with opened(tmp_path / "ids", gzip.compress(b"a\n" + bytes(MAX_COUNTED_SIZE), 1)) as source:
+    with opened(tmp_path / "ids", packed(b"a\n" + bytes(MAX_COUNTED_SIZE))) as source:
         assert IdStream((), source, FILE).look_ahead() is None
 
 

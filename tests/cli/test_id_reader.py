@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 from contextlib import suppress
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from genesys_media_async.cli.input.decoding import InputError
 from genesys_media_async.cli.input.id_columns import HEADER_DELIMITERS
 from genesys_media_async.cli.input.id_reader import IdReader
-from tests.support.id_corpus import RECORDINGS, A, B, C, D, result
+from tests.support.id_corpus import RECORDINGS, A, B, C, D, packed, result
 
 RECORDING = ("conversationId", "conversationId/recordingId")
 MESSAGE = ("conversationId/communicationId/mediaId",)
@@ -83,11 +82,11 @@ def test_other_sources_have_other_ids(content: str, id_formats: tuple[str, ...],
         (f'conversationId,x\n{A},"' + "x\n" * 600_000, RECORDING, "a quote opens"),
         ("conversationId,x\n" + "x" * 1_200_000, RECORDING, "the line has more than 1048576 bytes"),
         ("x" * 1_200_000, RECORDING, "the line has more than 1048576 bytes"),
-        (gzip.compress(b"a\nb\n")[:-9], FILE, "ends before its end"),
-        (gzip.compress(b"a\nb\n")[:9] + b"\xff" * 99, FILE, "is broken"),
-        (gzip.compress(b"a\nb\n") + b"xx", FILE, "is broken"),
+        (packed(b"a\nb\n")[:-9], FILE, "ends before its end"),
+        (packed(b"a\nb\n")[:9] + b"\xff" * 99, FILE, "is broken"),
+        (packed(b"a\nb\n") + b"xx", FILE, "is broken"),
         (b"PK\x03\x04\x14", FILE, "an Excel workbook or a ZIP archive; save the ids as CSV"),
-        (gzip.compress(b"BZh91"), FILE, "compressed by bzip2"),
+        (packed(b"BZh91"), FILE, "compressed by bzip2"),
     ],
 )
 def test_a_file_that_leaves_open_which_ids_are_meant_is_refused_with_the_repair(
@@ -111,7 +110,7 @@ def test_a_wrong_quote_is_found_by_its_line(content: str, line: int):
 def test_the_ids_before_what_cannot_be_read_are_read():
     found: list[str] = []
     with pytest.raises(InputError):
-        for file_id in IdReader(FILE).feed(gzip.compress(b"a\nb\n") + b"broken"):
+        for file_id in IdReader(FILE).feed(packed(b"a\nb\n") + b"broken"):
             found.append(file_id)
     assert found == ["a", "b"]
 
@@ -127,7 +126,7 @@ def test_a_line_that_is_too_long_is_one_id_to_refuse_and_never_in_memory():
 
 def test_what_a_small_gzip_file_holds_is_unpacked_a_piece_at_a_time():
     reader = IdReader(FILE)
-    bomb = gzip.compress(b"a1\n" + b"x" * 8_000_000 + b"\nb2\n")
+    bomb = packed(b"a1\n" + b"x" * 8_000_000 + b"\nb2\n")
     found = [*reader.feed(bomb), *reader.finish()]
     assert [len(each) for each in found] == [2, 200, 2]
 
@@ -163,7 +162,7 @@ NOTES = st.text(max_size=12) | st.sampled_from(
     st.integers(1, 200),
 )
 def test_of_any_table_exactly_the_ids_in_the_column_of_ids_are_read(
-    rows: list[tuple[str, str, str]], delimiter: str, quoting: int, end: str, encoding: str, packed: bool, size: int
+    rows: list[tuple[str, str, str]], delimiter: str, quoting: int, end: str, encoding: str, is_packed: bool, size: int
 ):
     if end == "\r" and quoting == csv.QUOTE_MINIMAL:
         # Python 3.11 leaves an LF unquoted then, and where that follows a CR, nobody can tell.
@@ -172,7 +171,7 @@ def test_of_any_table_exactly_the_ids_in_the_column_of_ids_are_read(
     writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator=end)  # type: ignore[arg-type]
     writer.writerows([("Note", "Conversation ID", "Subject"), *rows])
     content = file.getvalue().encode(encoding, "replace")
-    content = gzip.compress(content, 1) if packed else content
+    content = packed(content) if is_packed else content
     reader = IdReader(RECORDING)
     found = [each for at in range(0, len(content), size) for each in reader.feed(content[at : at + size])]
     assert [*found, *reader.finish()] == [file_id for _, file_id, _ in rows]

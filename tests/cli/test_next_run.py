@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shlex
 import sys
@@ -17,6 +16,7 @@ from genesys_media_async.cli.exit_codes import ExitCode
 from genesys_media_async.simulator import Fault, SimulatorSettings
 from genesys_media_async.testing import ThreadedSimulator
 from tests.support.commands import PROMPT_ORGANIZATION, environment, ids_in, lines_of
+from tests.support.id_corpus import packed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def results_in(path: str) -> list[dict[str, object]]:
         b"a1\r\nb2\r\nc3\r\n",
         b"# of Monday\na1\n\n  b2  \nc3",
         b'file_id;note\r\na1;"x\r\ny"\r\nb2;\r\nc3;c3\r\n',
-        gzip.compress(b"a1\nb2\nc3\n"),
+        packed(b"a1\nb2\nc3\n"),
         "a1\r\nb2\r\nc3\r\n".encode("utf-16"),
         b'{"file_id":"a1"}\n{"file_id":"b2"}\n{"file_id":"c3"}\n',
     ],
