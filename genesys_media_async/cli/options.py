@@ -113,8 +113,8 @@ OutputFile = Annotated[
         "--output",
         "-o",
         group=OUTPUT,
-        text="Output file, overwritten if it exists; a new one is readable by its owner only (not on Windows), since a "
-        "URL is all that a download needs. Without it, or with -, standard output.",
+        text="Output file, overwritten by the first result if it exists; a new one is readable by its owner only "
+        "(not on Windows), since a URL is all that a download needs. Without it, or with -, standard output.",
     ),
 ]
 Progress = Annotated[

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from .output.progress import ProgressKind
     from .output.writer import Output
 
-NO_IDS = "The input has no ids; one id per line is expected."
-
 
 class RetrieveJob:
     """Retrieves ids into an output, once."""
@@ -49,6 +47,7 @@ class RetrieveJob:
         self._run: Run | None = None
         self._statistics: Statistics | None = None
         self._is_stopped = False
+        self._is_complete = False
 
     def opened(self) -> AbstractAsyncContextManager[object]:
         """Return the retriever, which delivers its webhooks before it closes."""
@@ -63,7 +62,6 @@ class RetrieveJob:
                 self._run = run
                 if self._is_stopped:
                     run.stop()
-                self.output.start()
                 async for result in run:
                     self._results.add(result)
                     await self.output.put(result)
@@ -71,6 +69,7 @@ class RetrieveJob:
                         return
                     if self.output.failure is not None:
                         run.stop()
+                self._is_complete = not self._is_stopped
         except AllRefusedError as error:
             sentence = f"{error} To go on all the same, set --max-refusals to 0."
             raise CommandFailed(ExitCode.CONFIGURATION, sentence) from None
@@ -79,8 +78,6 @@ class RetrieveJob:
             if self._run is not None:
                 self._statistics = self._run.statistics()
                 self._run = None
-        if not self._results.done and not self._is_stopped:
-            raise CommandFailed(ExitCode.INPUT, NO_IDS)
 
     def stop(self) -> bool:
         """Read no more ids; False before the first one, while there is nothing in flight."""
@@ -108,6 +105,7 @@ class RetrieveJob:
         webhook = self._retriever.settings.webhook
         return RetrievalReport(
             run=run,
+            is_complete=self._is_complete,
             results=self._results,
             statistics=self._statistics,
             metrics=self._retriever.metrics(),

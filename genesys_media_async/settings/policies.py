@@ -113,7 +113,7 @@ class WebhookTarget(CheckedModel):
     The pre-signed URL itself is sent only with `include_url`. At most `queue_size` events wait; `concurrency` of them
     are in flight at once, each with up to `max_attempts` attempts of `timeout` seconds. On exit the queue is drained
     for at most `drain_timeout` seconds. An event that is not delivered is counted, emitted as `WebhookFailed` and, with
-    `undelivered_file`, appended there as a JSON line (never with the URL).
+    `undelivered_file`, appended there as a JSON line (never with the URL); a new file is its owner's alone.
     """
 
     url: Secret

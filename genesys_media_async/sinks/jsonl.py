@@ -11,6 +11,7 @@ from json.encoder import encode_basestring_ascii as _text
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 from pydantic_core import to_json
 
 from ..events import AttemptAudited, RetrievalFinished
@@ -33,14 +34,18 @@ class JsonLinesSink(Sink):
 
     Every `write` reaches the operating system before it returns, so that a crash of the program loses nothing. With
     `durable` it also reaches the disk, so that a crash of the machine loses nothing either. A line that a full disk or
-    a crash cut off stays a line of its own. The constructor raises `OSError` if the file cannot be written.
+    a crash cut off stays a line of its own. The constructor raises `OSError` if the file cannot be written, and for a
+    named pipe that nobody reads.
+
+    The reader of a pipe may be slow: `write` waits for it without blocking the event loop. A write to a file is a
+    system call in the event loop, which costs less than handing it to a thread; on a network file system that hangs,
+    the event loop hangs too.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, durable: bool = False) -> None:
         self.path = Path(path)
         self._durable = durable
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
-        self._file = os.fdopen(os.open(self.path, flags, 0o600), "ab", buffering=0)
+        self._file = os.fdopen(open_to_append(self.path), "ab", buffering=0)
         self._torn = self._ends_torn()
 
     def __repr__(self) -> str:
@@ -51,9 +56,12 @@ class JsonLinesSink(Sink):
         lines = "".join([_line(event) for event in events]).encode()
         rest = memoryview(b"\n" + lines if self._torn else lines)
         while rest:
-            if written := self._file.write(rest):
-                self._torn = rest[written - 1] != _NEWLINE
-                rest = rest[written:]
+            written = self._file.write(rest)
+            if not written:
+                await anyio.wait_writable(self._file)
+                continue
+            self._torn = rest[written - 1] != _NEWLINE
+            rest = rest[written:]
         if self._durable:
             os.fsync(self._file.fileno())
 
@@ -69,6 +77,16 @@ class JsonLinesSink(Sink):
                 file.seek(-1, os.SEEK_END)
                 return file.read(1) != b"\n"
         return False
+
+
+def open_to_append(path: str | os.PathLike[str]) -> int:
+    """
+    Open a file for appending, and return its descriptor; only its owner may read a new one.
+
+    Neither this nor a write to a pipe ever waits. Raises `OSError`, for a named pipe that nobody reads as well.
+    """
+    optional = (getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | sum(optional), 0o600)
 
 
 def _line(event: Event) -> str:

@@ -6,7 +6,9 @@ A slow or dead receiver never slows the retrieval: an event that finds the queue
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from ..api.retry import STATUSES, curve, jittered, parse_retry_after
 from ..errors import GenesysMediaError, SettingsError, StaleConnectionError
 from ..events import WebhookDelivered, WebhookFailed
 from ..settings.checked import secret_text
+from ..sinks.jsonl import open_to_append
 from ..transports.base import HttpReply, HttpRequest, Transport
 from .payload import to_json, url_generated
 
@@ -208,17 +211,27 @@ class Webhooks:
         if path is not None:
             line = {"webhook_id": delivery.webhook_id, "attempts": attempts, "reason": reason, **delivery.event}
             try:
-                with path.open("ab") as file:
-                    file.write(to_json(line) + b"\n")
+                _append(path, to_json(line) + b"\n")
             except OSError as error:
                 # The reason is in the message; a traceback adds nothing.
                 LOGGER.error("the undelivered webhook for %s could not be kept: %s", delivery.file_id, error)  # noqa: TRY400
 
 
+def _append(path: Path, line: bytes) -> None:
+    # Opened anew each time, so that the file can be rotated.
+    descriptor = open_to_append(path)
+    try:
+        # A pipe takes a line as a whole, or not at all if its reader is slow; this must never wait for it.
+        if line and os.write(descriptor, line) < len(line):
+            raise OSError(errno.EAGAIN, "it took only a part of the line")
+    finally:
+        os.close(descriptor)
+
+
 def _check_writable(path: Path | None) -> None:
     if path is not None:
         try:
-            path.open("ab").close()
+            _append(path, b"")
         except OSError as error:
             raise SettingsError(
                 f"undelivered_file: {error}.", advice="Name a file that can be written, or leave it out."

@@ -7,6 +7,8 @@ from dataclasses import replace
 from signal import SIGINT, SIGTERM
 from typing import TYPE_CHECKING
 
+import pytest
+
 from genesys_media_async import InternalServerError, NotFoundError
 from genesys_media_async.cli.exit_codes import CommandFailed, ExitCode, RunReport
 from genesys_media_async.cli.output.summary import ResultCounts, RetrievalReport, json_summary, summary
@@ -24,6 +26,7 @@ def report(*errors: GenesysMediaError, run: RunReport | None = None) -> Retrieva
         results.add(Failed("x", error))
     return RetrievalReport(
         run=run or RunReport(),
+        is_complete=run is None,
         results=results,
         statistics=statistics(),
         metrics=MetricsSink().snapshot(),
@@ -31,7 +34,6 @@ def report(*errors: GenesysMediaError, run: RunReport | None = None) -> Retrieva
         lost=0,
         output="out.jsonl",
         output_file="out.jsonl",
-        ids_file="ids.txt",
         remarks=("remark",),
     )
 
@@ -86,9 +88,36 @@ class TestASummary:
         slow = replace(statistics(), elapsed=60.0, rate=0.0)
         assert "(1 a minute)" in summary(replace(several, statistics=slow))
 
-    def test_names_a_command_for_the_missing_ids(self):
+    def test_names_the_options_for_the_missing_ids(self):
         text = summary(report(NotFoundError("x"), run=INTERRUPTED))
-        assert "genesys-media retrieve -i ids.rest.txt -o out.rest.jsonl" in text
+        assert text.endswith("run the same command, and add\n  --skip-done out.jsonl -o out.rest.jsonl")
+
+    def test_names_the_options_for_the_failed_ids(self):
+        text = summary(report(InternalServerError("x")))
+        assert text.endswith("instead of its ids give\n  -i out.jsonl --only-failed -o out.rest.jsonl")
+
+    def test_says_to_keep_an_output_that_has_no_name(self):
+        unnamed = replace(report(InternalServerError("x"), run=INTERRUPTED), output_file=None)
+        assert summary(unnamed).endswith(
+            "keep the output in a FILE, and run the same command, and add\n  --skip-done FILE"
+        )
+
+    @pytest.mark.parametrize(
+        "without",
+        [
+            report(NotFoundError("x")),
+            # Every id has a result, and only webhooks were cut off.
+            replace(report(NotFoundError("x"), run=INTERRUPTED), is_complete=True),
+            replace(report(InternalServerError("x")), shows_failures=False),
+            report(run=INTERRUPTED),
+        ],
+        ids=["nothing to retry", "webhooks cut off", "bare URLs", "no result yet"],
+    )
+    def test_advises_nothing_that_is_of_no_use(self, without: RetrievalReport):
+        assert "Next" not in summary(without)
+
+    def test_advises_to_retrieve_again_what_could_not_be_written(self):
+        assert "--skip-done" in summary(replace(report(NotFoundError("x")), lost=1))
 
     def test_counts_the_ids_that_were_not_done_if_the_run_ended_early(self):
         early, whole = replace(report(run=INTERRUPTED), total=1_010), replace(report(), total=1_010)

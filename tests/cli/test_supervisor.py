@@ -81,7 +81,6 @@ async def test_an_unexpected_error_is_raised():
 async def test_a_job_ends_when_its_output_fails(can_stop: bool, tmp_path: Path):
     output = Output[str](open_target(str(tmp_path / "out")), b"", str.encode)
     job = Job(can_stop=can_stop)
-    output.start()
     await output.put("line\n")
     output.failure = OSError(errno.ENOSPC, "No space left on device")
 

@@ -10,7 +10,7 @@ import pytest
 from genesys_media_async import MediaRetriever, WebhookTarget
 from genesys_media_async.cli import main
 from genesys_media_async.cli.exit_codes import ExitCode
-from genesys_media_async.cli.input.id_files import read_ids
+from genesys_media_async.cli.input.id_files import IdStream
 from genesys_media_async.cli.output.formats import encoder
 from genesys_media_async.cli.output.writer import Output, open_target
 from genesys_media_async.cli.retrieve_job import RetrieveJob, run_retrieval
@@ -95,7 +95,7 @@ class TestLostWebhooks:
             simulator.script_webhook(*(Fault.HANG,) * 9)
             webhook = WebhookTarget(url=simulator.webhook_url, queue_size=1, concurrency=1, drain_timeout=0)
             retriever = MediaRetriever(settings_for(simulator, webhook=webhook))
-            ids = read_ids([f"a-{number}" for number in range(20)], None)
+            ids = IdStream([f"a-{number}" for number in range(20)], None, ("fileId",)).read()
 
             report = await run_retrieval(RetrieveJob(retriever, ids, output, total=20), "none")
 

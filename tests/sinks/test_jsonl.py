@@ -7,10 +7,11 @@ import json
 import os
 import stat
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -182,6 +183,60 @@ class TestLines:
             assert json.loads(os.read(reader, 1_000))["seconds"] == 2
         finally:
             os.close(reader)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+    def test_a_pipe_that_nobody_reads_raises(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="No such device"):
+            JsonLinesSink(tmp_path / "pipe")
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+    def test_a_slow_reader_of_a_pipe_does_not_block_the_event_loop(self, tmp_path: Path) -> None:
+        async def main(reader: int) -> bytes:
+            sink = JsonLinesSink(tmp_path / "pipe")
+            # More than a pipe holds.
+            writing = asyncio.create_task(sink.write([paused(number) for number in range(3_000)]))
+            received = b""
+            while not writing.done():
+                # Were it blocked, nothing would ever be read.
+                await asyncio.sleep(0)
+                with suppress(BlockingIOError):
+                    received += os.read(reader, 5_000)
+            await writing
+            await sink.aclose()
+            while rest := os.read(reader, 65_536):
+                received += rest
+            return received
+
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            lines = asyncio.run(main(reader)).splitlines()
+        finally:
+            os.close(reader)
+        assert [json.loads(line)["seconds"] for line in lines] == list(range(3_000))
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+    def test_a_line_cut_off_by_a_reader_that_sleeps_stays_a_line_of_its_own(self, tmp_path: Path) -> None:
+        async def main(reader: int) -> bytes:
+            sink = JsonLinesSink(tmp_path / "pipe")
+            with anyio.move_on_after(0) as scope:
+                await sink.write([paused(number) for number in range(3_000)])
+            assert scope.cancelled_caught
+            received = os.read(reader, 1_000_000)
+            await sink.write([paused(-1)])
+            await sink.aclose()
+            return received + os.read(reader, 1_000)
+
+        os.mkfifo(tmp_path / "pipe")
+        reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            *whole, torn, last = asyncio.run(main(reader)).splitlines()
+        finally:
+            os.close(reader)
+        assert [json.loads(line)["seconds"] for line in whole] == list(range(len(whole)))
+        assert not torn.endswith(b"}")
+        assert json.loads(last)["seconds"] == -1
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
     def test_a_full_disk_raises(self, tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +18,7 @@ from genesys_media_async.webhooks.payload import EVENT_NAME
 from tests.support.webhook_receiver import Answer, office, retrieved
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -91,3 +96,53 @@ class TestUndeliveredFile:
 
         clock.run(main())
         assert "f-1" in caplog.text
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+    def test_only_the_owner_may_read_a_new_file(self, tmp_path: Path) -> None:
+        file = tmp_path / "undelivered.jsonl"
+        clock = VirtualClock()
+
+        async def main() -> None:
+            async with office(clock, Answer(400), undelivered_file=file) as it:
+                it.webhooks.post(retrieved("f-1"))
+
+        clock.run(main())
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+    def test_a_pipe_that_nobody_reads_is_refused_and_a_slow_reader_is_not_waited_for(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        clock = VirtualClock()
+
+        async def main() -> None:
+            with pytest.raises(SettingsError, match="undelivered_file"):
+                async with office(clock, undelivered_file=pipe):
+                    pass
+            reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                async with office(clock, always=Answer(400), undelivered_file=pipe) as it:
+                    it.webhooks.post(retrieved("f-1"))
+                    await anyio.sleep(1)
+                    with pytest.raises(BlockingIOError), open_to_write(pipe) as writer:
+                        while True:
+                            os.write(writer, b"x" * 4096)
+                    it.webhooks.post(retrieved("f-2"))
+                assert it.failed() == [("f-1", 1, "status_400"), ("f-2", 1, "status_400")]
+                assert json.loads(os.read(reader, 1_000_000).split(b"\n")[0])["fileId"] == "f-1"
+            finally:
+                os.close(reader)
+
+        clock.run(main())
+        assert "the undelivered webhook for f-2 could not be kept" in caplog.text
+
+
+@contextmanager
+def open_to_write(pipe: Path) -> Iterator[int]:
+    descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

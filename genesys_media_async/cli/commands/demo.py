@@ -11,7 +11,7 @@ from ...retrieval.retriever import MediaRetriever
 from ...settings.policies import QuotaLimit
 from ...settings.settings import Settings
 from ..event_loop import run_in_event_loop
-from ..input.id_files import read_ids
+from ..input.id_files import IdStream
 from ..options import OUTPUT, Progress, stream_or_file
 from ..output.formats import encoder
 from ..output.progress import ProgressKind
@@ -76,7 +76,7 @@ async def _run(items: int, target: Target, progress: ProgressKind) -> RetrievalR
     async with Simulator(SimulatorSettings(quota=quota, latency=LATENCY, count_file_ids=False)) as simulator:
         # A proxy named in the environment cannot reach this machine.
         retriever = MediaRetriever(_settings_for(simulator), transport="direct")
-        ids = read_ids([f"recording-{number:06}" for number in range(1, items + 1)], None)
+        ids = IdStream([f"recording-{number:06}" for number in range(1, items + 1)], None, ()).read()
         report = await run_retrieval(
             RetrieveJob(retriever, ids, Output(target, *encoder("jsonl")), total=items), progress
         )
@@ -85,7 +85,7 @@ async def _run(items: int, target: Target, progress: ProgressKind) -> RetrievalR
         f"The simulator, which allows {quota.limit} requests in {quota.seconds:g} s, counted {counts.api_requests:,} "
         f"and refused {counts.refused_429:,} of them with 429",
     )
-    if not report.is_unfinished:
+    if report.is_complete:
         remarks += ("Next: genesys-media retrieve --help",)
     return replace(report, remarks=remarks)
 

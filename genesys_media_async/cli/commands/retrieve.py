@@ -8,17 +8,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import App, Parameter, validators
 
-from ...endpoints.base import Endpoint
 from ...retrieval.retriever import MediaRetriever
-from ...sinks.jsonl import JsonLinesSink
+from ...sinks.jsonl import JsonLinesSink, open_to_append
 from ..event_loop import run_in_event_loop
 from ..exit_codes import CommandFailed, ExitCode, exit_code_table, usage_error
-from ..input.csv_ids import IdTable
-from ..input.id_files import Input, open_input, read_ids
+from ..input.done_ids import done_ids
+from ..input.id_files import IdStream, Input, open_input
 from ..options import (
     CREDENTIALS,
     INPUT,
@@ -38,8 +38,9 @@ from ..options import (
 )
 from ..output.formats import Format, encoder
 from ..output.streams import is_terminal, print_failure, reason
+from ..output.summary import RetrievalReport
 from ..output.writer import Output, Target, open_target
-from ..retrieve_job import NO_IDS, RetrieveJob, conclude, run_retrieval
+from ..retrieve_job import RetrieveJob, conclude, run_retrieval
 from ..sources import DEFAULT_SOURCE, MEDIA_FORMATS, SOURCES, endpoint_for, source_table
 from ..supervisor import GRACE_PERIOD
 
@@ -51,8 +52,8 @@ EPILOGUE = f"""\
 
 An id has the parts that its source needs, with slashes between them:
 {source_table()}
-The input can be CSV with ',' ';' or tab: a header names those parts, in any
-order, beside other columns; without a header a record has just those parts.
+The input is one id a line, CSV with a header that names those parts in any order
+beside other columns (without one: just the parts), or JSON lines; .gz as well.
 
 Each line of JSON has the same keys; those without a value are null:
   schema_version file_id media_id status url expires_at expires_in
@@ -113,7 +114,7 @@ class RetrieveOptions:
     input: Annotated[
         str | None,
         stream_or_file(
-            "--input", "-i", group=INPUT, text="File of further ids, UTF-8, one per line; - is standard input."
+            "--input", "-i", group=INPUT, text="File of further ids: lines, CSV or JSON lines; - is standard input."
         ),
     ] = None
     max_refusals: Annotated[
@@ -125,6 +126,24 @@ class RetrieveOptions:
             help="End the run if the first N ids are refused alike, as where the source is wrong; 0: request all ids.",
         ),
     ] = MAX_REFUSALS
+    skip_done: Annotated[
+        list[str] | None,
+        Parameter(
+            group=INPUT,
+            metavar="FILE",
+            help="Earlier output, as jsonl or csv: leave out the ids that are ok in it; can be repeated. An id with "
+            "several media is not left out, since some of them may be missing.",
+        ),
+    ] = None
+    only_failed: Annotated[
+        bool,
+        Parameter(
+            group=INPUT,
+            negative=(),
+            show_default=False,
+            help="The file of -i is an earlier output, as jsonl or csv: retrieve the ids that are not ok in it.",
+        ),
+    ] = False
     output: OutputFile = None
     format: Annotated[
         Format,
@@ -170,23 +189,48 @@ def retrieve(
         print_failure(remark)
     source = _open_input(ids, options)
     try:
-        total, has_plain_lines = _look_ahead(ids, source, endpoint)
+        done = _done_ids(options.skip_done or ())
+        all_ids = IdStream(ids, source, endpoint.id_formats, done, only_failed=options.only_failed)
+        total = all_ids.look_ahead()
         _check_undelivered_file(options.evidence.undelivered)
         target = open_target(options.output)
         _check_files_differ(options, source, target)
+        output_file = options.output if target.is_file else None
+        warnings = _warnings(target)
         retriever = MediaRetriever(settings, endpoint=endpoint, audit=_open_audit(options.evidence.audit))
-        all_ids = read_ids(ids, source, IdTable(endpoint.id_formats))
         output = Output(target, *encoder(options.format))
-        job = RetrieveJob(retriever, all_ids, output, total=total, max_refusals=options.max_refusals or None)
-        ids_file = options.input if source is not None and source.is_file and not ids and has_plain_lines else None
-        output_file = options.output if options.format == "jsonl" and target.is_file else None
+        job = RetrieveJob(retriever, all_ids.read(), output, total=total, max_refusals=options.max_refusals or None)
         report = run_in_event_loop(run_retrieval, job, options.progress)
     finally:
         if source is not None:
             source.close()
+    remarks = (*_remarks(options, report, all_ids.skipped), *warnings)
+    report = replace(report, remarks=remarks, output_file=output_file, shows_failures=options.format != "urls")
+    return conclude(report, options.progress)
+
+
+def _warnings(target: Target) -> tuple[str, ...]:
+    # Not repaired unasked: someone may share the file on purpose.
+    if not target.is_readable_by_others:
+        return ()
+    return (f"Other users can read {target.name}, which has URLs now; to restrict it: chmod 600 {quote(target.name)}",)
+
+
+def _remarks(options: RetrieveOptions, report: RetrievalReport, skipped: int) -> list[str]:
+    remarks: list[str] = []
+    if options.skip_done:
+        remarks.append(f"Left out: {skipped:,} done before")
     if options.format == "urls" and report.results.failed:
-        report = replace(report, remarks=("The output does not show which ids failed; --format jsonl does",))
-    return conclude(replace(report, ids_file=ids_file, output_file=output_file), options.progress)
+        remarks.append("The output does not show which ids failed; --format jsonl and csv do")
+    return remarks
+
+
+def _done_ids(paths: Sequence[str]) -> frozenset[str]:
+    try:
+        return frozenset[str]().union(*map(done_ids, paths))
+    except (OSError, ValueError) as error:
+        name = getattr(error, "filename", None) or " ".join(paths)
+        raise usage_error("--skip-done", f"{name} cannot be read: {reason(error)}.") from None
 
 
 def _check_urls_can_be_requested(options: RetrieveOptions) -> None:
@@ -200,6 +244,8 @@ def _check_urls_can_be_requested(options: RetrieveOptions) -> None:
 
 
 def _open_input(ids: Sequence[str], options: RetrieveOptions) -> Input | None:
+    if options.only_failed and options.input is None:
+        raise usage_error("--only-failed", "it applies to an earlier output; name that by -i FILE.")
     if options.input is not None:
         return open_input(options.input)
     if not ids:
@@ -222,43 +268,26 @@ def _open_audit(path: str | None) -> tuple[JsonLinesSink, ...]:
 def _check_undelivered_file(path: str | None) -> None:
     if path is not None:
         try:
-            Path(path).open("ab").close()
+            os.close(open_to_append(path))
         except (OSError, ValueError) as error:
             sentence = f"{path} cannot be written: {reason(error)}; name another file."
             raise usage_error("--undelivered", sentence) from None
 
 
 def _check_files_differ(options: RetrieveOptions, source: Input | None, target: Target) -> None:
-    """Refuse to write one file in two ways, or to overwrite the ids before they are read."""
+    """Refuse to write one file in two ways, or to overwrite what is read."""
     seen: dict[tuple[int, int], str] = {}
-    named = {"--input": source.status if source else None, "--output": target.status}
-    named |= {"--audit": _status(options.evidence.audit), "--undelivered": _status(options.evidence.undelivered)}
-    for option, status in named.items():
+    read: list[tuple[str, os.stat_result | None]] = [("--input", source.status if source else None)]
+    read += [("--skip-done", _status(path)) for path in options.skip_done or ()]
+    written: list[tuple[str, os.stat_result | None]] = [("--output", target.status)]
+    written += [("--audit", _status(options.evidence.audit)), ("--undelivered", _status(options.evidence.undelivered))]
+    for option, status in (*read, *written):
         if status is None or not stat.S_ISREG(status.st_mode):
             continue
         other = seen.setdefault((status.st_dev, status.st_ino), option)
-        if other != option:
+        if other != option and (option, status) in written:
             raise usage_error(option, f"it is the same file as that of {other}; name another one.")
 
 
 def _status(path: str | None) -> os.stat_result | None:
     return Path(path).stat() if path is not None and Path(path).exists() else None
-
-
-def _look_ahead(ids: Sequence[str], source: Input | None, endpoint: Endpoint) -> tuple[int | None, bool]:
-    """
-    Return the number of ids, if it can be known beforehand, and whether the lines of the file are the ids.
-
-    Raises `CommandFailed` for a file without ids.
-    """
-    if source is None:
-        return len(ids), False
-    lines, first = source.count(), source.first_line()
-    first_id = None if first is None else IdTable(endpoint.id_formats).read(first)
-    if lines is None:
-        return None, first == first_id
-    has_header = first is not None and first_id is None
-    total = len(ids) + lines - has_header
-    if total == 0:
-        raise CommandFailed(ExitCode.INPUT, NO_IDS)
-    return total, first == first_id

@@ -1,4 +1,4 @@
-"""Ids from arguments and a file or a pipe, lazily: at most one chunk in memory, never a blocked event loop."""
+"""The ids of a command line, from arguments and a file or a pipe, lazily: a chunk in memory, no blocked event loop."""
 
 from __future__ import annotations
 
@@ -16,77 +16,18 @@ from anyio import to_thread
 
 from ..exit_codes import CommandFailed, ExitCode
 from ..output.streams import reason
+from .decoding import CHUNK, InputError
+from .id_reader import IdReader
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
-
-    from .csv_ids import IdTable
+    from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Set as AbstractSet
 
 STANDARD_INPUT = "-"
-CHUNK = 64 * 1024
-MAX_LINE = 64 * 1024
 MAX_COUNTED_SIZE = 64 * 1024 * 1024
-"""Files of at most so many bytes are read twice, so that progress knows the total."""
+"""Files with at most so many bytes of text are read twice: to see that they can be read, and how many ids they have."""
 
-_BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_BLANKS = b" \t\r\n"
-
-
-class LineError(ValueError):
-    """A line that is not text: `str` of it is what is wrong, `line` counts from 1."""
-
-    def __init__(self, line: int, wrong: str) -> None:
-        super().__init__(wrong)
-        self.line = line
-
-
-class IdDecoder:
-    """
-    Decodes ids from chunks of bytes, however they are cut: UTF-8, one id per line, blank lines skipped.
-
-    A byte order mark and CRLF line ends are accepted, spaces and tabs around an id dropped. A `table` reads the ids
-    in the lines; without one they are the lines.
-    """
-
-    def __init__(self, table: IdTable | None = None) -> None:
-        self._table = table
-        self._rest = b""
-        self._line = 0
-
-    def feed(self, chunk: bytes) -> Iterator[str]:
-        """Yield the ids that end in this chunk. Raises `LineError`, after the ids before it."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
-            yield from self._decoded(line)
-        if len(self._rest) > MAX_LINE:
-            raise LineError(self._line + 1, _too_long())
-
-    def finish(self) -> Iterator[str]:
-        """Yield the id in a last line without a line end. Raises `LineError`."""
-        rest, self._rest = self._rest, b""
-        return self._decoded(rest)
-
-    def _decoded(self, line: bytes) -> Iterator[str]:
-        self._line += 1
-        if self._line == 1:
-            if line.startswith(_UTF16_BOMS):
-                raise LineError(1, "is UTF-16; save the file as UTF-8")
-            line = line.removeprefix(_BOM)
-        if len(line) > MAX_LINE:
-            raise LineError(self._line, _too_long())
-        if b"\0" in line:
-            raise LineError(self._line, "has a NUL byte; ids are expected as text, one per line")
-        try:
-            text = line.strip(_BLANKS).decode()
-        except UnicodeDecodeError:
-            raise LineError(self._line, "is not UTF-8; ids are expected as text, one per line") from None
-        if text and (file_id := text if self._table is None else self._table.read(text)) is not None:
-            yield file_id
-
-
-def _too_long() -> str:
-    return f"has more than {MAX_LINE} bytes; ids are expected as text, one per line"
+NO_IDS = "The input has no ids; one id per line is expected, or CSV or JSON lines."
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,38 +43,22 @@ class Input:
         return os.fstat(self.descriptor)
 
     @property
-    def is_file(self) -> bool:
-        """True for a regular file that was opened by name."""
-        return self.descriptor != 0 and stat.S_ISREG(self.status.st_mode)
+    def can_be_read_twice(self) -> bool:
+        """True for a regular file, standard input included."""
+        return stat.S_ISREG(self.status.st_mode)
 
-    def count(self) -> int | None:
-        """Count the lines that are not blank, without moving the reading position; None if that is not cheap."""
-        status = self.status
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_COUNTED_SIZE:
-            return None
+    @contextlib.contextmanager
+    def look_ahead(self) -> Generator[Iterator[bytes]]:
+        """Give the chunks of a regular file, and restore the reading position at the end."""
+        start = os.lseek(self.descriptor, 0, os.SEEK_CUR)
         try:
-            start = os.lseek(self.descriptor, 0, os.SEEK_CUR)
-            with os.fdopen(os.dup(self.descriptor), "rb") as file:
-                count = sum(1 for line in iter(partial(file.readline, MAX_LINE), b"") if line.strip(_BLANKS))
+            yield iter(partial(os.read, self.descriptor, CHUNK), b"")
+        finally:
             os.lseek(self.descriptor, start, os.SEEK_SET)
-        except OSError as error:
-            raise unreadable(self.name, error) from None
-        return count
-
-    def first_line(self) -> str | None:
-        """Return the first line that is not blank, likewise; None without one that is text."""
-        try:
-            start = os.lseek(self.descriptor, 0, os.SEEK_CUR)
-            beginning = os.read(self.descriptor, CHUNK)
-            os.lseek(self.descriptor, start, os.SEEK_SET)
-            decoder = IdDecoder()
-            return next(chain(decoder.feed(beginning), decoder.finish()), None)
-        except (OSError, LineError):
-            return None
 
     async def read(self) -> bytes:
         """Return the next bytes, without blocking the event loop; empty at the end."""
-        if stat.S_ISREG(self.status.st_mode):
+        if self.can_be_read_twice:
             return os.read(self.descriptor, CHUNK)
         if sys.platform == "win32":
             return await to_thread.run_sync(os.read, self.descriptor, CHUNK, abandon_on_cancel=True)
@@ -169,25 +94,100 @@ def open_input(path: str) -> Input:
     return opened
 
 
-async def read_ids(arguments: Sequence[str], source: Input | None, table: IdTable | None = None) -> AsyncIterator[str]:
+class IdStream:
     """
-    Yield the ids given as arguments, then those in the file: its lines, or what `table` reads in them.
+    The ids of a command line: its arguments, then those in a file, for an endpoint whose ids have these `id_formats`.
 
-    Raises `CommandFailed` for a line or a file that cannot be read, after the ids before it.
+    Ids that are `done` are left out, and counted in `skipped`. For `only_failed` see `IdReader`.
     """
-    for file_id in arguments:
-        yield file_id
-    if source is None:
-        return
-    decoder = IdDecoder(table)
-    try:
-        while chunk := await source.read():
-            for file_id in decoder.feed(chunk):
-                yield file_id
-        for file_id in decoder.finish():
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        source: Input | None,
+        id_formats: Sequence[str],
+        done: AbstractSet[str] = frozenset(),
+        *,
+        only_failed: bool = False,
+    ) -> None:
+        self.skipped = 0
+        self._found = self._left_out = 0
+        self._arguments = arguments
+        self._source = source
+        self._new_reader = partial(IdReader, id_formats, only_failed=only_failed)
+        self._done = done
+
+    def look_ahead(self) -> int | None:
+        """
+        Return how many ids there are to retrieve; None if that cannot be known, or not soon.
+
+        Raises `CommandFailed` for a file that has no ids, or cannot be read to its end: before anything is sent.
+        """
+        if self._source is not None and not self._source.can_be_read_twice:
+            return None
+        found = wanted = 0
+        for file_id in chain(self._arguments, self._ids_ahead()):
+            if file_id is None:
+                return None
+            found += 1
+            wanted += file_id not in self._done
+        if not found and not self._left_out:
+            raise CommandFailed(ExitCode.INPUT, NO_IDS)
+        return wanted
+
+    def _ids_ahead(self) -> Iterator[str | None]:
+        """Yield the ids of the file, and None if it is too large to be read twice."""
+        source = self._source
+        if source is None:
+            return
+        reader = self._new_reader()
+        # A larger file is only begun, which shows an unknown header.
+        max_size = MAX_COUNTED_SIZE if source.status.st_size <= MAX_COUNTED_SIZE else 0
+        with _errors_named(source), source.look_ahead() as chunks:
+            for chunk in chunks:
+                yield from reader.feed(chunk)
+                if reader.size > max_size:
+                    yield None
+            yield from reader.finish()
+        self._left_out = reader.left_out
+
+    async def read(self) -> AsyncIterator[str]:
+        """
+        Yield the ids.
+
+        Raises `CommandFailed` for what cannot be read, after the ids before it, and at the end if there were none.
+        """
+        for file_id in self._wanted(self._arguments):
             yield file_id
-    except LineError as error:
-        raise CommandFailed(ExitCode.INPUT, f"{source.name}, line {error.line}: the line {error}.") from None
+        source = self._source
+        if source is not None:
+            reader = self._new_reader()
+            with _errors_named(source):
+                while chunk := await source.read():
+                    for file_id in self._wanted(reader.feed(chunk)):
+                        yield file_id
+                for file_id in self._wanted(reader.finish()):
+                    yield file_id
+            self._left_out = reader.left_out
+        if not self._found and not self._left_out:
+            raise CommandFailed(ExitCode.INPUT, NO_IDS)
+
+    def _wanted(self, ids: Iterable[str]) -> Iterator[str]:
+        for file_id in ids:
+            self._found += 1
+            if file_id in self._done:
+                self.skipped += 1
+            else:
+                yield file_id
+
+
+@contextlib.contextmanager
+def _errors_named(source: Input) -> Generator[None]:
+    try:
+        yield
+    except InputError as error:
+        place = f"{source.name}, line {error.line}" if error.line else source.name
+        raise CommandFailed(ExitCode.INPUT, f"{place}: {error}.") from None
     except OSError as error:
         raise unreadable(source.name, error) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -71,4 +72,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 def reason(error: OSError | ValueError) -> str:
     """Return why a file cannot be opened, read or written, in the operating system's words."""
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:
+        # The system's "No such device or address" is about a named pipe.
+        return "nobody reads this pipe yet"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

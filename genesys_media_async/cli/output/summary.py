@@ -40,6 +40,11 @@ class ResultCounts:
         """All of them."""
         return self.succeeded + self.failed
 
+    @property
+    def are_some_retryable(self) -> bool:
+        """True if a failed one can be retried."""
+        return self.failed > self.failed_permanently
+
     def add(self, result: MediaResult) -> None:
         """Count one."""
         self.media += result.media_id is not None
@@ -58,13 +63,14 @@ class RetrievalReport:
     """
     The report of a run over ids.
 
-    `run` is how it ended; `statistics` is None if it ended before its first id. `total` is the number of ids, None if
-    it is unknown. `output` is the name of the output. `ids_file` and `output_file` are the files that the next command
-    can name (the latter with JSON lines), and `undelivered_file` has the lost webhooks. `remarks` are further lines for
-    the summary.
+    `run` is how it ended, and `is_complete` is True if every id had a result by then; `statistics` is None if it ended
+    before its first id. `total` is the number of ids, None if it is unknown. `output` is the name of the output, and
+    `output_file` that of a file that the next command can read the results from; `shows_failures` is False for an
+    output of bare URLs. `undelivered_file` has the lost webhooks. `remarks` are further lines for the summary.
     """
 
     run: RunReport
+    is_complete: bool
     results: ResultCounts
     statistics: Statistics | None
     metrics: MetricsSnapshot
@@ -73,8 +79,8 @@ class RetrievalReport:
     output: str
     total: int | None = None
     output_file: str | None = None
-    ids_file: str | None = None
     undelivered_file: str | None = None
+    shows_failures: bool = True
     remarks: tuple[str, ...] = ()
 
     @property
@@ -101,13 +107,13 @@ class RetrievalReport:
         return max(0, self.total - (0 if self.statistics is None else self.statistics.done))
 
     @property
-    def is_unfinished(self) -> bool:
-        """True if the run ended before its last id."""
-        return self.run.stopped_by is not None or self.run.failure is not None
+    def are_ids_missing(self) -> bool:
+        """True if ids have no result, or one that was not written."""
+        return not self.is_complete or self.lost > 0
 
 
 def summary(report: RetrievalReport) -> str:
-    """Return at most twelve lines for people; they contain no URL."""
+    """Return a dozen lines or so for people; they contain no URL."""
     lines = [
         _counts(report),
         _requests(report),
@@ -166,19 +172,18 @@ def webhooks_line(report: RetrievalReport) -> str:
 
 
 def next_step(report: RetrievalReport) -> tuple[str, ...]:
-    """Return how to retrieve what is missing: a command, if the files have names."""
-    is_retry_useful = report.is_unfinished or report.results.failed > report.results.failed_permanently
-    if not is_retry_useful or not report.results.done:
+    """Return how to retrieve what is missing: the same command, whatever its input and options, with a few more."""
+    is_useful = report.are_ids_missing or report.results.are_some_retryable
+    if not (is_useful and report.results.done and report.shows_failures):
         return ()
-    # Of an id with several media, some may be retrieved.
-    if report.output_file is None or report.ids_file is None or report.results.media:
-        return ("Next: run it again with the ids whose status in the output is not ok",)
-    ids, output = shlex.quote(report.ids_file), shlex.quote(report.output_file)
-    more_ids, more_output = _rest(report.ids_file), _rest(report.output_file)
+    keep, old, new = "keep the output in a FILE, and ", "FILE", ""
+    if report.output_file is not None:
+        keep, old, new = "", shlex.quote(report.output_file), f" -o {_rest(report.output_file)}"
+    if report.are_ids_missing:
+        return (f"Next, for the missing ids: {keep}run the same command, and add", f"  --skip-done {old}{new}")
     return (
-        "Next, for the missing ids:",
-        f"  jq -r 'select(.status==\"ok\").file_id' {output} | grep -vxFf - {ids} > {more_ids}",
-        f"  genesys-media retrieve -i {more_ids} -o {more_output}",
+        f"Next, for the ids that failed: {keep}run the same command, and instead of its ids give",
+        f"  -i {old} --only-failed{new}",
     )
 
 
@@ -194,7 +199,7 @@ def _counts(report: RetrievalReport) -> str:
     done = _plural(results.done, "result" if results.media else "id")
     head = f"{'' if report.run.stopped_by is None else 'Interrupted: '}{done}{'' if results.media else ' done'}: "
     counts = f"{results.succeeded:,} retrieved, {results.failed:,} failed"
-    if report.is_unfinished and report.not_done:
+    if report.not_done and not report.is_complete:
         counts += f", {report.not_done:,} ids not done"
     if report.statistics is None:
         return head + counts

@@ -47,10 +47,15 @@ class Target:
         """True for a regular file that was opened by name."""
         return not self.is_standard and stat.S_ISREG(self.status.st_mode)
 
+    @property
+    def is_readable_by_others(self) -> bool:
+        """True for such a file, made earlier, that users other than its owner may read."""
+        return self.is_file and sys.platform != "win32" and bool(self.status.st_mode & 0o044)
+
 
 def open_target(path: str | None) -> Target:
     """
-    Open the output, `-` or None for standard output; a file keeps its content until `Output.start`.
+    Open the output, `-` or None for standard output; a file keeps its content until the first item is put.
 
     A new file is readable by its owner alone, since it will hold bearer URLs. Raises `CommandFailed` with the reason.
     """
@@ -71,6 +76,9 @@ class Output(Generic[Item_contra]):
     """
     Writes items to a target; at most 64 lines are held back until the next `flush`.
 
+    The first item replaces the former content of a file, and follows the header. Without one, as when the other half of
+    a pipeline fails, yesterday's file stays what it was.
+
     The first error is kept in `failure`; after it nothing more is written, and a file is cut back to its last whole
     line. `written` counts the items whose lines are out, `lost` those that will never be.
     """
@@ -82,18 +90,13 @@ class Output(Generic[Item_contra]):
         self.lost = 0
         self._header = header
         self._encode = encode
+        self._is_begun = False
         self._pending = bytearray()
         self._line_ends: deque[int] = deque()
         """The position in the output where each held line ends."""
         self._safe_end = 0
         self._position = 0
         self._lock = anyio.Lock(fast_acquire=True)
-
-    def start(self) -> None:
-        """Drop the file's former content and begin with the header; an output that never starts changes nothing."""
-        if self.target.is_file:
-            os.ftruncate(self.target.descriptor, 0)
-        self._pending += self._header
 
     @property
     def is_reader_gone(self) -> bool:
@@ -113,6 +116,8 @@ class Output(Generic[Item_contra]):
 
     async def put(self, item: Item_contra) -> None:
         """Add one item; it is written by the next `flush`, or at once if many are held back."""
+        if not self._is_begun:
+            self._begin()
         if self.failure is not None:
             self.lost += 1
             return
@@ -161,6 +166,15 @@ class Output(Generic[Item_contra]):
         while self._line_ends and self._line_ends[0] <= self._position:
             self._safe_end = self._line_ends.popleft()
             self.written += 1
+
+    def _begin(self) -> None:
+        self._is_begun = True
+        self._pending += self._header
+        if self.target.is_file:
+            try:
+                os.ftruncate(self.target.descriptor, 0)
+            except OSError as error:
+                self._fail(error)
 
     def _fail(self, error: OSError) -> None:
         self.failure = error
