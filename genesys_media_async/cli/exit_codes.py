@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ExitCode(IntEnum):
@@ -67,6 +70,6 @@ def usage_error(option: str, sentence: str) -> CommandFailed:
     return CommandFailed(ExitCode.USAGE, f"{option}: {sentence}")
 
 
-def exit_code_table() -> str:
+def exit_code_table(meanings: Mapping[ExitCode, str] = MEANINGS) -> str:
     """Return the exit codes and their meanings for a help page."""
-    return "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
+    return "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in meanings.items())

@@ -75,7 +75,8 @@ def _in_predicate(value: object, path: _Path) -> Iterator[Fault]:
     yield from _in_fields(value, path, PREDICATE_FIELDS)
     if not _is_object(value):
         return
-    kind, operator = value.get("type") or "dimension", value.get("operator") or "matches"
+    kind = "dimension" if value.get("type") is None else value["type"]
+    operator = "matches" if value.get("operator") is None else value["operator"]
     if not isinstance(kind, str) or kind not in PREDICATE_TYPES:
         yield Fault((*path, "type"), f"must be one of {', '.join(PREDICATE_TYPES)}.")
         return

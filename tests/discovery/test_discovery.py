@@ -159,7 +159,7 @@ def is_voice(simulator: Simulator, conversation_id: str) -> bool:
     ordered=st.booleans(),
     query_finds=st.sampled_from(["start-day", "start-day-and-activity"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_each_conversation_of_an_interval_is_found_once_however_long_it_is(
     begin: datetime, length: timedelta, by: Any, hours_of_delay: int, long_days: float, ordered: bool, query_finds: Any
 ):
