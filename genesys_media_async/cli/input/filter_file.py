@@ -73,7 +73,8 @@ def line_of(text: str, path: Sequence[str | int]) -> int:
     """Return the line of a place in JSON; of the nearest place around it if it is missing."""
     at = _after_space(text, 0)
     for step in path:
-        found = _member(text, at, step) if text[at] == "{" else _item(text, at, step)
+        find = {"{": _member, "[": _item}.get(text[at])
+        found = None if find is None else find(text, at, step)
         if found is None:
             break
         at = found
