@@ -57,10 +57,10 @@ class DiscoveryOptions(TypedDict, total=False):
     `by` decides between query and job. A "query" is immediate, but sees only what started on the days of the interval
     and on `look_back_days` days before it: a conversation that is older, and was still active in the interval, is not
     found. A "job" sees everything that was active, as far as the data lake of jobs has data; the rest of the interval
-    is queried. "auto" makes a job, too, unless the query cannot miss anything, because `max_duration` is within the
-    look-back or jobs have no data of the interval at all, and finds few. The look-back is 7 days if it is not given:
-    hardly a message, e-mail or callback lasts longer, and each day more costs few requests, since only what was still
-    active is asked for.
+    is queried, and where jobs have no data of the interval at all, the query is all there is. "auto" makes a job, too,
+    unless the query sees everything, because `max_duration` is within the look-back, and finds few. The look-back is 7
+    days if it is not given: hardly a message, e-mail or callback lasts longer, and each day more costs few requests,
+    since only what was still active is asked for.
     """
 
     queues: Sequence[str]

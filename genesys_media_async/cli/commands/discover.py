@@ -230,8 +230,9 @@ def _summary(run: RunReport, last: DiscoverySnapshot) -> str:
 
 def _left(run: RunReport, job: DiscoverJob) -> str:
     """Return the interval that a search which ended early has left; empty if it is not known."""
+    is_all_left = run.failure is not None and job.last is not None and not job.last.found
     # What could not be written is not behind us, wherever the search is.
-    if not run.exit_code or job.search is None or job.search.left is None or job.has_lost_lines:
+    if not run.exit_code or is_all_left or job.search is None or job.search.left is None or job.has_lost_lines:
         return ""
     return interval_text(*job.search.left)
 
