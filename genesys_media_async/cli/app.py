@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter, ValidationError
 
@@ -82,7 +82,8 @@ def _usage_error(error: CycloptsError) -> str:
         if choices:
             return str(unknown_value(option, token.value, choices))
         words = {int: "a whole number", float: "a number"}
-        if (kind := words.get(argument.hint)) is not None:
+        hints = (argument.hint, *get_args(argument.hint))
+        if (kind := next((words[each] for each in hints if each in words), None)) is not None:
             return str(usage_error(option, f"{token.value[:60]!a} must be {kind}."))
     if isinstance(error, ValidationError) and argument is not None:
         rule = error.exception_message.replace(">= ", "at least ").replace("<= ", "at most ")

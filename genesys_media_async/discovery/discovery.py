@@ -1,215 +1,204 @@
 """
 The conversations of an interval: an interval and filters in, conversation ids out, one page at a time.
 
-    query   POST /api/v2/analytics/conversations/details/query, page by page: immediate, and up to now
-    job     POST /api/v2/analytics/conversations/details/jobs, results by a cursor: for many conversations
+What Genesys finds depends on how it is asked. A query of conversation details finds only what *started* on a day that
+its interval touches, and is up to date; a job finds all that was *active* in its interval, whenever it started, but
+only as far as the data lake has data, which may end a day ago. (The fields `interval` of `ConversationQuery` and
+`AsyncConversationQuery` in the official SDK, and
+https://developer.genesys.cloud/analyticsdatamanagement/analytics/detail/ .) A search finds what was active in the
+interval, by either:
 
-Genesys makes the latest hours available to jobs only later; the query covers those.
-The OAuth client needs the permission `analytics:conversationDetail:view`.
+    query   the days of a look-back before the interval, there only what was still active in it, then the days of the
+            interval: all but conversations that began before the look-back
+    job     a job up to the date until which there is data, and queries, as above, for the rest of the interval: all,
+            since what was active in both parts and began before the look-back was active at that date, too
+    auto    a job, unless the query sees all and finds few
+
+The queries of the rest come first, while the job runs. A conversation that both find is yielded once: what began before
+the date and was active after it is remembered, which is few. Only a job that has no data of the interval yet leaves a
+hole, the query's; `sees_from` says so.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-from itertools import chain, count, repeat
-from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import quote
+from collections.abc import AsyncGenerator
+from itertools import count
+from typing import TYPE_CHECKING, Final
 
-from ..api.calls import Call
-from ..api.retry import RetryBudget, curve
-from ..errors import (
-    DeadlineExceededError,
-    InternalServerError,
-    InvalidResponseError,
-    NotFoundError,
-    PermissionDeniedError,
-    sanitized,
-)
+from ..errors import GenesysMediaError
 from .filters import interval_text
-from .pages import read_availability, read_page, read_status, read_submitted
+from .parts import MAX_QUERY, Part, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime
+    from types import TracebackType
 
-    from ..api.client import ApiClient
-    from ..clock import Clock
-    from ..counters import Counters
-    from ..settings.settings import Settings
-    from ..transports.base import HttpReply
-    from .filters import Wanted
-    from .pages import Page
-
-T = TypeVar("T")
-
-PATH: Final = "/api/v2/analytics/conversations/details"
-PERMISSION: Final = "the permission analytics:conversationDetail:view"
-
-MAX_QUERY: Final = timedelta(days=31)
-"""With a filter, as there always is: https://developer.genesys.cloud/analyticsdatamanagement/analytics/detail/ ."""
+    from .details_api import DetailsApi
+    from .filters import Interval, Wanted
+    from .pages import Conversation, Page
 
 QUERY_PAGE: Final = 100
-JOB_PAGE: Final = 500
-MAX_PAGE_SIZE: Final = 64 * 1024 * 1024
-"""Bytes; a conversation comes with all its participants, sessions and segments, and only some of it is kept."""
-
 MAX_QUERIED: Final = 2_000
 """For more conversations than that, a job takes fewer requests than the query's pages."""
 
-MAX_REMEMBERED: Final = 100_000
-"""Conversations that go on after a part of the interval, and will be found again; a bound for the memory."""
 
-JOB_PAUSES: Final = curve(1.0, 15.0)
-JOB_TIMEOUT: Final = 1_800.0
+class Discovery(AsyncGenerator[str, None]):
+    """
+    One search for the conversations of an interval: an async iterator over their ids, each once.
 
+    Iterating raises `CredentialsRejectedError` or `TokenUnavailableError` without a token, and the error that remained
+    of a request that failed. Whatever ends it early, `left` is what remains to be searched.
+    """
 
-class Discovery:
-    """One search for the conversations of an interval."""
-
-    def __init__(
-        self,
-        api: ApiClient,
-        first_token: Callable[[], Awaitable[None]],
-        wanted: Wanted,
-        *,
-        settings: Settings,
-        clock: Clock,
-        counters: Counters,
-    ) -> None:
+    def __init__(self, api: DetailsApi, first_token: Callable[[], Awaitable[None]], wanted: Wanted) -> None:
+        self.returned = 0
+        """The number of conversations in Genesys's replies."""
+        self.not_recorded = 0
+        """How many of them were left out because they were not recorded."""
+        self.sees_from: datetime | None = None
+        """The first day of which conversations were looked for; None if all days were, as by a job."""
         self._api = api
         self._first_token = first_token
         self._wanted = wanted
-        self._deadline = settings.deadline
-        self._budget = RetryBudget(settings.retry.budget)
-        self._clock = clock
-        self._counters = counters
-        self._unfinished: dict[str, None] = {}
+        self._left: Interval | None = (wanted.begin, wanted.end)
+        self._newest: datetime | None = None
+        self._is_in_order = True
+        self._repeatable: set[str] = set()
+        """The ids that may be found again, by the job or by another query."""
+        self._ids = self._search()
 
-    async def ids(self) -> AsyncGenerator[str]:
+    def __repr__(self) -> str:
+        left = "done" if self._left is None else f"{interval_text(*self._left)} left"
+        return f"<Discovery in {interval_text(self._wanted.begin, self._wanted.end)}: {left}>"
+
+    @property
+    def left(self) -> Interval | None:
         """
-        Yield the id of each conversation once.
+        The interval in which another search finds all that this one has not yielded; None when all is yielded.
 
-        Raises `CredentialsRejectedError` or `TokenUnavailableError` without a token, and the error that remained of a
-        request that failed.
+        It finds some again that this one has yielded.
         """
-        await self._first_token()
-        async for page, begin, end in self._pages():
-            for conversation_id in self._new_in(page, begin, end):
-                yield conversation_id
+        return self._left
 
-    async def _pages(self) -> AsyncGenerator[tuple[Page, datetime, datetime]]:
-        """Yield pages, each with the part of the interval that it belongs to."""
-        wanted, begin = self._wanted, self._wanted.begin
-        first = await self._first_page_of_few()
-        if first is None and wanted.by != "query":
-            available = await self._call("GET", f"{PATH}/jobs/availability", read_availability, "availability")
-            known_until = min(wanted.end, available)
-            if known_until > begin:
-                async for page in self._job_pages(begin, known_until):
-                    yield page, begin, known_until
-                begin = known_until
-        while begin < wanted.end:
-            end = wanted.end
-            if end - begin > MAX_QUERY:
-                # The next part begins with a day, since a query finds all that began on a day that it touches.
-                end = _midnight(begin + MAX_QUERY)
-            async for page in self._query_pages(begin, end, first):
-                yield page, begin, end
-            begin = end
+    async def asend(self, value: None) -> str:
+        """Return the next id."""
+        return await self._ids.asend(value)
 
-    async def _first_page_of_few(self) -> Page | None:
-        """Return the query's first page if the query is the better way; None if not, or if a way was chosen."""
+    async def athrow(
+        self,
+        kind: type[BaseException] | BaseException,
+        error: BaseException | object = None,
+        traceback: TracebackType | None = None,
+    ) -> str:
+        """Raise an exception where the search is."""
+        raised = error if isinstance(error, BaseException) else kind
+        raised = raised if isinstance(raised, BaseException) else raised()
+        return await self._ids.athrow(raised.with_traceback(traceback))
+
+    async def aclose(self) -> None:
+        """End the search."""
+        await self._ids.aclose()
+
+    async def _search(self) -> AsyncGenerator[str]:
         wanted = self._wanted
-        if wanted.by != "auto" or wanted.end - wanted.begin > MAX_QUERY:
-            return None
-        page = await self._query(wanted.begin, wanted.end, 1)
-        return page if page.totalHits <= MAX_QUERIED else None
+        await self._first_token()
+        try:
+            if wanted.by == "query" or await self._is_query_enough():
+                async for conversation_id in self._by_query(wanted.begin, wanted.end):
+                    yield conversation_id
+            else:
+                async for conversation_id in self._by_job():
+                    yield conversation_id
+            self._left = None
+        except GenesysMediaError as error:
+            error.add_note(f"Not searched yet: {interval_text(*self._left or (wanted.begin, wanted.end))}")
+            raise
 
-    async def _query_pages(self, begin: datetime, end: datetime, first: Page | None) -> AsyncGenerator[Page]:
+    async def _is_query_enough(self) -> bool:
+        """Return whether the query is sure to see all, and finds few."""
+        wanted = self._wanted
+        if wanted.by != "auto" or not wanted.is_within_look_back or wanted.end - wanted.begin > MAX_QUERY:
+            return False
+        *_, part = parts_of(wanted.begin, wanted.end, wanted.look_back)
+        return (await self._page(part, 1)).totalHits <= MAX_QUERIED
+
+    async def _by_job(self) -> AsyncGenerator[str]:
+        """Yield the ids that queries find after the date until which jobs have data, then those of a job."""
+        wanted = self._wanted
+        available = await self._api.available_until()
+        until = min(wanted.end, max(available, wanted.begin))
+        job_id = None
+        if until > wanted.begin:
+            body = wanted.job_body(wanted.begin, until)
+            job_id = await self._api.submit(body, interval_text(wanted.begin, until))
+        if until < wanted.end:
+            async for conversation_id in self._by_query(until, wanted.end, has_job=job_id is not None):
+                yield conversation_id
+        if job_id is None:
+            return
+        self._left = wanted.begin, until
+        async for page in self._api.results(job_id):
+            for conversation in self._wanted_in(page):
+                if conversation.was_active(wanted.begin, until) and conversation.conversationId not in self._repeatable:
+                    yield conversation.conversationId
+
+    async def _by_query(self, begin: datetime, end: datetime, *, has_job: bool = False) -> AsyncGenerator[str]:
+        """Yield the ids that queries find; with a job for what is before `begin`, remember those that it may find."""
+        parts = list(parts_of(begin, end, self._wanted.look_back))
+        searched_from = parts[0].starts_from
+        if not has_job and not self._wanted.is_within_look_back:
+            self.sees_from = searched_from
+        # What began before is in the job's results as well; a start outside of all parts contradicts the documentation.
+        unsure_before = begin if has_job else searched_from
+        for part in parts:
+            async for page in self._pages(part):
+                for conversation in self._wanted_in(page):
+                    started = conversation.conversationStart
+                    if not conversation.was_active(begin, end):
+                        continue
+                    if started is None or started < unsure_before:
+                        is_new = self._is_new(conversation.conversationId)
+                    else:
+                        is_new = part.has(started)
+                    if is_new:
+                        yield conversation.conversationId
+                if not has_job:
+                    self._advance(page, begin, end)
+
+    async def _pages(self, part: Part) -> AsyncGenerator[Page]:
         for number in count(1):
-            page = first if number == 1 and first is not None else await self._query(begin, end, number)
+            page = await self._page(part, number)
             yield page
             if not page.conversations or number * QUERY_PAGE >= page.totalHits:
                 return
 
-    async def _query(self, begin: datetime, end: datetime, number: int) -> Page:
-        body = self._wanted.body(begin, end, paging={"pageSize": QUERY_PAGE, "pageNumber": number})
-        return await self._call("POST", f"{PATH}/query", read_page, interval_text(begin, end), body=body)
+    def _is_new(self, conversation_id: str) -> bool:
+        is_new = conversation_id not in self._repeatable
+        self._repeatable.add(conversation_id)
+        return is_new
 
-    async def _job_pages(self, begin: datetime, end: datetime) -> AsyncGenerator[Page]:
-        body, subject = self._wanted.body(begin, end), interval_text(begin, end)
-        # A lost reply may leave an unused job behind, which does no harm.
-        job_id = (await self._call("POST", f"{PATH}/jobs", read_submitted, subject, body=body)).jobId
-        await self._job_done(job_id)
-        cursor = ""
-        while True:
-            query = f"?pageSize={JOB_PAGE}" + (f"&cursor={quote(cursor, safe='')}" if cursor else "")
-            page = await self._call("GET", f"{PATH}/jobs/{job_id}/results{query}", read_page, job_id)
-            yield page
-            if not page.cursor:
-                return
-            if page.cursor == cursor:
-                raise InvalidResponseError(
-                    "The results of the job lead in a circle.", code="cursor_repeats", retryable=False
-                )
-            cursor = page.cursor
+    async def _page(self, part: Part, number: int) -> Page:
+        body = self._wanted.query_body(part, page_size=QUERY_PAGE, page_number=number)
+        return await self._api.query(body, interval_text(part.begin, part.end))
 
-    async def _job_done(self, job_id: str) -> None:
-        waited = 0.0
-        for pause in chain(JOB_PAUSES, repeat(JOB_PAUSES[-1])):
-            await self._clock.sleep(pause)
-            waited += pause
-            status = await self._call("GET", f"{PATH}/jobs/{job_id}", read_status, job_id)
-            if status.state == "FULFILLED":
-                return
-            if status.state in {"FAILED", "CANCELLED", "EXPIRED"}:
-                reason = sanitized(status.errorMessage or "no reason given")
-                error = InternalServerError(
-                    f"The analytics job {job_id} is {status.state}: {reason}.",
-                    code="discovery_job_failed",
-                    advice='Run it again; if it persists, use the query, with by="query", or a shorter interval.',
-                )
-                raise self._api.mask.error(error)
-            if waited >= JOB_TIMEOUT:
-                raise DeadlineExceededError(
-                    f"The analytics job {job_id} was {sanitized(status.state, 40)} after {waited:.0f} s.",
-                    code="discovery_job_never_completed",
-                    advice='Run it again later, with by="query", or for a shorter interval.',
-                )
+    def _wanted_in(self, page: Page) -> list[Conversation]:
+        """Return a page's conversations without those that are known not to be recorded."""
+        found = page.conversations or []
+        self.returned += len(found)
+        if not self._wanted.recorded_only:
+            return found
+        recorded = [conversation for conversation in found if not conversation.was_not_recorded]
+        self.not_recorded += len(found) - len(recorded)
+        return recorded
 
-    async def _call(
-        self, method: str, path: str, read: Callable[[HttpReply, float], T], subject: str, *, body: bytes = b""
-    ) -> T:
-        call = Call(method, path, body, subject, "discovery", read, max_reply_size=MAX_PAGE_SIZE)
-        result = await self._api.call(call, deadline=self._deadline, budget=self._budget, counters=self._counters)
-        if result.value is not None:
-            return result.value
-        error = result.error or RuntimeError(f"{call!r} had neither a value nor an error")
-        if isinstance(error, PermissionDeniedError):
-            error.advice = f"Give the OAuth client a role with {PERMISSION}; a new token is not needed."
-        elif isinstance(error, NotFoundError) and "/jobs/" in path:
-            error.retryable = True
-            error.advice = "The job is lost, as after a restart of the service; run it again."
-        raise error
-
-    def _new_in(self, page: Page, begin: datetime, end: datetime) -> list[str]:
-        """Return the new ids in a page of a part of the interval; remember those that the next part will repeat."""
-        new: list[str] = []
+    def _advance(self, page: Page, begin: datetime, end: datetime) -> None:
+        """Shorten what is left, after a page, as long as the conversations come in the order of their starts."""
         for conversation in page.conversations or ():
-            if not conversation.was_active(begin, end) or (
-                self._wanted.recorded_only and conversation.was_not_recorded
-            ):
-                continue
-            conversation_id = conversation.conversationId
-            if conversation_id not in self._unfinished:
-                new.append(conversation_id)
-            ends = conversation.conversationEnd
-            if end < self._wanted.end and (ends is None or ends >= end):
-                self._unfinished[conversation_id] = None
-                if len(self._unfinished) > MAX_REMEMBERED:
-                    del self._unfinished[next(iter(self._unfinished))]
-        return new
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+            started = conversation.conversationStart
+            self._is_in_order &= started is not None and (self._newest is None or started >= self._newest)
+            self._newest = started
+        if not self._is_in_order:
+            self._left = begin, end
+        elif self._newest is not None and begin < self._newest < end:
+            self._left = self._newest, end

@@ -37,13 +37,13 @@ class MessageMedia(Endpoint):
     """
     The URL of a media file in a message conversation, by `GET …/messages/media/{mediaId}`.
 
-    The path begins with `/api/v2/conversations/messages/{conversationId}/communications/{communicationId}`. Genesys
-    documents no permission for this operation.
+    The path begins with `/api/v2/conversations/messages/{conversationId}/communications/{communicationId}`. The
+    permissions are those in the documentation of the official .NET SDK 270.
     """
 
     action = "message_media"
     id_formats = ("conversationId/communicationId/mediaId",)
-    permission = "the permission that the message names"
+    permission = "one of the permissions conversation:message:view and conversation:webmessaging:view"
     probe = Probe("GET", _path(MISSING_ID, MISSING_ID, MISSING_ID))
 
     def __repr__(self) -> str:

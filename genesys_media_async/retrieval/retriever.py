@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ..api.base import TokenSource
     from ..clock import Clock
     from ..counters import Statistics
+    from ..discovery.discovery import Discovery
     from ..discovery.filters import DiscoveryOptions, Interval
     from ..endpoints.base import Endpoint
     from ..limiter.base import Limiter
@@ -231,26 +232,24 @@ class MediaRetriever:
             ordered += [found[file_id].popleft() for _ in range(share)]
         return ordered
 
-    def discover(self, interval: Interval, **options: Unpack[DiscoveryOptions]) -> AsyncGenerator[str]:
+    def discover(self, interval: Interval, **options: Unpack[DiscoveryOptions]) -> Discovery:
         """
         Return the ids of the conversations that were active in an interval, which `retrieve_many` can read lazily.
 
-        `interval` is two datetimes with zones. Memory is bounded by a page, whatever the number of conversations.
-        Raises `SettingsError` for an interval or a filter that cannot work; iterating raises `CredentialsRejectedError`
-        or `TokenUnavailableError` without a token, and the error that remained of a request that failed.
+        `interval` is two datetimes with zones. Memory is bounded by a page and the conversations in progress, whatever
+        the number of conversations. What the search cannot see depends on `by`: see `DiscoveryOptions`. Raises
+        `SettingsError` for an interval or a filter that cannot work; iterating raises `CredentialsRejectedError` or
+        `TokenUnavailableError` without a token, and the error that remained of a request that failed; `left` of the
+        result is then what another search has to cover.
         """
         # Imported here: the shapes of its replies cost a tenth of the import, and few programs discover.
+        from ..discovery.details_api import DetailsApi
         from ..discovery.discovery import Discovery
 
         session, now = self._open_session(), datetime.fromtimestamp(self._clock.wall(), UTC)
-        return Discovery(
-            session.api,
-            session.first_token,
-            wanted(interval, options, now=now),
-            settings=self.settings,
-            clock=self._clock,
-            counters=session.counters,
-        ).ids()
+        checked = wanted(interval, options, now=now)
+        api = DetailsApi(session.api, settings=self.settings, clock=self._clock, counters=session.counters)
+        return Discovery(api, session.first_token, checked)
 
     def statistics(self) -> Statistics:
         """Return the counts since the retriever was opened, over all its runs."""

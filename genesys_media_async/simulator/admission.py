@@ -64,4 +64,6 @@ class Admission:
             return None
         self._counts.refused_by_family[family] += 1
         seconds = retry_after(charge, self._settings.retry_after_rounding)
-        return resource_exhausted(call.correlation_id, quota, seconds, headers=call.headers)
+        if self._settings.old_resource_429:
+            return resource_exhausted(call.correlation_id, quota, seconds, headers=call.headers)
+        return too_many_requests(call.correlation_id, seconds, headers=call.headers)

@@ -2,7 +2,8 @@
 The error replies of Genesys Cloud, with the codes and messages of its specification.
 
 Codes and messages are those of the public API's specification (`x-inin-error-codes`); `contextId` repeats the
-correlation id. It is not certain that every real error has `contextId`, `details` and `errors`.
+correlation id. Every 429 has `contextId`, `details`, `errors` and a Retry-After, says
+https://developer.genesys.cloud/forum/t/normalized-platform-api-429-responses/12028 ; of other errors this is uncertain.
 """
 
 from __future__ import annotations
@@ -99,13 +100,13 @@ def error_reply(
 
 
 def too_many_requests(correlation_id: str, seconds: int, *, kind: Kind = Kind.API, headers: Headers = ()) -> Reply:
-    """Return the 429 of an exhausted token quota, with the seconds to wait in header and message."""
+    """Return the 429 of an exhausted quota, with the seconds to wait in header and message."""
     waiting = (b"Retry-After", b"%d" % seconds)
     return error_reply("too.many.requests.retry.after", correlation_id, seconds, kind=kind, headers=(waiting, *headers))
 
 
 def resource_exhausted(correlation_id: str, quota: Quota, seconds: int, *, headers: Headers = ()) -> Reply:
-    """Return the 429 of a resource's quota, in the older wording with the limit instead of the wait."""
+    """Return the 429 of a resource's quota in the wording before 2021-11-10, with the limit instead of the wait."""
     headers = ((b"Retry-After", b"%d" % seconds), *headers)
     return error_reply("too.many.requests", correlation_id, quota.limit, f"{quota.seconds:g}", headers=headers)
 

@@ -64,8 +64,10 @@ class OrganizationSettings:
     The settings of the simulated organization.
 
     `conversations` is their number, spread evenly over the `days` before `until` (epoch seconds; None: when the
-    simulator is made). Each has between the two numbers of `recordings` and belongs to one of the `queues`. The medium
-    of a conversation is drawn from `media`, where a repeated one is more likely. The shares are of recordings:
+    simulator is made). Each lasts up to ten minutes; the share `long_share` of them, as messages, e-mails and callbacks
+    do, lasts up to `long_days`, and one that has not ended is in progress. Each has between the two numbers of
+    `recordings` and belongs to one of the `queues`. The medium of a conversation is drawn from `media`, where a
+    repeated one is more likely. The other shares are of recordings:
     `two_part_share` of the audio has its channels in two parts, `archived_share` is archived, `sensitive_share`
     contains sensitive data, `failing_share` fails in a batch job. `documents`, `platform_downloads` and `orphans` are
     numbers of these.
@@ -76,6 +78,8 @@ class OrganizationSettings:
     queues: int = 4
     days: float = 7.0
     until: float | None = None
+    long_share: float = 0.0
+    long_days: float = 14.0
     media: tuple[Media, ...] = DEFAULT_MEDIA
     two_part_share: float = 0.25
     archived_share: float = 0.0
@@ -91,11 +95,14 @@ class OrganizationSettings:
             raise ValueError(f"recordings must be two numbers from 0 to {MAX_RECORDINGS}, the smaller first")
         if min(self.conversations, self.documents, self.platform_downloads, self.orphans) < 0:
             raise ValueError("conversations, documents, platform_downloads and orphans must not be negative")
-        if self.queues < 1 or self.days <= 0 or not self.media:
+        if self.queues < 1 or min(self.days, self.long_days) <= 0 or not self.media:
             raise ValueError("an organization needs a queue, more than 0 days and a medium")
         if not set(self.media) <= set(get_args(Media)):
             raise ValueError(f"each medium must be one of {', '.join(get_args(Media))}")
-        shares = (self.two_part_share, self.archived_share, self.sensitive_share, self.failing_share)
+        shares = (
+            *(self.long_share, self.two_part_share, self.archived_share),
+            *(self.sensitive_share, self.failing_share),
+        )
         if not all(0 <= share <= 1 for share in shares):
             raise ValueError("a share must be from 0 to 1")
 
@@ -209,11 +216,16 @@ class AnalyticsSettings:
     """
     The settings of conversation details queries and jobs.
 
-    A query has pages of `default_page_size`, at most `max_page_size`, and an interval of at most `max_interval_days`. A
-    page without conversations omits the field (`absent`) or has it `empty`. The reply to a details job is
-    `submit_status`; the job takes `job_seconds` (infinity: it never ends) and ends in the state `job_end`. Its results
-    have pages of at most `max_job_page_size` and do not contain the last `job_data_delay` seconds.
+    A query finds the conversations that started on a day that its interval touches (`start-day`, as documented), or
+    those of them that were active in it (`start-day-and-activity`). It has pages of `default_page_size`, at most
+    `max_page_size`, and an interval of at most `max_interval_days`. A page without conversations omits the field
+    (`absent`) or has it `empty`. The reply to a details job is `submit_status`; the job takes `job_seconds` (infinity:
+    it never ends) and ends in the state `job_end`. Its results have pages of at most `max_job_page_size`, in the order
+    of the request or, with `jobs_are_ordered` False, in another one; they know nothing of the last `job_data_delay`
+    seconds.
     """
+
+    query_finds: Literal["start-day", "start-day-and-activity"] = "start-day"
 
     default_page_size: int = 25
     max_page_size: int = 100
@@ -223,6 +235,7 @@ class AnalyticsSettings:
     job_seconds: float = 2.0
     job_end: Literal["FULFILLED", "FAILED", "CANCELLED", "EXPIRED"] = "FULFILLED"
     max_job_page_size: int = 1000
+    jobs_are_ordered: bool = True
     job_data_delay: float = 0.0
 
     def __post_init__(self) -> None:

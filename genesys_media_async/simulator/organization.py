@@ -23,8 +23,19 @@ FileState = Literal["AVAILABLE", "ARCHIVED", "DELETED", "RESTORED", "RESTORING",
 
 MIN_CONVERSATION_SECONDS = 30.0
 MAX_CONVERSATION_SECONDS = 600.0
+"""But for the long ones, see `OrganizationSettings.long_share`."""
+
 DAY = 86400.0
 INBOUND_SHARE = 0.75
+
+USERS = 6
+FLOWS = 3
+WRAP_UP_CODES = 4
+LANGUAGES = 2
+CUSTOMERS = 40
+SERVICE_NUMBERS = ("tel:+498000000001", "tel:+498000000002", "tel:+498000000003")
+WRAP_UP_SHARE = 0.8
+LANGUAGE_SHARE = 0.5
 
 _PLAYABLE = frozenset({"AVAILABLE", "RESTORED"})
 _PER_CONVERSATION = MAX_RECORDINGS + 1
@@ -47,6 +58,22 @@ class Conversation:
     started_at: float
     ended_at: float
     recording_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """
+    Who handled a conversation, and how it came in, by the names of analytics; None where it has no such value.
+
+    Only a call has numbers, only an inbound conversation came through a flow, and not every agent sets a wrap-up code.
+    """
+
+    user_id: str
+    ani: str | None
+    dnis: str | None
+    wrap_up_code: str | None
+    flow_id: str | None
+    language_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +130,12 @@ class Organization:
         until = settings.until if settings.until is not None else now
         self._length = settings.days * DAY
         self._begins = until - MAX_CONVERSATION_SECONDS - self._length
+        self.longest_seconds = max(MAX_CONVERSATION_SECONDS, settings.long_days * DAY if settings.long_share else 0.0)
         self._queue_ids = [seeded_ids.id("queue", number) for number in range(settings.queues)]
+        self._user_ids = [seeded_ids.id("user", number) for number in range(USERS)]
+        self._wrap_up_codes = [seeded_ids.id("wrap-up-code", number) for number in range(WRAP_UP_CODES)]
+        self._flow_ids = [seeded_ids.id("flow", number) for number in range(FLOWS)]
+        self._language_ids = [seeded_ids.id("language", number) for number in range(LANGUAGES)]
         self._changes: dict[str, Traits] = {}
 
     def __repr__(self) -> str:
@@ -132,8 +164,25 @@ class Organization:
             media[int(medium * len(media))],
             "inbound" if direction < INBOUND_SHARE else "outbound",
             started_at,
-            started_at + MIN_CONVERSATION_SECONDS + (MAX_CONVERSATION_SECONDS - MIN_CONVERSATION_SECONDS) * length,
+            started_at + self._seconds(conversation_id, length),
             fewest + int(count * (most - fewest + 1)),
+        )
+
+    def handling_of(self, conversation: Conversation) -> Handling:
+        """Return who handled a conversation, and how it came in."""
+        chances = self._seeded_ids.chances("handling", conversation.id)
+        user, customer, service, code, coded, flow, language, spoken = chances
+        numbers = f"tel:+49301000{int(customer * CUSTOMERS):03}", SERVICE_NUMBERS[int(service * len(SERVICE_NUMBERS))]
+        is_inbound = conversation.direction == "inbound"
+        ani, dnis = numbers if is_inbound else reversed(numbers)
+        is_call = conversation.media in ("audio", "screen")
+        return Handling(
+            self._user_ids[int(user * USERS)],
+            ani if is_call else None,
+            dnis if is_call else None,
+            self._wrap_up_codes[int(code * WRAP_UP_CODES)] if coded < WRAP_UP_SHARE else None,
+            self._flow_ids[int(flow * FLOWS)] if is_inbound else None,
+            self._language_ids[int(language * LANGUAGES)] if spoken < LANGUAGE_SHARE else None,
         )
 
     def conversation(self, conversation_id: str) -> Conversation | None:
@@ -222,6 +271,15 @@ class Organization:
     def participant_id(self, conversation: Conversation) -> str:
         """Return the id of a conversation's agent as participant."""
         return self._seeded_ids.id("participant", conversation.index)
+
+    def _seconds(self, conversation_id: str, length: float) -> float:
+        """Return how long a conversation lasts; `length` is from 0 up to 1."""
+        share = self._settings.long_share
+        if share:
+            chance, extent, *_ = self._seeded_ids.chances("long conversation", conversation_id)
+            if chance < share:
+                return MAX_CONVERSATION_SECONDS + (self.longest_seconds - MAX_CONVERSATION_SECONDS) * extent
+        return MIN_CONVERSATION_SECONDS + (MAX_CONVERSATION_SECONDS - MIN_CONVERSATION_SECONDS) * length
 
     def _recording(self, conversation: Conversation, place: int) -> Recording:
         recording_id = self._seeded_ids.id("recording", conversation.index * _PER_CONVERSATION + place)

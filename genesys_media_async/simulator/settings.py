@@ -85,7 +85,8 @@ class SimulatorSettings:
     * Quota: `quota` of each token (None: no limit); `quota_headers` adds `inin-ratelimit-*`, whose removal Genesys has
       announced; `retry_after_rounding`, where "down" can make a client that waits exactly this long a fraction early.
       `resource_quotas` are charged as well, for each token and family of operations; Genesys has such limits and does
-      not document them (a user measured 120 a minute for recordings).
+      not document them (a user measured 120 a minute for recordings). `old_resource_429` words their 429s as before
+      2021-11-10, since when all are worded alike.
     * Families: `organization`, `batch`, `recording`, `document`, `platform_download` and `analytics`, each with a class
       of its own; `message_media_status` of all media in messages; `url_styles` by family, by default the object store's
       for batch jobs and the distribution's for all others. `operation_permissions` replaces the documented permissions
@@ -112,6 +113,7 @@ class SimulatorSettings:
     quota_headers: bool = False
     retry_after_rounding: Literal["down", "up"] = "down"
     resource_quotas: Mapping[Family, Quota] = field(default_factory=dict["Family", Quota])
+    old_resource_429: bool = False
     organization: OrganizationSettings = field(default_factory=OrganizationSettings)
     batch: BatchSettings = field(default_factory=BatchSettings)
     recording: RecordingSettings = field(default_factory=RecordingSettings)

@@ -42,6 +42,12 @@ def ids_of(simulator: Simulator) -> set[str]:
     return {each.id for each in simulator.organization.conversations()}
 
 
+def lines(text: str) -> list[str]:
+    """Return the lines of a text, all of which are whole."""
+    assert text == "" or text.endswith("\n")
+    return text.splitlines()
+
+
 def message(done: Finished) -> str:
     assert done.out == ""
     return done.err
@@ -79,7 +85,7 @@ class TestDiscover:
 
     async def test_feeds_batches_through_a_pipe(self, simulator: Simulator):
         command = f"{sys.executable} -m genesys_media_async"
-        found = f"{command} discover --from {days_ago(0.05)} --progress none"
+        found = f"{command} discover --from {days_ago(0.05)} --by query --progress none"
         retrieved = f"{command} retrieve --source recording-batch -i - --progress none"
         done = await run_in_shell(f"{found} | {retrieved}", simulator)
 
@@ -101,10 +107,48 @@ class TestDiscover:
         assert done.code == 0
         assert set(done.out.split()) == inbound
 
+    async def test_takes_filters_by_handling_duration_and_file(self, simulator: Simulator, tmp_path: Path):
+        organization = simulator.organization
+        of_all = [(each, organization.handling_of(each)) for each in organization.conversations()]
+        conversation, one = next((each, how) for each, how in of_all if how.ani and how.wrap_up_code and how.flow_id)
+        file = tmp_path / "filters.json"
+        predicate = {"dimension": "queueId", "value": conversation.queue_id}
+        file.write_text(json.dumps({"segmentFilters": [{"type": "and", "predicates": [predicate]}]}))
+        numbers = ("--ani", str(one.ani), "--dnis", str(one.dnis), "--min-duration", "0", "--max-duration", "6e2")
+        ids = ("--user", one.user_id, "--wrap-up-code", str(one.wrap_up_code), "--flow", str(one.flow_id))
+        language = () if one.language_id is None else ("--language", one.language_id)
+        options = (*numbers, *ids, *language, "--filter-file", file, "--look-back-days", "2")
+        done = await run("discover", "--from", days_ago(6), "--by", "query", *options, simulator=simulator)
+        expected = {
+            each.id
+            for each, how in of_all
+            if (each.queue_id, how.user_id, how.ani, how.dnis)
+            == (conversation.queue_id, one.user_id, one.ani, one.dnis)
+            and (how.wrap_up_code, how.flow_id) == (one.wrap_up_code, one.flow_id)
+            and one.language_id in (None, how.language_id)
+        }
+        assert (done.code, set(done.out.split())) == (0, expected)
+        assert conversation.id in expected
+
     async def test_ends_with_0_if_it_finds_nothing(self, simulator: Simulator):
         done = await run("discover", "--from", days_ago(60), "--to", days_ago(50), simulator=simulator)
         assert done.code == 0
         assert message(done).startswith("0 conversations found")
+
+    async def test_a_search_that_fails_half_way_keeps_what_it_found_and_names_what_is_left(self, simulator: Simulator):
+        simulator.script(None, None, Fault.UNAUTHORIZED, Fault.UNAUTHORIZED)
+        query = ("--by", "query", "--look-back-days", "0")
+        first = await run("discover", "--from", days_ago(6), *query, simulator=simulator)
+        assert first.code == 3
+        assert len(lines(first.out)) > 100
+        sentence, summary = first.err.splitlines()
+        assert summary.startswith(f"Incomplete: {len(lines(first.out))} conversations found")
+        left = sentence.partition(" Not searched yet: ")[2].split()
+        assert left[::2] == ["--from", "--to"]
+        rest = await run("discover", *left, *query, simulator=simulator)
+        assert rest.code == 0
+        assert {*lines(first.out), *lines(rest.out)} == ids_of(simulator)
+        assert len(lines(rest.out)) < 350
 
     async def test_writes_json_for_programs_and_continues_after_faults(self, simulator: Simulator):
         simulator.script(Fault.SERVER_ERROR_503)
@@ -135,6 +179,7 @@ class TestDiscover:
                     words = await err_of(process)
                     assert await process.wait() == 130
         assert words.startswith("Interrupted: 0 conversations found")
+        assert "\nNot searched yet: --from " in words
 
     async def test_ends_with_5_for_a_retryable_failure(self, simulator: Simulator):
         simulator.script(Fault.HANG)
@@ -184,6 +229,18 @@ class TestDiscover:
         (("--from", "9000-01-01T00:00Z"), "--from and --to: The interval begins at 9000-01-01"),
         (("--from", "2020-01-02T00:00Z", "--to", "2020-01-01T00:00Z"), "must be after its beginning"),
         (("--from", "2020-01-02T00:00Z", "--queue", ""), "--queue: must not be empty"),
+        (("--from", "2020-01-02T00:00Z", "--wrap-up-code", " "), "--wrap-up-code: must not be empty"),
+        (("--from", "2020-01-02T00:00Z", "--min-duration", "-1"), "--min-duration: "),
+        (("--from", "2020-01-02T00:00Z", "--min-duration", "long"), "--min-duration: 'long' is not a number."),
+        (
+            ("--from", "2020-01-02T00:00Z", "--min-duration", "9", "--max-duration", "8"),
+            "--min-duration is 9 and --max-duration 8. The minimum must be the smaller one.",
+        ),
+        (
+            ("--from", "2020-01-02T00:00Z", "--look-back-days", "-1"),
+            "--look-back-days is -1. It must be a whole",
+        ),
+        (("--from", "2020-01-02T00:00Z", "--filter-file", "/nowhere/f.json"), "--filter-file: /nowhere/f.json cannot"),
     ],
     ids=" ".join,
 )

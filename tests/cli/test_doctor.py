@@ -77,8 +77,8 @@ class TestExamination:
             await examined(simulator)
             counts = simulator.counts
             assert counts.media_requests == 0
-            # The only successful requests are for the token's organisation and its limits.
-            assert counts.by_status[200] == 2
+            # The only successful requests are for the token's organisation, its limits and until when jobs have data.
+            assert counts.by_status[200] == 3
             assert simulator.batch_jobs == []
             assert counts.api_requests < 20
 
@@ -91,6 +91,8 @@ class TestExamination:
             verdicts(found, "document", "platform-download", "orphan-recording", "transcript", "discover")
             == ["warning"] * 5
         )
+        assert verdicts(found, "message-media") == ["warning"]
+        assert "conversation:webmessaging:view" in found["message-media"].repair
         assert "recording:orphan:view" in found["orphan-recording"].repair
         assert "analytics:conversationDetail:view" in found["discover"].repair
         assert findings.exit_code == 0
@@ -104,6 +106,13 @@ class TestExamination:
             found, findings = await examined(simulator, "orphan-recording")
         assert verdicts(found, "orphan-recording") == ["ok"]
         assert findings.exit_code == 0
+
+    async def test_knows_that_only_a_query_is_open_to_those_who_see_agents(self):
+        agents = poor("analytics:agentConversationDetail:view", "conversation:message:view")
+        async with Simulator(SimulatorSettings(quota=None, clients=(agents,))) as simulator:
+            found, _ = await examined(simulator)
+        assert verdicts(found, "discover", "message-media") == ["warning", "ok"]
+        assert "enough for --by query" in found["discover"].repair
 
     async def test_ends_at_a_wrong_secret(self):
         async with Simulator() as simulator:

@@ -33,11 +33,11 @@ class TestConversations:
     @pytest.mark.parametrize(
         ("by", "days", "operations"),
         [
-            ("auto", 1, {QUERY: 1}),
-            ("auto", 20, {QUERY: 15}),
-            ("query", 31, {QUERY: 24}),
+            ("query", 1, {QUERY: 3}),
+            ("query", 31, {QUERY: 25}),
+            ("query", 45, {QUERY: 32}),
+            ("auto", 1, {AVAILABILITY: 1, SUBMIT: 1, RESULTS: 1}),
             ("auto", 45, {AVAILABILITY: 1, SUBMIT: 1, RESULTS: 6}),
-            ("query", 45, {QUERY: 31}),
             ("job", 1, {AVAILABILITY: 1, SUBMIT: 1, RESULTS: 1}),
         ],
     )
@@ -45,24 +45,28 @@ class TestConversations:
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
             begin = NOW - days * DAY
             found = [each async for each in retriever.discover((begin, NOW), by=by)]
-            assert len(found) == len(set(found))
-            # The query leaves out what began on the day before the interval.
-            assert active(simulator, begin, NOW) - set(found) <= active(simulator, begin, begin + timedelta(hours=1))
-            assert set(found) <= active(simulator, begin, NOW)
-            assert len(found) > 40 * days
+            assert len(found) == len(set(found)) > 40 * days
+            assert set(found) == active(simulator, begin, NOW)
             asked = Counter(simulator.counts.by_operation)
             assert {name: asked[name] for name in (QUERY, SUBMIT, RESULTS, AVAILABILITY) if asked[name]} == operations
 
         virtual(scenario)
 
-    def test_are_found_by_a_job_if_there_are_many(self):
+    @pytest.mark.parametrize(("conversations", "operations"), [(100, (3, 0)), (4_000, (1, 1))])
+    def test_that_the_query_cannot_miss_are_found_by_it_if_they_are_few(
+        self, conversations: int, operations: tuple[int, int]
+    ):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
-            found = [each async for each in retriever.discover((NOW - 5 * DAY, NOW))]
-            assert len(found) == len(set(found)) > MAX_QUERIED
-            asked = simulator.counts.by_operation
-            assert (asked[QUERY], asked[SUBMIT]) == (1, 1)
+            # What lasts at most an hour did not begin before the look-back.
+            search = retriever.discover((NOW - 5 * DAY, NOW), max_duration=3_600.0)
+            found = [each async for each in search]
+            assert set(found) == active(simulator, NOW - 5 * DAY, NOW)
+            assert len(found) == len(set(found))
+            assert (simulator.counts.by_operation[QUERY], simulator.counts.by_operation[SUBMIT]) == operations
+            assert search.sees_from is None
 
-        virtual(scenario, organization=OrganizationSettings(conversations=4_000, days=5.0, recordings=(1, 1)))
+        assert 100 < MAX_QUERIED < 4_000
+        virtual(scenario, organization=OrganizationSettings(conversations=conversations, days=5.0, recordings=(1, 1)))
 
     def test_that_are_too_recent_for_a_job_are_found_by_the_query(self):
         async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
@@ -147,27 +151,38 @@ def is_voice(simulator: Simulator, conversation_id: str) -> bool:
 
 
 @given(
-    st.datetimes(datetime(2023, 10, 1), datetime(2023, 11, 13)),
-    st.timedeltas(timedelta(seconds=1), timedelta(days=45)),
-    st.sampled_from(["auto", "query", "job"]),
-    st.sampled_from([0.0, 36 * 3_600.0]),
+    begin=st.datetimes(datetime(2023, 10, 1), datetime(2023, 11, 14, 21)),
+    length=st.timedeltas(timedelta(seconds=1), timedelta(days=45)),
+    by=st.sampled_from(["auto", "query", "job"]),
+    hours_of_delay=st.sampled_from([0, 1, 36, 24 * 20]),
+    long_days=st.sampled_from([0.1, 1.0, 10.0, 25.0]),
+    ordered=st.booleans(),
+    query_finds=st.sampled_from(["start-day", "start-day-and-activity"]),
 )
-@settings(max_examples=25, deadline=None)
-def test_each_conversation_of_an_interval_is_found_once(begin: datetime, length: timedelta, by: Any, delay: float):
+@settings(max_examples=40, deadline=None)
+def test_each_conversation_of_an_interval_is_found_once_however_long_it_is(
+    begin: datetime, length: timedelta, by: Any, hours_of_delay: int, long_days: float, ordered: bool, query_finds: Any
+):
     begin = begin.replace(tzinfo=UTC)
 
     async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
-        found = [each async for each in retriever.discover((begin, begin + length), by=by)]
+        # No longer than the longest conversation.
+        search = retriever.discover((begin, begin + length), by=by, look_back_days=math.ceil(long_days))
+        found = [each async for each in search]
         assert len(found) == len(set(found))
-        missing = active(simulator, begin, min(begin + length, NOW)) - set(found)
-        assert set(found) <= active(simulator, begin, begin + length)
-        # The query does not find what began on a day before the interval.
-        midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-        started = {each.id: each.started_at for each in simulator.organization.conversations()}
-        assert all(started[each] < midnight for each in missing)
+        assert set(found) == active(simulator, begin, min(begin + length, NOW))
+        assert search.left is None
 
-    few = OrganizationSettings(conversations=600, days=44.0, recordings=(0, 1))
-    virtual(scenario, organization=few, analytics=AnalyticsSettings(job_data_delay=delay, max_job_page_size=100))
+    organization = OrganizationSettings(
+        conversations=300, days=44.0, recordings=(0, 1), long_share=0.4, long_days=long_days
+    )
+    analytics = AnalyticsSettings(
+        job_data_delay=hours_of_delay * 3_600.0,
+        max_job_page_size=100,
+        jobs_are_ordered=ordered,
+        query_finds=query_finds,
+    )
+    virtual(scenario, organization=organization, analytics=analytics)
 
 
 @pytest.mark.anyio
@@ -180,7 +195,7 @@ async def test_ids_can_be_retrieved_while_they_are_found():
         configured = settings_for(simulator, rule=ValidationRule(content_types=("*/*",)))
         async with MediaRetriever(configured, endpoint=Transcript()) as retriever:
             now = datetime.now(UTC)
-            found = retriever.discover((now - 2 * DAY, now))
+            found = retriever.discover((now - 2 * DAY, now), by="query", look_back_days=0)
             ids = (f"{each}/{communications[each]}" async for each in found)
             async with retriever.retrieve_many(ids, concurrency=2) as results:
                 # Nothing is read ahead: the second page is requested once the first one is used up.
@@ -202,7 +217,8 @@ def test_each_request_is_within_the_quota_and_in_the_audit_trail():
         configured = settings_for(simulator, quota=QuotaLimit(limit=10, seconds=60.0))
         retriever = MediaRetriever(configured, transport=simulator.transport(), clock=clock, audit=[audit])
         async with retriever:
-            found = [each async for each in retriever.discover((NOW - 25 * DAY, NOW), by="query")]
+            search = retriever.discover((NOW - 25 * DAY, NOW), by="query", look_back_days=0)
+            found = [each async for each in search]
             assert retriever.statistics().requests == simulator.counts.api_requests
         return len(found)
 

@@ -20,7 +20,7 @@ from genesys_media_async import (
     Settings,
     VirtualClock,
 )
-from genesys_media_async.discovery.discovery import JOB_TIMEOUT
+from genesys_media_async.discovery.details_api import JOB_TIMEOUT
 from genesys_media_async.simulator import AnalyticsSettings, OAuthClient, Simulator
 from tests.support.discoveries import DAY, NOW, virtual
 from tests.support.retrievers import settings_for

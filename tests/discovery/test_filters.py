@@ -45,7 +45,7 @@ class TestAnInterval:
     def test_may_be_in_any_zone(self):
         tokyo = timezone(timedelta(hours=9))
         it = wanted((datetime(2023, 11, 1, 9, tzinfo=tokyo), datetime(2023, 11, 2, 9, tzinfo=tokyo)), {}, now=NOW)
-        body = json.loads(it.body(it.begin, it.end))
+        body = json.loads(it.job_body(it.begin, it.end))
         assert body["interval"] == "2023-11-01T00:00:00.000Z/2023-11-02T00:00:00.000Z"
 
     def test_that_ends_in_the_future_is_cut_off(self):

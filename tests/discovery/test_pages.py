@@ -41,6 +41,16 @@ class TestReplies:
         scripted = Scripted(query={"conversations": conversations, "totalHits": 4})
         assert scripted.discover(by="query") == ["going-on", "bare"]
 
+    def test_of_two_queries_may_have_the_same_conversation(self):
+        # As from a service whose days begin at other hours: each query returns all of these.
+        conversations = [
+            {"conversationId": f"{days}-days-ago", "conversationStart": (NOW - days * DAY).isoformat()}
+            for days in (20, 6, 0.5)
+        ]
+        scripted = Scripted(query={"conversations": conversations, "totalHits": 3})
+        assert sorted(scripted.discover(by="query")) == ["0.5-days-ago", "20-days-ago", "6-days-ago"]
+        assert len(scripted.asked) == 2
+
     def test_may_be_of_half_a_megabyte(self):
         conversations = [
             {"conversationId": f"c-{number}", "participants": [{"notes": "x" * 5_000}]} for number in range(100)

@@ -101,7 +101,7 @@ async def test_every_id_has_its_result_under_faults(name: str):
         (
             "message-media",
             "getConversationsMessageCommunicationMessagesMediaMediaId",
-            "the permission that the message names",
+            "conversation:message:view and conversation:webmessaging:view",
         ),
     ],
 )

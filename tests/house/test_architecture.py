@@ -40,7 +40,10 @@ ORDER = [
 EDGES = ["simulator", "testing", "cli"]
 # An edge imports no other edge, but for these.
 BETWEEN_EDGES = {"testing": {"simulator"}, "cli": {"simulator"}}
-PURE = ["quota", "api.retry", "endpoints.validation", "discovery.filters", "endpoints.recordings.batch_job"]
+PURE = [
+    *("quota", "api.retry", "endpoints.validation", "endpoints.recordings.batch_job"),
+    *("discovery.filters", "discovery.parts", "discovery.raw_filters"),
+]
 WAITING = {"asyncio", "anyio", "httpx", "aiolimiter", "socket", "time", "threading"}
 
 

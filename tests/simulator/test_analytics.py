@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from genesys_media_async.clock import VirtualClock
 
 PATH = "/api/v2/analytics/conversations/details"
+DURATION = {"type": "metric", "metric": "tSegmentDuration"}
 NOW = 1_700_000_000.0
 DAY = 86400.0
 WEEK = f"{iso(NOW - 8 * DAY)}/{iso(NOW)}"
@@ -135,6 +136,37 @@ def test_a_filter_can_test_that_a_dimension_exists(operator: str | None, hits: i
     assert answered({"conversationFilters": segment_filter(predicate)})[0]["totalHits"] == hits
 
 
+@pytest.mark.parametrize("dimension", ["userId", "ani", "dnis", "wrapUpCode", "flowId", "requestedLanguageId"])
+def test_the_values_of_a_reply_are_those_that_a_filter_matches(dimension: str) -> None:
+    def values(conversation: dict[str, Any]) -> dict[str, Any]:
+        (participant,) = conversation["participants"]
+        (session,) = participant["sessions"]
+        (segment,) = session["segments"]
+        return {**participant, **session, **session.get("flow", {}), **segment}
+
+    def described(*filters: Mapping[str, object]) -> list[dict[str, Any]]:
+        page, _ = answered({"segmentFilters": segment_filter(*filters), "paging": {"pageSize": 100}})
+        return [values(each) for each in page["conversations"]]
+
+    all_of_page = described({"dimension": "queueId", "operator": "exists"})
+    value = next(each[dimension] for each in all_of_page if dimension in each)
+    matched = described({"dimension": dimension, "operator": "matches", "value": value})
+    assert matched
+    assert {each[dimension] for each in matched} == {value}
+    if dimension != "userId":
+        without = described({"dimension": dimension, "operator": "notExists"})
+        assert without
+        assert not any(dimension in each for each in without)
+
+
+def test_a_filter_can_test_a_duration_in_milliseconds() -> None:
+    bounds = {"gte": 60_000, "lt": 300_000}
+    predicate = {"type": "metric", "metric": "tConversationDuration", "range": bounds}
+    page, simulator = answered({"conversationFilters": segment_filter(predicate), "paging": {"pageSize": 100}})
+    seconds = [each.ended_at - each.started_at for each in simulator.organization.conversations()]
+    assert 0 < page["totalHits"] == sum(60 <= each < 300 for each in seconds) < 400
+
+
 def test_conversations_active_at_the_boundary_are_in_both_intervals() -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         edge = next(simulator.organization.conversations()).ended_at - 1.0
@@ -186,9 +218,20 @@ def test_the_query_omits_what_started_on_an_earlier_day_and_the_job_does_not() -
         ({"segmentFilters": 1}, "bad.request"),
         ({"segmentFilters": [1]}, "bad.request"),
         ({"segmentFilters": [{"type": "xor"}]}, "invalid.value"),
-        ({"segmentFilters": segment_filter({"dimension": "wrapUpCode", "value": "x"})}, "invalid.value"),
+        ({"segmentFilters": segment_filter({"dimension": "mood", "value": "x"})}, "invalid.value"),
         ({"segmentFilters": segment_filter({"dimension": "queueId"})}, "bad.request"),
+        ({"segmentFilters": segment_filter({"dimension": "queueId", "operator": "like"})}, "invalid.value"),
+        ({"segmentFilters": segment_filter({"dimension": "segmentEnd", "value": "soon"})}, "invalid.date"),
         ({"segmentFilters": segment_filter({"type": "metric"})}, "invalid.value"),
+        ({"segmentFilters": segment_filter({"type": "property", "property": "x"})}, "invalid.value"),
+        ({"segmentFilters": segment_filter({"type": "metric", "metric": "tSegmentDuration"})}, "bad.request"),
+        (
+            {"segmentFilters": segment_filter({"type": "metric", "metric": "tTalk", "range": {"gt": 1}})},
+            "invalid.value",
+        ),
+        ({"segmentFilters": segment_filter({**DURATION, "range": {"over": 1}})}, "bad.request"),
+        ({"segmentFilters": segment_filter({**DURATION, "range": {"gt": "1"}})}, "bad.request"),
+        ({"segmentFilters": segment_filter({**DURATION, "range": {}})}, "bad.request"),
     ],
 )
 def test_an_impossible_query_is_refused(change: dict[str, object], code: str) -> None:

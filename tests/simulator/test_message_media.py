@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from genesys_media_async.simulator import OAuthClient
 from tests.support.virtual_simulators import bare_get, in_virtual_time
 
 if TYPE_CHECKING:
@@ -31,3 +32,15 @@ def test_a_media_file_in_a_message_has_a_url_when_it_is_valid(status: Any) -> No
             assert (media.headers["content-type"], len(media.content)) == ("image/png", body["contentLengthBytes"])
 
     in_virtual_time(scenario, message_media_status=status)
+
+
+@pytest.mark.parametrize(
+    ("permission", "status"),
+    [("conversation:message:view", 404), ("conversation:webmessaging:view", 404), ("recording:recording:view", 403)],
+)
+def test_a_media_file_in_a_message_takes_one_of_two_permissions(permission: str, status: int) -> None:
+    async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> int:
+        return (await http.get(MESSAGE_MEDIA.format("a", "b", "c"))).status_code
+
+    clients = (OAuthClient("demo-client", "demo-secret", permissions=frozenset({permission})),)
+    assert in_virtual_time(scenario, clients=clients)[0] == status

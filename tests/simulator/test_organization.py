@@ -135,6 +135,8 @@ def test_a_million_conversations_are_as_quick_to_search_as_one() -> None:
         {"two_part_share": 1.1},
         {"archived_share": -0.1},
         {"orphans": -1},
+        {"long_share": 1.5},
+        {"long_days": 0.0},
     ],
 )
 def test_impossible_organization_settings_are_refused(wrong: dict[str, Any]) -> None:

@@ -194,7 +194,14 @@ async def test_without_a_quota_every_request_is_allowed() -> None:
         assert {(await user.ask()).status_code for _ in range(310)} == {200}
 
 
-def test_a_resource_has_a_quota_of_its_own_with_another_message() -> None:
+@pytest.mark.parametrize(
+    ("old", "code", "message"),
+    [
+        (False, "too.many.requests.retry.after", "Rate limit exceeded the maximum. Retry the request in [49] seconds"),
+        (True, "too.many.requests", "Rate limit exceeded the maximum [2] requests within [60] seconds"),
+    ],
+)
+def test_a_resource_has_a_quota_of_its_own(old: bool, code: str, message: str) -> None:
     async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
         for _ in range(2):
             assert (await http.get(SETTINGS)).status_code == 200
@@ -206,12 +213,12 @@ def test_a_resource_has_a_quota_of_its_own_with_another_message() -> None:
         assert (simulator.counts.refused_429, simulator.counts.refused_by_family) == (0, {"recording": 1})
         return refused
 
-    refused, _ = in_virtual_time(scenario, resource_quotas={"recording": Quota(2, 60.0)})
+    refused, _ = in_virtual_time(scenario, resource_quotas={"recording": Quota(2, 60.0)}, old_resource_429=old)
     assert refused.status_code == 429
     assert refused.headers["Retry-After"] == "49"
     body = refused.json()
-    assert body["code"] == "too.many.requests"
-    assert body["message"] == "Rate limit exceeded the maximum [2] requests within [60] seconds"
+    assert (body["code"], body["message"], body["details"], body["errors"]) == (code, message, [], [])
+    assert body["contextId"] == refused.headers["ININ-Correlation-Id"]
 
 
 def test_a_refusal_of_the_resource_is_charged_to_the_token_and_not_the_other_way_round() -> None:
@@ -221,5 +228,7 @@ def test_a_refusal_of_the_resource_is_charged_to_the_token_and_not_the_other_way
             codes.append((await http.get(SETTINGS)).json().get("code"))
         return codes
 
-    codes, _ = in_virtual_time(scenario, quota=Quota(3, 60.0), resource_quotas={"recording": Quota(2, 60.0)})
+    codes, _ = in_virtual_time(
+        scenario, quota=Quota(3, 60.0), resource_quotas={"recording": Quota(2, 60.0)}, old_resource_429=True
+    )
     assert codes == [None, None, "too.many.requests", "too.many.requests.retry.after"]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from genesys_media_async.simulator import (
+    AnalyticsSettings,
     BatchSettings,
     DocumentSettings,
     OrganizationSettings,
@@ -38,6 +39,7 @@ PROMPT_ORGANIZATION = SimulatorSettings(
     recording=RecordingSettings(transcode_seconds=0.0),
     document=DocumentSettings(preparing_seconds=0.0),
     batch=BatchSettings(seconds_per_recording=0.0),
+    analytics=AnalyticsSettings(job_seconds=0.0),
 )
 """An organisation without a quota, whose jobs take no time."""
 

@@ -73,13 +73,17 @@ class Scripted:
         body = self.bodies[request.url.path.rpartition("/")[2]]
         return httpx.Response(200, json=body(request) if callable(body) else body)
 
-    def discover(self, **options: Any) -> list[str]:
+    def discover(self, searches: list[Any] | None = None, **options: Any) -> list[str]:
+        """Return the ids that a search finds; `searches` gets the search itself."""
         clock = VirtualClock()
 
         async def main() -> list[str]:
             configured = Settings(client_id="a", client_secret="b", quota=None, retry=QUICK_RETRIES)
             async with httpx.AsyncClient(transport=httpx.MockTransport(self)) as client:
                 async with MediaRetriever(configured, transport=client, clock=clock) as retriever:
-                    return [each async for each in retriever.discover((NOW - DAY, NOW), **options)]
+                    search = retriever.discover((NOW - DAY, NOW), **options)
+                    if searches is not None:
+                        searches.append(search)
+                    return [each async for each in search]
 
         return clock.run(main())

@@ -2,35 +2,34 @@
 
 # Annotations are evaluated: cyclopts reads those of the options at run time.
 
-import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group, Parameter, validators
 
-from ...counters import Statistics
-from ...discovery.filters import Direction, DiscoveryOptions, Interval, Way
-from ...errors import SettingsError
-from ...quota.permit import QuotaState
+from ...discovery.filters import DEFAULT_LOOK_BACK_DAYS, Direction, DiscoveryOptions, Interval, Way, interval_text
 from ...retrieval.retriever import MediaRetriever
+from ..discover_job import DiscoverJob, DiscoverySnapshot
 from ..event_loop import run_in_event_loop
-from ..exit_codes import SHARED_MEANINGS, CommandFailed, ExitCode, RunReport, exit_code_table, usage_error
+from ..exit_codes import SHARED_MEANINGS, ExitCode, RunReport, exit_code_table, usage_error
+from ..input.filter_file import read_filter_file
 from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, SpeedOptions, settings_for, unused_client
-from ..output.progress import PlainProgressKind, duration, plain_progress_for, quota_words
+from ..output.progress import PlainProgressKind, plain_progress_for
 from ..output.streams import print_err, print_failure, redirect_to_null
 from ..output.writer import Output, open_target
-from ..supervisor import CancellableJob, run_supervised
+from ..supervisor import run_supervised
+
+if TYPE_CHECKING:
+    from ...discovery.discovery import Discovery
 
 CONVERSATIONS = Group("Conversations", sort_key=1)
 
-MEANINGS = SHARED_MEANINGS | {
-    ExitCode.ALL_RETRIEVED: "every conversation was found",
-    ExitCode.CONFIGURATION: "configuration error, or no access token could be obtained",
-    ExitCode.RETRYABLE_FAILURES: "a request failed, and can be retried",
-    ExitCode.PERMANENT_FAILURES: "a request failed permanently; retrying will not help",
+MEANINGS: Final = SHARED_MEANINGS | {
+    ExitCode.ALL_RETRIEVED: "the whole interval was searched, whether or not anything was found",
+    ExitCode.CONFIGURATION: "configuration error, or the credentials are rejected",
+    ExitCode.RETRYABLE_FAILURES: "the search ended early; run it again for the interval that is left",
+    ExitCode.PERMANENT_FAILURES: "the search failed; running it again will not help",
     ExitCode.OUTPUT_LOST: "the output could not be written",
 }
 
@@ -38,19 +37,51 @@ EPILOGUE = f"""\
 {CREDENTIALS}
 
 Finds conversations that were active in the interval and have at least one
-recorded call; --media restricts the media types. The OAuth client needs the
-permission analytics:conversationDetail:view.
+recorded call; --media restricts the media types. A conversation must match one
+value of each filter. Ids are Genesys's: names are not resolved, and an id that
+does not exist matches nothing.
+
+A job finds whatever was active in the interval. A query finds only what began
+on a day of the interval, or on one of --look-back-days before it: with
+--by query, and as long as jobs have no data of the interval yet, an older
+conversation that was still active is not found; standard error says so.
+
+The OAuth client needs the permission analytics:conversationDetail:view; for
+--by query analytics:agentConversationDetail:view is enough.
+
+A filter file has filters as in Genesys's API, for all that has no option:
+  {{"segmentFilters": [{{"type": "or", "predicates": [
+    {{"dimension": "disconnectType", "value": "transfer"}}]}}]}}
 
 Examples:
   genesys-media discover --from 2026-11-23T00:00Z --to 2026-11-24T00:00Z
   genesys-media discover --from 2026-11-01T00:00Z --queue QUEUE_ID --media voice
+  genesys-media discover --from 2026-11-30T06:00Z --by query --min-duration 60
 
 Exit codes:
 {exit_code_table(MEANINGS)}"""
 
 
-def _ids(text: str, metavar: str) -> Parameter:
+LISTS: Final = {
+    "queue": "queues",
+    "media": "media",
+    "division": "divisions",
+    "user": "users",
+    "ani": "ani",
+    "dnis": "dnis",
+    "wrap_up_code": "wrap_up_codes",
+    "flow": "flows",
+    "language": "languages",
+}
+"""The options that can be repeated, and their filters in the library."""
+
+
+def _ids(text: str, metavar: str = "ID") -> Parameter:
     return Parameter(group=CONVERSATIONS, metavar=metavar, help=f"{text}; can be repeated.")
+
+
+def _seconds(text: str) -> Parameter:
+    return Parameter(group=CONVERSATIONS, metavar="SECONDS", validator=validators.Number(gte=0), help=text)
 
 
 @Parameter(name="*")
@@ -77,18 +108,46 @@ class DiscoverOptions:
             help="End of the interval, in the same format.",
         ),
     ] = None
-    queue: Annotated[list[str] | None, _ids("Id of a queue", "ID")] = None
+    queue: Annotated[list[str] | None, _ids("Id of a queue")] = None
     media: Annotated[list[str] | None, _ids("Media type, such as voice, chat, email or message", "TYPE")] = None
     direction: Annotated[Direction | None, Parameter(group=CONVERSATIONS, help="Direction of the conversation.")] = None
-    division: Annotated[list[str] | None, _ids("Id of a division", "ID")] = None
+    division: Annotated[list[str] | None, _ids("Id of a division")] = None
+    user: Annotated[list[str] | None, _ids("Id of a user, such as an agent")] = None
+    ani: Annotated[
+        list[str] | None, _ids("Number of the caller as analytics has it, such as tel:+493012345", "NUMBER")
+    ] = None
+    dnis: Annotated[list[str] | None, _ids("Number that was called, in the same form", "NUMBER")] = None
+    wrap_up_code: Annotated[list[str] | None, _ids("Id of a wrap-up code")] = None
+    flow: Annotated[list[str] | None, _ids("Id of a flow")] = None
+    language: Annotated[list[str] | None, _ids("Id of a requested language")] = None
+    min_duration: Annotated[
+        float | None, _seconds("Least time from start to end; a conversation in progress has none yet.")
+    ] = None
+    max_duration: Annotated[float | None, _seconds("Most time from start to end.")] = None
+    filter_file: Annotated[
+        str | None,
+        Parameter(
+            group=CONVERSATIONS,
+            metavar="FILE",
+            help="JSON with segmentFilters and conversationFilters, all of which must match as well.",
+        ),
+    ] = None
     by: Annotated[
         Way,
         Parameter(
             group=CONVERSATIONS,
-            help="query: immediate, includes the latest calls. job: for large result sets. auto: query for intervals "
-            "of at most 31 days with few results, otherwise job.",
+            help="query: immediate, but blind to what began before the look-back. job: sees all, and queries what is "
+            "too recent for jobs. auto: job, unless the query sees all and finds few.",
         ),
     ] = "auto"
+    look_back_days: Annotated[
+        int,
+        Parameter(
+            group=CONVERSATIONS,
+            metavar="DAYS",
+            help="Days before the interval on which a conversation may have begun for a query to find it.",
+        ),
+    ] = DEFAULT_LOOK_BACK_DAYS
     progress: Annotated[
         PlainProgressKind,
         Parameter(
@@ -107,17 +166,20 @@ class DiscoverOptions:
 
     def filters(self) -> DiscoveryOptions:
         """Return the filters. Raises `CommandFailed`."""
-        lists = {"--queue": self.queue or (), "--media": self.media or (), "--division": self.division or ()}
-        for option, values in lists.items():
-            if not all(value.strip() for value in values):
-                raise usage_error(option, "must not be empty; leave it out to find all.")
-        return {
-            "queues": lists["--queue"],
-            "media": lists["--media"],
+        filters: DiscoveryOptions = {} if self.filter_file is None else read_filter_file(self.filter_file)
+        filters |= {
             "direction": self.direction,
-            "divisions": lists["--division"],
+            "min_duration": self.min_duration,
+            "max_duration": self.max_duration,
+            "look_back_days": self.look_back_days,
             "by": self.by,
         }
+        lists: dict[str, list[str]] = {}
+        for name, filter_name in LISTS.items():
+            lists[filter_name] = values = cast("list[str] | None", getattr(self, name)) or []
+            if not all(value.strip() for value in values):
+                raise usage_error(f"--{name.replace('_', '-')}", "must not be empty; leave it out to find all.")
+        return cast("DiscoveryOptions", {**filters, **lists})
 
 
 app = App(name="discover", help_epilogue=EPILOGUE)
@@ -140,84 +202,22 @@ def discover(*, options: DiscoverOptions) -> int:
     return _conclude(run, job, options.progress)
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoverySnapshot:
-    """The state of a search for conversations; `quota` is None once it is over."""
-
-    found: int
-    statistics: Statistics
-    quota: QuotaState | None = None
-
-    def log_line(self) -> str:
-        """Return it as one line of `name=value` pairs."""
-        now = self.statistics
-        words = {"found": self.found, "requests": now.requests, "retries": now.retries}
-        more = {"elapsed": duration(now.elapsed), **quota_words(self.quota)}
-        return " ".join(("progress", *(f"{name}={word}" for name, word in {**words, **more}.items())))
-
-    def json_object(self, event: str = "progress", **more: object) -> str:
-        """Return it as one JSON object; times are seconds."""
-        now = self.statistics
-        counts = {"found": self.found, "requests": now.requests, "retries": now.retries}
-        fields = {"event": event, **more, **counts, "elapsed": round(now.elapsed, 1)}
-        return json.dumps(fields, separators=(",", ":"))
-
-
-class DiscoverJob(CancellableJob):
-    """The job of `discover`: writes the ids of conversations to an output."""
-
-    def __init__(
-        self, retriever: MediaRetriever, interval: Interval, filters: DiscoveryOptions, output: Output[str]
-    ) -> None:
-        self.last: DiscoverySnapshot | None = None
-        self._retriever = retriever
-        self._interval = interval
-        self._filters = filters
-        self._output = output
-        self._found = 0
-        self._is_open = False
-
-    @asynccontextmanager
-    async def opened(self) -> AsyncGenerator[None]:
-        """Open the retriever, and keep its counts when it closes."""
-        async with self._retriever:
-            self._is_open = True
-            try:
-                yield
-            finally:
-                self._is_open = False
-                self.last = DiscoverySnapshot(self._found, self._retriever.statistics())
-
-    async def work(self) -> None:
-        """Find the conversations, and write each id as it comes."""
-        try:
-            ids = self._retriever.discover(self._interval, **self._filters)
-        except SettingsError as error:
-            raise CommandFailed(ExitCode.USAGE, f"--from and --to: {error}") from None
-        async with aclosing(ids):
-            async for conversation_id in ids:
-                self._found += 1
-                await self._output.put(conversation_id)
-                if self._output.failure is not None:
-                    return
-
-    def snapshot(self) -> DiscoverySnapshot | None:
-        """Return the state of the search; None unless it is running."""
-        if not self._is_open:
-            return None
-        return DiscoverySnapshot(self._found, self._retriever.statistics(), self._retriever.quota)
-
-
 def _conclude(run: RunReport, job: DiscoverJob, progress: PlainProgressKind) -> int:
     if run.is_reader_gone:
         redirect_to_null(1)
         return run.exit_code
+    left = _left(run, job)
+    still = "Not searched yet: --from {} --to {}".format(*left.split("/")) if left else ""
     if run.failure is not None:
-        print_failure(str(run.failure))
+        print_failure(f"{run.failure} {still}".rstrip())
     last = job.last
     if last is not None and progress != "none" and (run.failure is None or last.found):
-        is_json = progress == "json"
-        print_err(last.json_object("summary", exit_code=run.exit_code.value) if is_json else _summary(run, last))
+        hint = "" if run.exit_code else _hint(job, last.found)
+        if progress == "json":
+            print_err(last.json_object("summary", exit_code=run.exit_code.value, left=left or None, hint=hint or None))
+        else:
+            lines = (_summary(run, last), hint, still if run.failure is None else "")
+            print_err("\n".join(line for line in lines if line))
     return run.exit_code
 
 
@@ -230,6 +230,42 @@ def _summary(run: RunReport, last: DiscoverySnapshot) -> str:
         f"{head}{last.found:,} {noun} found, in {now.elapsed:.1f} s with {now.requests:,} requests, "
         f"of which {now.retries:,} retries"
     )
+
+
+def _left(run: RunReport, job: DiscoverJob) -> str:
+    """Return the interval that a search which ended early has left; empty if it is not known."""
+    is_all_left = run.failure is not None and job.last is not None and not job.last.found
+    # What could not be written is not behind us, wherever the search is.
+    if not run.exit_code or is_all_left or job.search is None or job.search.left is None or job.has_lost_lines:
+        return ""
+    return interval_text(*job.search.left)
+
+
+def _hint(job: DiscoverJob, found: int) -> str:
+    """Return why nothing was found, or what a query cannot have found; empty if there is nothing to say."""
+    search = job.search
+    if search is None:
+        return ""
+    if not found:
+        return f"Nothing found: {_why_nothing(search, job.filters)}"
+    if search.sees_from is not None:
+        return f"Not seen by a query: conversations that began before {search.sees_from:%Y-%m-%dT%H:%MZ}"
+    return ""
+
+
+def _why_nothing(search: "Discovery", filters: DiscoveryOptions) -> str:
+    if search.returned:
+        kind = "were recorded and active" if search.not_recorded else "were active"
+        return f"Genesys has {search.returned:,} conversations on these days, but none that {kind} in the interval"
+    reasons = ["Genesys has no such conversation in the interval, or none in the divisions of the OAuth client's roles"]
+    if set(filters.get("media", ())) <= {"voice"}:
+        reasons.append("only recorded calls are looked for unless --media names others")
+    named = [f"--{name.replace('_', '-')}" for name, key in LISTS.items() if name != "media" and filters.get(key)]
+    if named:
+        reasons.append(f"a value of {', '.join(named)} that does not exist matches nothing")
+    if search.sees_from is not None:
+        reasons.append(f"a query does not see what began before {search.sees_from:%Y-%m-%dT%H:%MZ}")
+    return "; ".join(reasons)
 
 
 def _time(option: str, text: str) -> datetime:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ...api.replies import NOT_FROM_GENESYS, error_from
 from ...api.retry import STATUSES, http_date
-from ...endpoints.base import MISSING_ID, Probe
+from ...endpoints.base import Probe
 from ...errors import AuthenticationError, GenesysMediaError, PermissionDeniedError, sanitized
 from ...settings.environment import ENVIRONMENT
 from ...settings.regions import REGIONS
@@ -38,8 +38,10 @@ MAX_USABLE_SKEW: Final = 60.0
 LIMITS_PATH: Final = "/api/v2/organizations/limits/namespaces/platform.api"
 TOKEN_LIMITS: Final = ("client.credentials.token.rate.per.minute", "token.rate.per.minute")
 
-DISCOVERY_PROBE: Final = Probe("GET", f"/api/v2/analytics/conversations/details/jobs/{MISSING_ID}")
-DISCOVERY_PERMISSION: Final = "the permission analytics:conversationDetail:view"
+DISCOVERY_PROBE: Final = Probe("GET", "/api/v2/analytics/conversations/details/jobs/availability")
+DISCOVERY_PERMISSION: Final = (
+    "the permission analytics:conversationDetail:view (analytics:agentConversationDetail:view is enough for --by query)"
+)
 
 
 class _Organization(BaseModel):

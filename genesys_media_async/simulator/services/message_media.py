@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..operations import Call, Operation, Refused
+from .permissions import MESSAGE_MEDIA_PERMISSIONS
 
 if TYPE_CHECKING:
     from ..messages import Reply
@@ -30,7 +31,7 @@ class MessageMedia:
     def operations(self) -> tuple[Operation, ...]:
         """Return the family's operation."""
         name = "getConversationsMessageCommunicationMessagesMediaMediaId"
-        return (Operation(name, "GET", PATH, "message-media", self._media),)
+        return (Operation(name, "GET", PATH, "message-media", self._media, MESSAGE_MEDIA_PERMISSIONS),)
 
     def _media(self, call: Call) -> Reply:
         conversation_id, communication_id, media_id = call.ids

@@ -1,4 +1,4 @@
-"""The permissions that more than one service requires."""
+"""The permissions that services require, as the documentation of the official .NET SDK 270 names them."""
 
 from __future__ import annotations
 
@@ -9,5 +9,12 @@ VIEW_PERMISSIONS = (
     "recording:screenRecording:view",
 )
 """Any one of them lets a client see recordings."""
+
+CONVERSATION_DETAIL_PERMISSION = "analytics:conversationDetail:view"
+DETAIL_PERMISSIONS = (CONVERSATION_DETAIL_PERMISSION, "analytics:agentConversationDetail:view")
+"""Any one of them lets a client query conversation details, and run jobs for them."""
+
+MESSAGE_MEDIA_PERMISSIONS = ("conversation:message:view", "conversation:webmessaging:view")
+"""Any one of them lets a client see a media file in a message."""
 
 SENSITIVE_PERMISSION = "recording:recording:viewSensitiveData"
