@@ -7,9 +7,7 @@ one holds what the job keeps open as well, such as a retriever with webhooks tha
 
 from __future__ import annotations
 
-import signal
-import sys
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
@@ -17,6 +15,7 @@ from ..errors import AuditWriteError, AuthenticationError, GenesysMediaError, Se
 from .exit_codes import CommandFailed, ExitCode, RunReport
 from .output.streams import print_err
 from .output.writer import FLUSH_INTERVAL
+from .signals import received
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -32,7 +31,6 @@ IDLE_TIME = 0.3
 """A job that has been idle for so many seconds has nothing left to wait for."""
 
 POLL_INTERVAL = 0.05
-STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 S_co = TypeVar("S_co", covariant=True)
 S = TypeVar("S")
@@ -91,25 +89,26 @@ class Supervisor(Generic[S]):
         self._output = output
         self._is_quiet = is_quiet
         self._failure: CommandFailed | None = None
-        self._is_interrupted = False
+        self._interrupted = anyio.Event()
         self._inner = anyio.CancelScope()
         self._outer = anyio.CancelScope()
 
     async def run(self) -> RunReport:
         """Run the job to its end and return how it ended. Raises only unexpected errors."""
-        self._progress.start()
-        try:
-            async with anyio.create_task_group() as watchers:
-                watchers.start_soon(self._watch_signals)
-                watchers.start_soon(self._show_progress)
-                watchers.start_soon(self._flush_regularly)
-                with self._outer:
-                    await self._work()
-                if self._output is not None:
-                    await self._output.finish()
-                watchers.cancel_scope.cancel()
-        finally:
-            self._progress.end(None if self._is_reader_gone else self._job.snapshot())
+        with received(self._on_signal):
+            self._progress.start()
+            try:
+                async with anyio.create_task_group() as watchers:
+                    watchers.start_soon(self._stop_if_interrupted)
+                    watchers.start_soon(self._show_progress)
+                    watchers.start_soon(self._flush_regularly)
+                    with self._outer:
+                        await self._work()
+                    if self._output is not None:
+                        await self._output.finish()
+                    watchers.cancel_scope.cancel()
+            finally:
+                self._progress.end(None if self._is_reader_gone else self._job.snapshot())
         loss = None if self._output is None else self._output.loss
         return RunReport(loss or self._failure, self._is_interrupted, self._is_reader_gone)
 
@@ -142,20 +141,18 @@ class Supervisor(Generic[S]):
             if snapshot is not None:
                 self._progress.update(snapshot)
 
-    async def _watch_signals(self) -> None:
-        if sys.platform == "win32":
-            return
-        with anyio.open_signal_receiver(*STOP_SIGNALS) as received:
-            async with anyio.create_task_group() as stopping:
-                async for _ in received:
-                    if self._is_interrupted:
-                        self._outer.cancel()
-                    else:
-                        self._is_interrupted = True
-                        stopping.start_soon(self._stop)
+    @property
+    def _is_interrupted(self) -> bool:
+        return self._interrupted.is_set()
 
-    async def _stop(self) -> None:
-        """Give what is in flight `GRACE_PERIOD` seconds to finish, then cancel the rest."""
+    def _on_signal(self) -> None:
+        if self._is_interrupted:
+            self._outer.cancel()
+        self._interrupted.set()
+
+    async def _stop_if_interrupted(self) -> None:
+        """Give what is in flight `GRACE_PERIOD` seconds to finish after a signal, then cancel the rest."""
+        await self._interrupted.wait()
         if self._job.stop():
             if not self._is_quiet:
                 print_err(

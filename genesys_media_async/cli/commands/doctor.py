@@ -14,10 +14,10 @@ from ...settings.settings import Settings
 from ...transports.httpx_transport import HttpxTransport
 from ..doctor.examination import examine
 from ..event_loop import run_in_event_loop
-from ..exit_codes import ExitCode, exit_code_table
+from ..exit_codes import exit_code_table
 from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, QuotaOptions, settings_for
 from ..output.progress import NoProgress
-from ..output.streams import print_failure, redirect_to_null
+from ..output.streams import print_failure
 from ..sources import SOURCES
 from ..supervisor import CancellableJob, run_supervised
 
@@ -78,12 +78,8 @@ def doctor(*, options: DoctorOptions = DEFAULTS) -> int:
         print_failure(str(report.failure))
     if job.findings is None:
         return report.exit_code
-    try:
-        text = job.findings.for_programs() if options.json else job.findings.for_people()
-        print(text, flush=True)  # noqa: T201 - the data of this command
-    except BrokenPipeError:
-        redirect_to_null(1)
-        return ExitCode.READER_GONE
+    text = job.findings.for_programs() if options.json else job.findings.for_people()
+    print(text)  # noqa: T201 - the data of this command
     return job.findings.exit_code
 
 
