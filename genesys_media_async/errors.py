@@ -15,6 +15,7 @@ The exceptions of this package: one tree, grouped by who can repair the fault.
     │   └── InternalServerError       5xx
     ├── APIConnectionError            the network: no complete reply
     │   ├── ConnectError              … and nothing was sent
+    │   │   └── ConnectionSetupError  … nor will be, until a certificate or a proxy's setting is repaired
     │   └── APITimeoutError           … within the timeout of one exchange
     ├── InvalidResponseError          the reply does not follow the API's contract
     ├── UrlRejectedError              the URL arrived and breaks the validation rule
@@ -215,6 +216,18 @@ class ConnectError(APIConnectionError):
 
     default_code = "connect_error"
     default_advice = "Check the host name, the network, any proxy and the certificates, then try again."
+
+
+class ConnectionSetupError(ConnectError):
+    """
+    No connection to this host can be made as things are set up, so that a run ends instead of failing every id.
+
+    `code` is `certificate_rejected` or `proxy_refused`.
+    """
+
+    default_code = "connection_setup"
+    default_retryable = False
+    default_advice = "Correct the setup, then run it again."
 
 
 class APITimeoutError(APIConnectionError):

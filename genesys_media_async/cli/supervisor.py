@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
-from ..errors import AuditWriteError, AuthenticationError, GenesysMediaError, SettingsError
+from ..errors import AuditWriteError, AuthenticationError, ConnectionSetupError, GenesysMediaError, SettingsError
 from .exit_codes import CommandFailed, ExitCode, RunReport
 from .output.streams import print_err
 from .output.writer import FLUSH_INTERVAL
@@ -181,7 +181,7 @@ async def run_supervised(
 def _exit_code_for(error: GenesysMediaError) -> ExitCode:
     """Return the exit code for an error that ended a run."""
     match error:
-        case AuthenticationError() | SettingsError():
+        case AuthenticationError() | ConnectionSetupError() | SettingsError():
             return ExitCode.CONFIGURATION
         case AuditWriteError():
             return ExitCode.OUTPUT_LOST

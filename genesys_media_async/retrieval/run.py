@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..api.retry import RetryBudget
 from ..audit.recorder import outcome_of
 from ..counters import Counters
-from ..errors import AuditWriteError, GenesysMediaError, InvalidRequestError
+from ..errors import AuditWriteError, ConnectionSetupError, GenesysMediaError, InvalidRequestError
 from ..events import Outcome, RetrievalFinished
 from ..ids import display_id, exact_str, is_file_id
 from ..models import Failed, MediaRequest, Retrieved
@@ -216,8 +216,8 @@ class Run:
 
     Its beginning gets the first token, so that wrong credentials end the run before anything is read: it raises
     `CredentialsRejectedError`, or `TokenUnavailableError` after the settings' `start_timeout`. From then on every id
-    has its result. The iteration itself raises only an exception of `ids`, or `AuditWriteError`, and only after all
-    finished results were handed over. Leaving the block, or a bare loop, ends the run.
+    has its result. The iteration itself raises only an exception of `ids`, `AuditWriteError` or `ConnectionSetupError`,
+    and only after all finished results were handed over. Leaving the block, or a bare loop, ends the run.
     """
 
     def __init__(self, session: Session, ids: Ids, options: Options) -> None:
@@ -409,6 +409,8 @@ class Run:
             self.counters.succeeded += 1
         else:
             self.counters.failed += 1
+            if isinstance(result.error, ConnectionSetupError):
+                self._pool.fail(result.error)
         self._pool.hand_over(result)
 
     def _is_stale(self, result: MediaResult) -> bool:

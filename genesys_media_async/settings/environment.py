@@ -22,6 +22,7 @@ ENVIRONMENT: Final[dict[str, tuple[str, ...]]] = {
     "timeout": ("GENESYS_MEDIA_TIMEOUT",),
     "deadline": ("GENESYS_MEDIA_DEADLINE",),
     "proxy": ("GENESYS_MEDIA_PROXY",),
+    "webhook": ("GENESYS_MEDIA_WEBHOOK",),
 }
 """Environment variables of each setting; the first one that is set and not empty wins."""
 

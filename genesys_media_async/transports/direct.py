@@ -23,6 +23,7 @@ from .connection_pool import ConnectionPool, Origin, none_as_infinity
 from .connector import ATTEMPT_DELAY, Connector
 from .request_encoder import MAX_REMEMBERED, PLAIN_TARGET_BYTES, RequestEncoder, RequestHead, encode_httpx_request
 from .streamed_reply import READ_AHEAD, StreamedReply
+from .tls import certificate_error
 
 if TYPE_CHECKING:
     import ssl
@@ -127,7 +128,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 raise connection.failure
         except (httpx.TransportError, httpx.InvalidURL) as error:
             # "from None": what httpx or the system says may quote what was sent.
-            raise _translated(error, timeout) from None
+            raise _translated(error, timeout, request.url) from None
         reply = connection.reply
         status, headers, chunks = reply.status, reply.headers, reply.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -341,7 +342,7 @@ def _refusal_of(encoding: str, status: int) -> InvalidResponseError | None:
     )
 
 
-def _translated(error: Exception, timeout: float) -> GenesysMediaError:
+def _translated(error: Exception, timeout: float, url: str) -> GenesysMediaError:
     """Return httpx's error as one of ours; one type is for what was not sent, others for what may be carried out."""
     match error:
         case ReplyTooLarge():
@@ -357,7 +358,7 @@ def _translated(error: Exception, timeout: float) -> GenesysMediaError:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return ConnectError(f"{error} ({timeout:g} s).")
         case httpx.ConnectError():
-            return ConnectError(f"No connection: {sanitized(str(error))}.")
+            return certificate_error(error, url) or ConnectError(f"No connection: {sanitized(str(error))}.")
         case httpx.TimeoutException():
             return APITimeoutError(f"No complete reply within {timeout:g} s.")
         case _:

@@ -175,7 +175,7 @@ class Webhooks:
         try:
             reply = await self._transport.exchange(request, timeout=self._target.timeout)
         except GenesysMediaError as error:
-            return _Failure(error.code, 0.0)
+            return _Failure(error.code, 0.0 if error.retryable else None)
         if 200 <= reply.status < 300:
             return None
         return _Failure(f"status_{reply.status}", self._min_delay(reply))

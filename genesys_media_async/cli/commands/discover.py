@@ -16,6 +16,7 @@ from ...discovery.filters import Direction, DiscoveryOptions, Interval, Way
 from ...errors import SettingsError
 from ...quota.permit import QuotaState
 from ...retrieval.retriever import MediaRetriever
+from ..descriptors import require_descriptors
 from ..event_loop import run_in_event_loop
 from ..exit_codes import CommandFailed, ExitCode, RunReport, exit_code_table, usage_error
 from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, SpeedOptions, settings_for
@@ -124,6 +125,7 @@ def discover(*, options: DiscoverOptions) -> int:
     """
     interval, filters = options.interval(), options.filters()
     settings = settings_for(options.speed, options.connection)
+    require_descriptors(1)
     output = Output[str](open_target(None), b"", lambda conversation_id: f"{conversation_id}\n".encode())
     job = DiscoverJob(MediaRetriever(settings), interval, filters, output)
     run = run_in_event_loop(run_supervised, job, plain_progress_for(options.progress), output)

@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 from ...endpoints.base import Endpoint
 from ...retrieval.retriever import MediaRetriever
 from ...sinks.jsonl import JsonLinesSink
+from ..descriptors import require_descriptors
 from ..event_loop import run_in_event_loop
 from ..exit_codes import CommandFailed, ExitCode, exit_code_table, usage_error
 from ..input.csv_ids import IdTable
@@ -143,6 +144,7 @@ def retrieve(
         rule=options.validation.rule(),
         webhook=options.evidence.webhook_target(),
     )
+    require_descriptors(settings.workers)
     source = _open_input(ids, options)
     try:
         total, has_plain_lines = _look_ahead(ids, source, endpoint)
