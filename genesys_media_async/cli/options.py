@@ -269,8 +269,8 @@ class EvidenceOptions:
         source, url = "--webhook", self.webhook
         if url is None:
             source = ENVIRONMENT["webhook"][0]
-            url = os.environ.get(source, "").strip()
-        if not url:
+            url = os.environ.get(source, "").strip() or None
+        if url is None:
             if self.undelivered is not None or self.webhook_with_url:
                 option = "--undelivered" if self.undelivered is not None else "--webhook-with-url"
                 raise usage_error(option, "it applies to webhooks; name their receiver with --webhook.")

@@ -6,13 +6,15 @@ import asyncio
 import ipaddress
 import math
 import socket
-import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - it says only "tuple"
 
-from .tls import tls_context, tls_words
+from .tls import tls_context, tls_failure
+
+if TYPE_CHECKING:
+    import ssl
 
 ATTEMPT_DELAY = 0.25
 """Seconds that an address has before the next one is tried beside it."""
@@ -43,7 +45,8 @@ class Connector:
         except (OSError, UnicodeError) as error:
             if isinstance(error, TimeoutError) and scope.expired():
                 raise httpx.ConnectTimeout("No connection was made in time") from error
-            raise httpx.ConnectError(_words(error, tls=tls)) from error
+            words = tls_failure(error) if tls else None
+            raise httpx.ConnectError(words or str(error) or type(error).__name__) from error
 
     def _tls_options(self, host: str) -> dict[str, Any]:
         if self._ssl_context is None:
@@ -70,15 +73,6 @@ async def connected_socket(loop: asyncio.AbstractEventLoop, host: str, port: int
         connected.close()
         raise asyncio.CancelledError
     return connected
-
-
-def _words(error: OSError | UnicodeError, *, tls: bool) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS failed: {tls_words(error)}"
-    if tls and isinstance(error, ConnectionResetError | ConnectionAbortedError):
-        # So asyncio says that the peer left during the handshake, as some do that speak nothing newer than TLS 1.1.
-        return "the server ended the TLS handshake; it has to speak TLS 1.2 or newer"
-    return str(error) or type(error).__name__
 
 
 def _is_address(host: str) -> bool:

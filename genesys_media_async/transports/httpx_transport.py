@@ -20,7 +20,7 @@ from ..errors import (
 )
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .httpx_logs import install, masked
-from .tls import certificate_error, tls_context
+from .tls import certificate_error, tls_context, tls_failure
 
 if TYPE_CHECKING:
     import ssl
@@ -171,7 +171,8 @@ def _translated(error: Exception, url: str, proxy: Proxy | None) -> GenesysMedia
         case httpx.ProxyError():
             return _refused_by_proxy(error, proxy)
         case httpx.ConnectError() | httpx.UnsupportedProtocol():
-            words = sanitized(str(error)) or type(error).__name__
+            words = tls_failure(error) if url.lower().startswith("https:") else None
+            words = words or sanitized(str(error)) or type(error).__name__
             return certificate_error(error, url) or ConnectError(f"No connection: {words}.")
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return ConnectError("No connection in the time the HTTP client allows.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 
 from ..errors import ConnectionSetupError, SettingsError, sanitized
@@ -53,6 +54,19 @@ def certificate_error(error: BaseException, url: str) -> ConnectionSetupError | 
                 code="certificate_rejected",
                 advice=ADVICE,
             )
+    return None
+
+
+def tls_failure(error: BaseException) -> str | None:
+    """Return why a TLS handshake failed, None if it is not why a connection could not be made."""
+    for cause in _causes(error):
+        match cause:
+            case ssl.SSLError():
+                return f"TLS failed: {tls_words(cause)}"
+            case ConnectionResetError() | ConnectionAbortedError() | anyio.BrokenResourceError() | anyio.EndOfStream():
+                return "the server ended the TLS handshake; it has to speak TLS 1.2 or newer"
+            case _:
+                pass
     return None
 
 
