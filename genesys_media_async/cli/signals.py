@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from types import FrameType
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -34,7 +35,11 @@ def received(callback: Callable[[], None]) -> Generator[None]:
     from asyncio import get_running_loop
 
     loop = get_running_loop()
-    former = {number: signal.signal(number, lambda *_: loop.call_soon_threadsafe(callback)) for number in STOP_SIGNALS}
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(callback)
+
+    former = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
         yield
     finally:

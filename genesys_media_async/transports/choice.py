@@ -75,14 +75,14 @@ class Transports:
 
 def _adapted(choice: TransportChoice) -> tuple[Transport, str]:
     """Return a client or a transport of the user's as a transport, and its name."""
+    if isinstance(choice, httpx.Client):
+        raise SettingsError("transport is a synchronous httpx.Client.", advice="Pass an httpx.AsyncClient.")
     match choice:
         case str():
             raise SettingsError(
                 f"transport is {sanitized(repr(choice), 80)}.",
                 advice='It is "auto", "direct", "httpx", or a client or transport of your own.',
             )
-        case httpx.Client():
-            raise SettingsError("transport is a synchronous httpx.Client.", advice="Pass an httpx.AsyncClient.")
         case DirectTransport():
             return choice, "direct"
         case httpx.AsyncClient():

@@ -103,9 +103,9 @@ class TestTls:
                 except ConnectError as error:
                     pytest.skip(f"this OpenSSL does not speak TLS 1.1: {error}")
             async with carrying(ours) as transport:
-                error = await failure(transport, url)
-            assert isinstance(error, ConnectError)
-            assert re.search("TLS|protocol version", error.message), error.message
+                refused = await failure(transport, url)
+            assert isinstance(refused, ConnectError)
+            assert re.search("TLS|protocol version", refused.message), refused.message
             assert len(server.requests) == 1
 
     async def test_with_a_server_that_does_not_speak_it_is_a_failed_connection(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import BinaryIO, TextIO
 
 PROGRAM = "genesys-media"
 
@@ -82,8 +82,9 @@ class _GuardedStream(io.TextIOWrapper):
 def _guarded(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
+    buffer: BinaryIO = stream.buffer  # pyright: ignore[reportUnknownMemberType] - a wrapper's is generic
     return _GuardedStream(
-        stream.buffer,
+        buffer,
         encoding=stream.encoding,
         errors="backslashreplace",
         newline="\n",
