@@ -11,9 +11,9 @@ OWN: Final = 32
 """Descriptors besides those of connections: streams, files, the event loop, look-ups of names."""
 
 
-def require_descriptors(connections: int) -> None:
+def require_descriptors(connections: int = 1, option: str | None = None) -> None:
     """
-    Make sure that so many connections can be open at once. Raises `CommandFailed`.
+    Make sure that so many connections, set by an option, can be open at once. Raises `CommandFailed`.
 
     Without this, a run ends in the middle: libuv aborts when it gets none, and each connection fails.
     """
@@ -31,7 +31,7 @@ def require_descriptors(connections: int) -> None:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
             return
-    fewer = f", or choose a lower --concurrency than {connections}" if connections > 1 else ""
+    fewer = f", or choose a lower {option} than {connections}" if option is not None else ""
     raise CommandFailed(
         ExitCode.CONFIGURATION,
         f"Only {soft} files may be open at once (ulimit -n), and this needs {needed}: raise that limit{fewer}.",

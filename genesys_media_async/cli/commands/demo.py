@@ -65,7 +65,7 @@ def demo(
     of Genesys Cloud, 300 requests in a window, but a window lasts 1.5 s instead of
     a minute. The URLs end with the demo.
     """
-    require_descriptors(1)
+    require_descriptors()
     target = open_target(output)
     return conclude(run_in_event_loop(_run, items, target, progress), progress)
 

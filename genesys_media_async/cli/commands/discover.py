@@ -125,7 +125,7 @@ def discover(*, options: DiscoverOptions) -> int:
     """
     interval, filters = options.interval(), options.filters()
     settings = settings_for(options.speed, options.connection)
-    require_descriptors(1)
+    require_descriptors()
     output = Output[str](open_target(None), b"", lambda conversation_id: f"{conversation_id}\n".encode())
     job = DiscoverJob(MediaRetriever(settings), interval, filters, output)
     run = run_in_event_loop(run_supervised, job, plain_progress_for(options.progress), output)

@@ -72,7 +72,7 @@ def doctor(*, options: DoctorOptions = DEFAULTS) -> int:
     nothing, and suggests a fix for every problem.
     """
     settings = settings_for(options.quota, options.connection)
-    require_descriptors(1)
+    require_descriptors()
     job = DoctorJob(settings, options.source or ())
     report = run_in_event_loop(run_supervised, job, NoProgress())
     if report.failure is not None:

@@ -144,7 +144,7 @@ def retrieve(
         rule=options.validation.rule(),
         webhook=options.evidence.webhook_target(),
     )
-    require_descriptors(settings.workers)
+    require_descriptors(settings.workers, "--concurrency")
     source = _open_input(ids, options)
     try:
         total, has_plain_lines = _look_ahead(ids, source, endpoint)

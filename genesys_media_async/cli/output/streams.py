@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from typing import BinaryIO, TextIO
+    from typing import TextIO
 
 PROGRAM = "genesys-media"
 
@@ -82,14 +82,15 @@ class _GuardedStream(io.TextIOWrapper):
 def _guarded(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):
         return stream
-    buffer: BinaryIO = stream.buffer  # pyright: ignore[reportUnknownMemberType] - a wrapper's is generic
+    encoding, line_buffering, write_through = stream.encoding, stream.line_buffering, stream.write_through
+    # Detached, since the old wrapper would close the descriptor when nobody holds it any more.
     return _GuardedStream(
-        buffer,
-        encoding=stream.encoding,
+        stream.detach(),
+        encoding=encoding,
         errors="backslashreplace",
         newline="\n",
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
+        line_buffering=line_buffering,
+        write_through=write_through,
     )
 
 
