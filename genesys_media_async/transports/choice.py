@@ -40,7 +40,7 @@ class Transports:
         self.api: Transport
         self.login: Transport
         self.webhook: Transport
-        if choice in {"auto", "direct", "httpx"}:
+        if isinstance(choice, str) and choice in {"auto", "direct", "httpx"}:
             self._open(choice, settings)
             self.name = "direct" if isinstance(self.api, DirectTransport) else "httpx"
         else:
@@ -48,7 +48,8 @@ class Transports:
             self.api = self.login = self.webhook = transport
 
     def _open(self, choice: TransportChoice, settings: Settings) -> None:
-        urls = [settings.api_url, settings.token_url]
+        # With a fixed token nothing is asked of the login host.
+        urls = [settings.api_url, settings.token_url if settings.access_token is None else settings.api_url]
         if settings.webhook is not None:
             urls.append(secret_text(settings.webhook.url))
         proxies = read_proxies(settings)

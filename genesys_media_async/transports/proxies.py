@@ -73,7 +73,7 @@ class Proxies:
         if is_loopback(host):
             return None
         if self.setting is not None:
-            return _checked(f"proxy (or {ENVIRONMENT['proxy'][0]})", self.setting)
+            return _checked(f"the setting proxy (or {ENVIRONMENT['proxy'][0]})", self.setting)
         found = self.named.get(parts.scheme) or self.named.get("all")
         if found is None or any(is_excepted(entry, parts) for entry in self.exceptions) or self.is_bypassed(host):
             return None

@@ -60,7 +60,7 @@ class TestTheVariables:
 
     def test_the_setting_wins_for_every_other_host(self) -> None:
         proxies = proxies_in({"HTTPS_PROXY": "http://a:1", "NO_PROXY": "*"}, "http://b:2")
-        assert proxies.proxy_for(API) == Proxy("proxy (or GENESYS_MEDIA_PROXY)", "http://b:2")
+        assert proxies.proxy_for(API) == Proxy("the setting proxy (or GENESYS_MEDIA_PROXY)", "http://b:2")
 
     def test_credentials_are_decoded_and_shown_by_no_repr(self) -> None:
         environ = {"HTTPS_PROXY": "http://us%3Aer:can%23ary@a:1"}
