@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from genesys_media_async.clock import Clock
-    from genesys_media_async.retrieval.session import TransportChoice
+    from genesys_media_async.transports.choice import TransportChoice
 
     from .quota_strategies.base import Strategy
 

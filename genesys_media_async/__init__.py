@@ -4,106 +4,26 @@ Thousands of Genesys Cloud media ids in, validated pre-signed download URLs out.
     async with MediaRetriever.from_env() as retriever:
         async for result in retriever.retrieve_many(ids):
             print(result.file_id, result.url if result.ok else result.error)
+
+The names are those in `public`. They are imported with the first use of one, since the command has to prepare for
+signals before that, and Python imports this file before any other of the package.
 """
 
-import logging
+from typing import TYPE_CHECKING
 
-from . import endpoints, events, sinks, transports
-from .clock import Clock, SystemClock, VirtualClock
-from .counters import Statistics
-from .discovery.filters import DiscoveryOptions, Interval
-from .errors import (
-    AllRefusedError,
-    APIConnectionError,
-    APIStatusError,
-    APITimeoutError,
-    AuditWriteError,
-    AuthenticationError,
-    ConnectError,
-    CredentialsRejectedError,
-    DeadlineExceededError,
-    GenesysMediaError,
-    InternalServerError,
-    InvalidRequestError,
-    InvalidResponseError,
-    NotFoundError,
-    OutageError,
-    PermissionDeniedError,
-    RateLimitError,
-    SettingsError,
-    StaleConnectionError,
-    TokenRejectedError,
-    TokenUnavailableError,
-    UrlRejectedError,
-)
-from .models import DownloadUrl, Failed, MediaRequest, MediaResult, ResultDict, Retrieved
-from .quota.permit import QuotaState
-from .retrieval.options import RunOptions
-from .retrieval.retriever import MediaRetriever
-from .retrieval.run import Run
-from .settings.policies import QuotaLimit, RetryPolicy, ValidationRule, WebhookTarget
-from .settings.settings import Settings, SettingsOptions
-from .settings.version import VERSION
-from .sinks import JsonLinesSink, LoggingSink, MemorySink, MetricsSink, MetricsSnapshot, Sink
+if TYPE_CHECKING:
+    from .public import *  # noqa: F403
+    from .public import __all__ as __all__
+    from .public import __version__ as __version__
+else:
 
-__version__ = VERSION
+    def __getattr__(name):  # noqa: ANN001, ANN202
+        from importlib import import_module
 
-__all__ = [
-    "APIConnectionError",
-    "APIStatusError",
-    "APITimeoutError",
-    "AllRefusedError",
-    "AuditWriteError",
-    "AuthenticationError",
-    "Clock",
-    "ConnectError",
-    "CredentialsRejectedError",
-    "DeadlineExceededError",
-    "DiscoveryOptions",
-    "DownloadUrl",
-    "Failed",
-    "GenesysMediaError",
-    "InternalServerError",
-    "Interval",
-    "InvalidRequestError",
-    "InvalidResponseError",
-    "JsonLinesSink",
-    "LoggingSink",
-    "MediaRequest",
-    "MediaResult",
-    "MediaRetriever",
-    "MemorySink",
-    "MetricsSink",
-    "MetricsSnapshot",
-    "NotFoundError",
-    "OutageError",
-    "PermissionDeniedError",
-    "QuotaLimit",
-    "QuotaState",
-    "RateLimitError",
-    "ResultDict",
-    "Retrieved",
-    "RetryPolicy",
-    "Run",
-    "RunOptions",
-    "Settings",
-    "SettingsError",
-    "SettingsOptions",
-    "Sink",
-    "StaleConnectionError",
-    "Statistics",
-    "SystemClock",
-    "TokenRejectedError",
-    "TokenUnavailableError",
-    "UrlRejectedError",
-    "ValidationRule",
-    "VirtualClock",
-    "WebhookTarget",
-    "__version__",
-    "endpoints",
-    "events",
-    "sinks",
-    "transports",
-]
+        public = import_module(".public", __name__)
+        if name not in {*public.__all__, "__all__"}:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(public, name)
 
-logging.getLogger(__name__).addHandler(logging.NullHandler())
+    def __dir__():  # noqa: ANN202
+        return sorted({*globals(), *__getattr__("__all__")})

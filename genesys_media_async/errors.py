@@ -15,6 +15,7 @@ The exceptions of this package: one tree, grouped by who can repair the fault.
     │   └── InternalServerError       5xx
     ├── APIConnectionError            the network: no complete reply
     │   ├── ConnectError              … and nothing was sent
+    │   │   └── ConnectionSetupError  … nor will be, until a certificate or a proxy's setting is repaired
     │   ├── StaleConnectionError      … a reused connection was closed before any byte of the reply
     │   └── APITimeoutError           … within the timeout of one exchange
     ├── InvalidResponseError          the reply does not follow the API's contract
@@ -259,6 +260,18 @@ class StaleConnectionError(APIConnectionError):
     """
 
     default_code = "stale_connection"
+
+
+class ConnectionSetupError(ConnectError):
+    """
+    No connection to this host can be made as things are set up, so that a run ends instead of failing every id.
+
+    `code` is `certificate_rejected` or `proxy_refused`.
+    """
+
+    default_code = "connection_setup"
+    default_retryable = False
+    default_advice = "Correct the setup, then run it again."
 
 
 class APITimeoutError(APIConnectionError):

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import (
     AuthenticationError,
+    ConnectionSetupError,
     CredentialsRejectedError,
     GenesysMediaError,
     InvalidResponseError,
@@ -83,10 +84,10 @@ class _TokenErrorReply(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    error: AuthenticationError
+    error: AuthenticationError | ConnectionSetupError
     until: float
 
-    def raised_at(self, now: float) -> AuthenticationError:
+    def raised_at(self, now: float) -> AuthenticationError | ConnectionSetupError:
         """Return a copy of the error for one waiter, with the rest of the pause."""
         error = self.error
         return type(error)(
@@ -144,7 +145,8 @@ class TokenManager:
         """
         Return a valid token; wait for a new one if necessary.
 
-        Raises `CredentialsRejectedError` if none can be obtained, `TokenUnavailableError` if none can at the moment.
+        Raises `CredentialsRejectedError` if none can be obtained, `TokenUnavailableError` if none can at the moment, or
+        `ConnectionSetupError`.
         """
         if self._clock.monotonic() < self.current.refresh_at:
             return self.current.value
@@ -249,7 +251,7 @@ class TokenManager:
         return token
 
     def _failure_from(self, error: GenesysMediaError) -> _Failure:
-        if not isinstance(error, AuthenticationError):
+        if not isinstance(error, AuthenticationError | ConnectionSetupError):
             host = sanitized(self._settings.token_url, 200)
             error = TokenUnavailableError(f"No token from {host}: {error.message}", advice=error.advice)
         pause = REJECTED_PAUSE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, get_args
 
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, Parameter, ValidationError
@@ -61,8 +62,11 @@ def run_command(arguments: Sequence[str]) -> int:
             _ = app[name]
     try:
         result: object = app(list(arguments))
+        if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison]
+            sys.stdout.flush()
     except CommandFailed as error:
-        print_failure(str(error))
+        if str(error):
+            print_failure(str(error))
         return error.code
     except CycloptsError as error:
         print_failure(f"{_usage_error(error)} See {' '.join((PROGRAM, *(error.command_chain or ())))} --help.")

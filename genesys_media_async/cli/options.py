@@ -260,10 +260,12 @@ class EvidenceOptions:
     ] = None
     webhook: Annotated[
         str | None,
-        Parameter(
-            metavar="URL",
-            group=EVIDENCE,
-            help="URL to post media.url.generated to for every URL retrieved, in the background.",
+        setting(
+            "webhook",
+            EVIDENCE,
+            "URL",
+            "URL to post media.url.generated to for every URL retrieved, in the background. Every user of the machine "
+            "sees it here, but not in the variable.",
         ),
     ] = None
     webhook_with_url: Annotated[
@@ -281,16 +283,21 @@ class EvidenceOptions:
 
     def webhook_target(self) -> WebhookTarget | None:
         """Return the receiver of webhooks; None without one. Raises `CommandFailed`."""
-        if self.webhook is None:
+        source, url = "--webhook", self.webhook
+        if url is None:
+            source = ENVIRONMENT["webhook"][0]
+            url = os.environ.get(source, "").strip() or None
+        if url is None:
             if self.undelivered is not None or self.webhook_with_url:
                 option = "--undelivered" if self.undelivered is not None else "--webhook-with-url"
                 raise usage_error(option, "it applies to webhooks; name their receiver with --webhook.")
             return None
         undelivered = None if self.undelivered is None else Path(self.undelivered)
         try:
-            return WebhookTarget(url=self.webhook, include_url=self.webhook_with_url, undelivered_file=undelivered)
+            return WebhookTarget(url=url, include_url=self.webhook_with_url, undelivered_file=undelivered)
         except SettingsError as error:
-            raise usage_error("--webhook", str(error).removeprefix("url: ")) from None
+            code = ExitCode.USAGE if self.webhook is not None else ExitCode.CONFIGURATION
+            raise CommandFailed(code, f"{source}: {str(error).removeprefix('url: ')}") from None
 
 
 def settings_for(*groups: "DataclassInstance", **more: object) -> Settings:

@@ -1,54 +1,51 @@
-"""The signals that stop a command, as an async iterator, on every platform."""
+"""SIGINT and SIGTERM: they end the process at once, until a run receives them; no KeyboardInterrupt is ever raised."""
 
 from __future__ import annotations
 
-import asyncio
-import math
 import signal
-import sys
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from signal import Signals
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Generator
+    from collections.abc import Callable, Generator
     from types import FrameType
 
 STOP_SIGNALS: Final = tuple(each for each in Signals if each.name in {"SIGINT", "SIGTERM", "SIGBREAK"})
 """SIGBREAK is Ctrl-Break on Windows, where no program can send SIGTERM."""
 
 
-def by_event_loop() -> AbstractContextManager[AsyncIterator[Signals]]:
-    """Receive them by the event loop, which Windows has no way for."""
-    return anyio.open_signal_receiver(*STOP_SIGNALS)
+def end_at_once_by_signals() -> None:
+    """
+    Let SIGINT end the process as it ends one in C, until `received`.
+
+    Python's own handler raises KeyboardInterrupt wherever the program is: in an import, where the traceback says
+    nothing, or in a callback, where it is printed and ignored. A signal that the parent process ignores stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
-def by_interpreter() -> Generator[AsyncIterator[Signals]]:
+def received(callback: Callable[[Signals], None]) -> Generator[None]:
     """
-    Receive them by handlers of the interpreter, which it calls in the main thread between two instructions.
+    Call `callback` in the running event loop for each signal that stops a command, inside this block.
 
-    asyncio's loops wake up for a signal, on Windows too: https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
+    The handlers are the interpreter's, which it calls in the main thread between two instructions: those of an event
+    loop do not exist on Windows, and `loop.remove_signal_handler` would leave Python's own for a while. Every loop of
+    asyncio wakes up for a signal: https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
-    loop = asyncio.get_running_loop()
-    send, receive = anyio.create_memory_object_stream[Signals](math.inf)
+    # Imported here, since a signal may come at any time before this.
+    from asyncio import get_running_loop
 
-    def deliver(number: int) -> None:
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            send.send_nowait(Signals(number))
+    loop = get_running_loop()
 
     def handle(number: int, _: FrameType | None) -> None:
-        loop.call_soon_threadsafe(deliver, number)
+        loop.call_soon_threadsafe(callback, Signals(number))
 
-    before = {each: signal.signal(each, handle) for each in STOP_SIGNALS}
+    former = {each: signal.signal(each, handle) for each in STOP_SIGNALS}
     try:
-        with send, receive:
-            yield receive
+        yield
     finally:
-        for each, handler in before.items():
+        for each, handler in former.items():
             signal.signal(each, handler)
-
-
-stop_signals: Final = by_interpreter if sys.platform == "win32" else by_event_loop

@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import anyio
 
-from ..errors import AuditWriteError, AuthenticationError, GenesysMediaError, SettingsError, TokenUnavailableError
+from ..errors import (
+    AuditWriteError,
+    AuthenticationError,
+    ConnectionSetupError,
+    GenesysMediaError,
+    SettingsError,
+    TokenUnavailableError,
+)
 from .exit_codes import CommandFailed, ExitCode, RunReport
 from .output.streams import print_err
 from .output.writer import FLUSH_INTERVAL
-from .signals import stop_signals
+from .signals import received
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from contextlib import AbstractAsyncContextManager
     from signal import Signals
     from typing import Never
 
@@ -78,9 +84,9 @@ class Supervisor(Generic[S]):
     """
     Runs a job once, under signals.
 
-    The first of `signals` stops the job and gives requests in flight `GRACE_PERIOD` seconds; the second one, or
-    the first one of a job that can only be cancelled, cancels it. `output` is flushed regularly and finished at the
-    end; when it fails, the job is stopped.
+    The first signal stops the job and gives requests in flight `GRACE_PERIOD` seconds; the second one, or the first one
+    of a job that can only be cancelled, cancels it. `output` is flushed regularly and finished at the end; when it
+    fails, the job is stopped.
     """
 
     def __init__(
@@ -90,33 +96,33 @@ class Supervisor(Generic[S]):
         output: Output[Never] | None = None,
         *,
         is_quiet: bool = False,
-        signals: Callable[[], AbstractContextManager[AsyncIterator[Signals]]] = stop_signals,
     ) -> None:
         self._job = job
         self._progress = progress
         self._output = output
         self._is_quiet = is_quiet
         self._failure: CommandFailed | None = None
-        self._signals = signals
         self._stopped_by: Signals | None = None
+        self._stopped = anyio.Event()
         self._inner = anyio.CancelScope()
         self._outer = anyio.CancelScope()
 
     async def run(self) -> RunReport:
         """Run the job to its end and return how it ended. Raises only unexpected errors."""
-        self._progress.start()
-        try:
-            async with anyio.create_task_group() as watchers:
-                watchers.start_soon(self._watch_signals)
-                watchers.start_soon(self._show_progress)
-                watchers.start_soon(self._flush_regularly)
-                with self._outer:
-                    await self._work()
-                if self._output is not None:
-                    await self._output.finish()
-                watchers.cancel_scope.cancel()
-        finally:
-            self._progress.end(None if self._is_reader_gone else self._job.snapshot())
+        with received(self._on_signal):
+            self._progress.start()
+            try:
+                async with anyio.create_task_group() as watchers:
+                    watchers.start_soon(self._stop_after_signal)
+                    watchers.start_soon(self._show_progress)
+                    watchers.start_soon(self._flush_regularly)
+                    with self._outer:
+                        await self._work()
+                    if self._output is not None:
+                        await self._output.finish()
+                    watchers.cancel_scope.cancel()
+            finally:
+                self._progress.end(None if self._is_reader_gone else self._job.snapshot())
         loss = None if self._output is None else self._output.loss
         return RunReport(loss or self._failure, self._stopped_by, self._is_reader_gone)
 
@@ -149,18 +155,16 @@ class Supervisor(Generic[S]):
             if snapshot is not None:
                 self._progress.update(snapshot)
 
-    async def _watch_signals(self) -> None:
-        with self._signals() as received:
-            async with anyio.create_task_group() as stopping:
-                async for each in received:
-                    if self._stopped_by is not None:
-                        self._outer.cancel()
-                    else:
-                        self._stopped_by = each
-                        stopping.start_soon(self._stop)
+    def _on_signal(self, number: Signals) -> None:
+        if self._stopped_by is not None:
+            self._outer.cancel()
+        else:
+            self._stopped_by = number
+            self._stopped.set()
 
-    async def _stop(self) -> None:
-        """Give what is in flight `GRACE_PERIOD` seconds to finish, then cancel the rest."""
+    async def _stop_after_signal(self) -> None:
+        """Give what is in flight `GRACE_PERIOD` seconds to finish after a signal, then cancel the rest."""
+        await self._stopped.wait()
         if self._job.stop():
             if not self._is_quiet:
                 print_err(
@@ -191,7 +195,7 @@ def _exit_code_for(error: GenesysMediaError) -> ExitCode:
     match error:
         case TokenUnavailableError():
             return ExitCode.RETRYABLE_FAILURES
-        case AuthenticationError() | SettingsError():
+        case AuthenticationError() | ConnectionSetupError() | SettingsError():
             return ExitCode.CONFIGURATION
         case AuditWriteError():
             return ExitCode.OUTPUT_LOST

@@ -1,4 +1,4 @@
-"""The rule for failures that end a whole run: no valid token, or a source that refuses every id. Pure."""
+"""The rule for failures that end a whole run: no token, no way to the host, or a source that refuses all. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import (
     AllRefusedError,
     AuthenticationError,
+    ConnectionSetupError,
     CredentialsRejectedError,
     GenesysMediaError,
     TokenRejectedError,
@@ -39,10 +40,11 @@ class Refusals:
         """
         Count the failure of an id, and return the error to end the run with at once; None to go on.
 
-        Credentials that Genesys rejects give no token to any other id. A 401 with a new token may be that id's bad
+        Credentials that Genesys rejects give no token to any other id, nor does a certificate or a proxy that is set up
+        wrongly let another one pass. A 401 with a new token may be that id's bad
         luck (tokens can be revoked again and again), unless no token was ever accepted.
         """
-        if isinstance(error, CredentialsRejectedError):
+        if isinstance(error, CredentialsRejectedError | ConnectionSetupError):
             return copy(error)
         if isinstance(error, TokenRejectedError):
             return None if has_success or self._is_token_accepted else copy(error)

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from ..settings.settings import SettingsOptions
     from ..sinks.base import SinkLike
     from ..sinks.metrics import MetricsSnapshot
+    from ..transports.choice import TransportChoice
     from .options import RunOptions
     from .run import Ids
-    from .session import TransportChoice
 
 
 class MediaRetriever:
@@ -58,9 +58,9 @@ class MediaRetriever:
 
     `transport` carries the requests: an `httpx.AsyncClient`, an httpx transport or a `Transport` of your own, which
     stays open; or "direct" for the fast one of this package, "httpx" for a client made from the settings, or "auto" for
-    the fast one unless the settings or the environment name a proxy. `limiter` gives out the permits of the token in
-    place of a `LocalLimiter` made from `settings.quota`, and `tokens` the token in place of a `TokenManager` made from
-    the credentials; one of each may serve several retrievers that share a token.
+    the fast one unless a proxy of the settings or the environment applies to a host. `limiter` gives out the permits of
+    the token in place of a `LocalLimiter` made from `settings.quota`, and `tokens` the token in place of a
+    `TokenManager` made from the credentials; one of each may serve several retrievers that share a token.
 
     `audit` sinks are awaited for each record, and a run ends if one fails; `sinks` see every event and never hold
     anything up. Many tasks may use one retriever at once.
@@ -124,7 +124,7 @@ class MediaRetriever:
 
     def __repr__(self) -> str:
         session = self._session
-        state = "closed" if session is None else f"{session.tokens!r}, {session.limiter!r}, {session.transport!r}"
+        state = "closed" if session is None else f"{session.tokens!r}, {session.limiter!r}, {session.transports.api!r}"
         return f"<MediaRetriever of {self.settings.api_url}: {state}>"
 
     def __del__(self) -> None:

@@ -226,8 +226,9 @@ class Run:
     `CredentialsRejectedError`, or `TokenUnavailableError` after the settings' `start_timeout`. From then on every id
     that is requested has its result. The iteration itself raises only what leaves no way to go on, and only after all
     finished results were handed over: an exception of `ids`, `AuditWriteError`, `CredentialsRejectedError` or
-    `TokenRejectedError` once there is no accepted token, `AllRefusedError` (see `RunOptions`), and `OutageError` if a
-    host was not reachable for the settings' `outage_timeout`. Leaving the block, or a bare loop, ends the run.
+    `TokenRejectedError` once there is no accepted token, `ConnectionSetupError`, `AllRefusedError` (see `RunOptions`),
+    and `OutageError` if a host was not reachable for the settings' `outage_timeout`. Leaving the block, or a bare loop,
+    ends the run.
     """
 
     def __init__(self, session: Session, ids: Ids, options: Options) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
-from urllib.request import getproxies
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
-import httpx
 
 from ..api.client import ApiClient
 from ..api.host_gate import HostGate
@@ -16,12 +14,9 @@ from ..api.retry import RetryBudget
 from ..api.tokens import TokenManager
 from ..audit.recorder import AuditRecorder
 from ..counters import Counters, Statistics
-from ..errors import SettingsError, sanitized
 from ..limiter.local import LocalLimiter
 from ..sinks.dispatch import Dispatcher
-from ..transports.base import Transport
-from ..transports.direct import DirectTransport
-from ..transports.httpx_transport import HttpxTransport
+from ..transports.choice import Transports
 from ..webhooks.delivery import Webhooks
 from .background import BackgroundTasks, ended
 
@@ -37,16 +32,9 @@ if TYPE_CHECKING:
     from ..settings.settings import Settings
     from ..sinks.base import SinkLike
     from ..sinks.metrics import MetricsSink
-
-TransportChoice: TypeAlias = (
-    httpx.AsyncClient | httpx.AsyncBaseTransport | Transport | Literal["auto", "direct", "httpx"]
-)
-"""How requests travel; see `MediaRetriever`."""
+    from ..transports.choice import TransportChoice
 
 LOGGER = logging.getLogger("genesys_media_async.retrieval")
-
-KEEP_IDLE = 30.0
-"""Seconds for which an idle connection is kept: longer than the gaps of a paced run."""
 
 
 class OpenRun(Protocol):
@@ -93,21 +81,20 @@ class Session:
         self.endpoint = endpoint
         self.clock = clock
         self._rng = rng
-        self.transport, self.transport_name = choose_transport(transport, settings)
-        self._owns_transport = self.transport is not transport
+        self.transports = Transports(transport, settings)
         self._background = BackgroundTasks()
         self.dispatcher = Dispatcher(metrics=sinks, own=own_metrics)
         self.recorder = AuditRecorder(audit, clock=clock, user_agent=settings.user_agent, then=self.dispatcher.emit_all)
         emit = self.dispatcher.emit
         self.webhooks: Webhooks | None = None
         self.tokens = tokens or TokenManager(
-            settings, self.transport, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
+            settings, self.transports.login, clock=clock, rng=rng, spawn=self._background.start_soon, emit=emit
         )
         self.limiter = limiter or LocalLimiter(settings.quota, clock, emit, pace=settings.pace)
         self.gate = HostGate(settings, clock, rng, emit, self._end_runs)
         self.api = ApiClient(
             settings,
-            self.transport,
+            self.transports.api,
             self.tokens,
             self.limiter,
             self.recorder,
@@ -149,7 +136,7 @@ class Session:
         if settings.webhook is not None:
             self.webhooks = Webhooks(
                 settings.webhook,
-                self.transport,
+                self.transports.webhook,
                 user_agent=settings.user_agent,
                 clock=self.clock,
                 rng=self._rng,
@@ -235,8 +222,7 @@ class Session:
         try:
             await self.dispatcher.aclose()
         finally:
-            if self._owns_transport:
-                await self.transport.aclose()
+            await self.transports.aclose()
 
     async def first_token(self) -> None:
         """
@@ -261,33 +247,5 @@ class Session:
             waiting_for_quota=self.limiter.waiting,
             outages=self.gate.outages(),
             elapsed=self.clock.monotonic() - (self.opened_at if since is None else since),
-            transport=self.transport_name,
+            transport=self.transports.name,
         )
-
-
-def choose_transport(choice: TransportChoice, settings: Settings) -> tuple[Transport, str]:
-    """Return the transport for a choice, and its name in statistics. Raises `SettingsError`."""
-    if isinstance(choice, str) and choice not in {"auto", "direct", "httpx"}:
-        raise SettingsError(
-            f"transport is {sanitized(repr(choice), 80)}.",
-            advice='It is "auto", "direct", "httpx", or a client or transport of your own.',
-        )
-    if isinstance(choice, httpx.Client):
-        raise SettingsError("transport is a synchronous httpx.Client.", advice="Pass an httpx.AsyncClient.")
-    if choice == "auto":
-        # Where there is a proxy for anything, httpx knows for what; the fast one knows none.
-        choice = "httpx" if settings.proxy is not None or getproxies() else "direct"
-    match choice:
-        case "direct":
-            # The limiter and the workers bound what is in flight, so the connections need no bound of their own.
-            return DirectTransport(limits=httpx.Limits(keepalive_expiry=KEEP_IDLE)), "direct"
-        case "httpx":
-            return HttpxTransport.from_settings(settings), "httpx"
-        case DirectTransport():
-            return choice, "direct"
-        case httpx.AsyncClient():
-            return HttpxTransport(choice), "httpx"
-        case httpx.AsyncBaseTransport():
-            return HttpxTransport(choice), type(choice).__name__
-        case _:
-            return choice, type(choice).__name__

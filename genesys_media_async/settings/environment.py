@@ -23,6 +23,7 @@ ENVIRONMENT: Final[dict[str, tuple[str, ...]]] = {
     "deadline": ("GENESYS_MEDIA_DEADLINE",),
     "outage_timeout": ("GENESYS_MEDIA_OUTAGE_TIMEOUT",),
     "proxy": ("GENESYS_MEDIA_PROXY",),
+    "webhook": ("GENESYS_MEDIA_WEBHOOK",),
 }
 """Environment variables of each setting; the first one that is set and not empty wins."""
 

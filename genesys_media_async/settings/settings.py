@@ -16,7 +16,7 @@ from .checked import CheckedModel, Secret, as_value_error
 from .environment import ENVIRONMENT, read_environment
 from .policies import Pace, QuotaLimit, RetryPolicy, ValidationRule, WebhookTarget
 from .regions import REGIONS, canonical_region
-from .urls import HEADER_SAFE, check_url, split_url
+from .urls import HEADER_SAFE, check_proxy, check_url
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SettingsOptions(TypedDict, total=False):
     start_timeout: float
     outage_timeout: float
     retry: RetryPolicy
-    webhook: WebhookTarget | None
+    webhook: WebhookTarget | str | None
     user_agent: str
 
 
@@ -67,7 +67,8 @@ class Settings(CheckedModel):
     `base_url` that is a region's API implies that region's login.
 
     `quota` may be text, as in `300/60` (requests/seconds) or `none`, and `pace` is how it is spent. `concurrency`
-    bounds the ids in progress at once; with None or "auto" it follows from the quota.
+    bounds the ids in progress at once; with None or "auto" it follows from the quota. `webhook` may be the mere URL of
+    a receiver.
 
     `expires_in` is the wanted lifetime of a URL, `timeout` bounds one exchange with Genesys, `deadline` one id with all
     its attempts and waits, and `start_timeout` the first token of a run; all are seconds.
@@ -211,10 +212,7 @@ class Settings(CheckedModel):
     @classmethod
     def _proxy(cls, proxy: SecretStr | None) -> SecretStr | None:
         if proxy is not None:
-            url = proxy.get_secret_value()
-            parts = split_url(url)
-            if not HEADER_SAFE.fullmatch(url) or not parts.hostname or parts.scheme not in {"http", "https"}:
-                raise ValueError("must be an http:// or https:// URL, as in http://proxy.example.com:3128")
+            check_proxy(proxy.get_secret_value())
         return proxy
 
     @field_validator("quota", mode="before")
@@ -225,6 +223,11 @@ class Settings(CheckedModel):
         if not any(isinstance(quota, kind) for kind in (QuotaLimit, dict, type(None))):
             raise ValueError("must be REQUESTS/SECONDS, as in 300/60, or none")
         return quota
+
+    @field_validator("webhook", mode="before")
+    @classmethod
+    def _webhook(cls, webhook: object) -> object:
+        return {"url": webhook} if isinstance(webhook, str) else webhook
 
     @field_validator("quota", "rule", "retry", "webhook", mode="wrap")
     @classmethod

@@ -1,12 +1,15 @@
-"""The rules for URLs in settings: https, or plain http to this machine."""
+"""The rules for URLs in settings: https, or plain http to this machine; and for those of proxies."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 """Printable ASCII without spaces: the characters that are safe in a header and in a request line."""
@@ -47,3 +50,21 @@ def check_url(url: str, *, example: str, query_allowed: bool = False) -> None:
         raise ValueError("must not carry a user name or password")
     if "#" in url or ("?" in url and not query_allowed):
         raise ValueError("must end with the host or a path: no query, no fragment")
+
+
+def check_proxy(url: str, *, schemes: Collection[str] = ("http", "https")) -> None:
+    """
+    Raise `ValueError` for the URL of a proxy that cannot be used; it quotes nothing, since a part may be a password.
+
+    A password with a `#` would end the URL early, and what follows its `@` would be looked up as a host name.
+    """
+    _, _, rest = url.partition("://")
+    for mark in "#?/\\":
+        if mark in rest.removesuffix("/"):
+            raise ValueError(
+                f"has a {mark} in it; in a user name or password write it as %{ord(mark):02X}, and end the URL with "
+                "the host and port"
+            )
+    parts = split_url(url)
+    if not HEADER_SAFE.fullmatch(url) or not parts.hostname or parts.scheme not in schemes:
+        raise ValueError("must be an http:// or https:// URL, as in http://proxy.example.com:3128")

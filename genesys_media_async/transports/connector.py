@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType] - it says only "tuple"
 
-from .tls import tls_context
+from .tls import tls_context, tls_failure
 
 if TYPE_CHECKING:
     import ssl
@@ -45,7 +45,8 @@ class Connector:
         except (OSError, UnicodeError) as error:
             if isinstance(error, TimeoutError) and scope.expired():
                 raise httpx.ConnectTimeout("No connection was made in time") from error
-            raise httpx.ConnectError(str(error) or type(error).__name__) from error
+            words = tls_failure(error) if tls else None
+            raise httpx.ConnectError(words or str(error) or type(error).__name__) from error
 
     def _tls_options(self, host: str) -> dict[str, Any]:
         if self._ssl_context is None:

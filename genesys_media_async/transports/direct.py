@@ -25,6 +25,7 @@ from .connector import ATTEMPT_DELAY, Connector
 from .content import decoded
 from .request_encoder import MAX_REMEMBERED, PLAIN_TARGET_BYTES, RequestEncoder, RequestHead, encode_httpx_request
 from .streamed_reply import READ_AHEAD, StreamedReply
+from .tls import certificate_error
 
 if TYPE_CHECKING:
     import ssl
@@ -134,7 +135,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
                 return _error_without_its_end(connection, max_reply_size)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             # "from None": what httpx or the system says may quote what was sent.
-            raise _translated(error, timeout) from None
+            raise _translated(error, timeout, request.url) from None
         reply = connection.reply
         status, headers, chunks = reply.status, reply.headers, reply.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -345,7 +346,7 @@ def _error_without_its_end(connection: Connection, max_reply_size: int) -> HttpR
     return HttpReply(reply.status, reply.headers, b"".join(reply.chunks)[:max_reply_size])
 
 
-def _translated(error: Exception, timeout: float) -> GenesysMediaError:
+def _translated(error: Exception, timeout: float, url: str) -> GenesysMediaError:
     """Return httpx's error as one of ours; one type is for what was not sent, others for what may be carried out."""
     match error:
         case ReplyTooLarge():
@@ -360,7 +361,7 @@ def _translated(error: Exception, timeout: float) -> GenesysMediaError:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return ConnectError(f"{error} ({timeout:g} s).")
         case httpx.ConnectError():
-            return ConnectError(f"No connection: {sanitized(str(error))}.")
+            return certificate_error(error, url) or ConnectError(f"No connection: {sanitized(str(error))}.")
         case httpx.TimeoutException():
             return APITimeoutError(f"No complete reply within {timeout:g} s.")
         case StaleConnection():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, assert_never, cast
 
@@ -12,27 +13,35 @@ from ..errors import (
     APIConnectionError,
     APITimeoutError,
     ConnectError,
+    ConnectionSetupError,
     GenesysMediaError,
     StaleConnectionError,
     sanitized,
 )
-from ..settings.checked import secret_text
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from .connection import StaleConnection
 from .content import bounded, decoded
+from .httpx_logs import install, masked
 from .leftovers import close_if_more_follows
-from .tls import tls_context
+from .tls import certificate_error, tls_context, tls_failure
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
-    from ..settings.settings import Settings
+    from .proxies import Proxy
 
 _NO_REPLY = "Server disconnected without sending a response"
 """How httpcore's error begins for an end of the connection; its other protocol errors are about what was sent."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take, so that a connection in trouble does not hold up an exchange."""
+
+_PASSING_REFUSAL = re.compile(r"5\d\d|408|429|Proxy Server could not connect")
+"""How the reply of a proxy begins that may connect later; the words are httpcore's, for SOCKS."""
+
+_WRONG_CREDENTIALS = re.compile(r"407|Invalid username|Requested ")
+"""Likewise of one that wants other credentials."""
 
 
 class HttpxTransport:
@@ -53,22 +62,30 @@ class HttpxTransport:
     """
 
     def __init__(self, carrier: httpx.AsyncClient | httpx.AsyncBaseTransport, *, owned: bool = False) -> None:
+        install()
         self._carrier = carrier
         self._owned = owned
+        self._proxy: Proxy | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> HttpxTransport:
-        """Create a client: TLS 1.2 or newer, certificates checked, proxies from settings or environment."""
-        client = httpx.AsyncClient(
-            verify=tls_context(),
-            proxy=secret_text(settings.proxy) if settings.proxy else None,
-            # No proxy can reach this machine for us.
-            mounts=dict.fromkeys(("all://127.0.0.1", "all://[::1]", "all://localhost")),
-            # The whole exchange has a deadline; httpx's timeouts only bound the gaps between two bytes.
-            timeout=None,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.workers),
+    def through(
+        cls, proxy: Proxy | None, ssl_context: ssl.SSLContext | None = None, *, keep: int | None = None
+    ) -> HttpxTransport:
+        """
+        Create a transport of our own, through a proxy or without one; it keeps at most `keep` idle connections.
+
+        Neither the environment nor a `.netrc` has a say in it. Without a client around it httpx logs no URL, which may
+        be a webhook's with a key. Raises `SettingsError` if there are no certificates to check others by.
+        """
+        carrier = httpx.AsyncHTTPTransport(
+            verify=tls_context() if ssl_context is None else ssl_context,
+            trust_env=False,
+            proxy=None if proxy is None else proxy.for_httpx(),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=keep),
         )
-        return cls(client, owned=True)
+        transport = cls(carrier, owned=True)
+        transport._proxy = proxy
+        return transport
 
     def __repr__(self) -> str:
         return f"<HttpxTransport by {type(self._carrier).__name__}>"
@@ -80,10 +97,11 @@ class HttpxTransport:
         steps = _Steps()
         with anyio.move_on_after(timeout):
             try:
-                return await self._exchange(request, max_reply_size, steps)
+                with masked():
+                    return await self._exchange(request, max_reply_size, steps)
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 # "from None": httpx's exceptions carry the request, and some quote header values.
-                raise _translated(error, steps) from None
+                raise _translated(error, request.url, self._proxy, steps) from None
         raise APITimeoutError(f"No complete reply within {timeout:g} s.")
 
     async def _exchange(self, request: HttpRequest, max_reply_size: int, steps: _Steps) -> HttpReply:
@@ -174,13 +192,17 @@ async def _read(response: httpx.Response, headers: dict[str, str], max_reply_siz
     return decoded(bytes(body), headers.get("content-encoding", ""), status, max_reply_size)
 
 
-def _translated(error: Exception, steps: _Steps) -> GenesysMediaError:
+def _translated(error: Exception, url: str, proxy: Proxy | None, steps: _Steps) -> GenesysMediaError:
     match error:
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
             return ConnectError("No connection: the URL is not valid.", advice="Correct the URL.")
-        case httpx.ConnectError() | httpx.ProxyError() | httpx.UnsupportedProtocol():
-            return ConnectError(f"No connection: {sanitized(str(error)) or type(error).__name__}.")
+        case httpx.ProxyError():
+            return _refused_by_proxy(error, proxy)
+        case httpx.ConnectError() | httpx.UnsupportedProtocol():
+            words = tls_failure(error) if url.lower().startswith("https:") else None
+            words = words or sanitized(str(error)) or type(error).__name__
+            return certificate_error(error, url) or ConnectError(f"No connection: {words}.")
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return ConnectError("No connection in the time the HTTP client allows.")
         case httpx.TimeoutException():
@@ -193,3 +215,22 @@ def _translated(error: Exception, steps: _Steps) -> GenesysMediaError:
             return StaleConnectionError("The server closed a reused connection before the reply.")
         case _:
             return APIConnectionError(f"The connection broke before the reply was complete ({type(error).__name__}).")
+
+
+def _refused_by_proxy(error: httpx.ProxyError, proxy: Proxy | None) -> ConnectError:
+    """
+    Return the error for a proxy that made no connection: for now, or until its setting is repaired.
+
+    A wrong password is not sent again: some directories lock an account after a few.
+    """
+    reply, source = sanitized(str(error)), "the client" if proxy is None else proxy.source
+    message = f"No connection: the proxy of {source} answered {reply}."
+    if _PASSING_REFUSAL.match(reply):
+        return ConnectError(message)
+    advice = f"Ask whoever runs it to allow connections to this host, or name another proxy by {source}."
+    if _WRONG_CREDENTIALS.match(reply):
+        advice = (
+            f"Give {source} the right user name and password, as in http://user:password@proxy.example.com:3128, with "
+            "special characters percent-encoded."
+        )
+    return ConnectionSetupError(message, code="proxy_refused", advice=advice)

@@ -181,7 +181,7 @@ class Webhooks:
             if isinstance(error, StaleConnectionError) and not fresh:
                 # No fault of the receiver, whose idle timeout this request crossed.
                 return await self._attempt(delivery, fresh=True)
-            return _Failure(error.code, 0.0)
+            return _Failure(error.code, 0.0 if error.retryable else None)
         if 200 <= reply.status < 300:
             return None
         return _Failure(f"status_{reply.status}", self._min_delay(reply))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from genesys_media_async.cli.sources import SOURCES
 from genesys_media_async.clock import SystemClock
 from genesys_media_async.settings.environment import ENVIRONMENT
 from genesys_media_async.simulator import Fault, OAuthClient, Quota, Simulator, SimulatorSettings
-from genesys_media_async.transports import HttpxTransport
 from tests.support.commands import run
 from tests.support.retrievers import settings_for
 
@@ -44,9 +42,7 @@ async def examined(
     simulator: Simulator, *sources: str, clock: SystemClock | None = None, **settings: object
 ) -> tuple[dict[str, Finding], Findings]:
     configured = settings_for(simulator, **settings)
-    transport = HttpxTransport.from_settings(configured)
-    async with aclosing(transport):
-        findings = await examine(configured, transport, sources, clock or SystemClock())
+    findings = await examine(configured, sources, clock or SystemClock())
     return {each.check: each for each in findings.findings}, findings
 
 
@@ -223,10 +219,31 @@ class TestExamination:
         assert finding.suggested == {"GENESYSCLOUD_REGION": "eu-central-1"}
 
     async def test_leaves_the_network_to_a_proxy(self):
-        async with Simulator() as simulator:
-            configured = settings_for(simulator, proxy="http://proxy.example.com:3128")
-            findings = await check_network(configured)
-        assert [(finding.check, finding.verdict) for finding in findings] == [("network", "ok")]
+        findings = await check_network(Settings(access_token="any", proxy="http://proxy.example.com:3128"))
+        assert [finding.check for finding in findings] == ["proxy login", "proxy API"]
+        assert {finding.verdict for finding in findings} == {"ok"}
+        assert all("GENESYS_MEDIA_PROXY" in finding.message for finding in findings)
+
+    @pytest.mark.parametrize(
+        ("variable", "value", "check"),
+        [
+            ("SSL_CERT_FILE", "/no/such/file", "certificates"),
+            ("SSL_CERT_DIR", "/no/such/folder", "certificates"),
+            ("SSLKEYLOGFILE", "/no/such/folder/keys", "certificates"),
+            ("HTTPS_PROXY", "socks://canary@proxy.example.com", "proxy"),
+        ],
+    )
+    async def test_explains_a_variable_that_would_end_a_run(
+        self, variable: str, value: str, check: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(variable, value)
+        findings = await examine(Settings(access_token="any"), (), SystemClock())
+        last = findings.findings[-1]
+        assert (last.check, last.verdict, findings.exit_code) == (check, "problem", ExitCode.CONFIGURATION)
+        assert variable in last.message
+        assert "canary" not in findings.for_people()
 
 
 @pytest.mark.anyio

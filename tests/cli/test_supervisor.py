@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from genesys_media_async import CredentialsRejectedError, InternalServerError, NotFoundError, SettingsError
+from genesys_media_async import (
+    ConnectionSetupError,
+    CredentialsRejectedError,
+    InternalServerError,
+    NotFoundError,
+    SettingsError,
+)
 from genesys_media_async.cli.exit_codes import CommandFailed, ExitCode
 from genesys_media_async.cli.output.progress import NoProgress
 from genesys_media_async.cli.output.writer import Output, open_target
@@ -60,6 +66,7 @@ class Job:
         (CommandFailed(ExitCode.INPUT, "no ids"), ExitCode.INPUT),
         (CredentialsRejectedError("wrong"), ExitCode.CONFIGURATION),
         (SettingsError("wrong"), ExitCode.CONFIGURATION),
+        (ConnectionSetupError("expired"), ExitCode.CONFIGURATION),
         (AuditWriteError("full"), ExitCode.OUTPUT_LOST),
         (InternalServerError("broken"), ExitCode.RETRYABLE_FAILURES),
         (NotFoundError("gone"), ExitCode.PERMANENT_FAILURES),

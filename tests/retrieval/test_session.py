@@ -13,8 +13,8 @@ from genesys_media_async.transports import DirectTransport, HttpReply
 from tests.support.retrievers import settings_for
 
 if TYPE_CHECKING:
-    from genesys_media_async.retrieval.session import TransportChoice
     from genesys_media_async.transports import HttpRequest
+    from genesys_media_async.transports.choice import TransportChoice
 
 
 NOWHERE = httpx.MockTransport(lambda _: httpx.Response(404))

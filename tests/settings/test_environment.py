@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from genesys_media_async.errors import SettingsError
 from genesys_media_async.settings.environment import ENVIRONMENT
-from genesys_media_async.settings.policies import QuotaLimit
+from genesys_media_async.settings.policies import QuotaLimit, WebhookTarget
 from genesys_media_async.settings.settings import Settings
 from tests.support.settings import CREDENTIALS
 
@@ -35,6 +35,7 @@ class TestEnvironment:
                 "GENESYS_MEDIA_DEADLINE": "90",
                 "GENESYS_MEDIA_OUTAGE_TIMEOUT": "120",
                 "GENESYS_MEDIA_PROXY": "http://proxy.example.com:3128",
+                "GENESYS_MEDIA_WEBHOOK": "https://hooks.example.com/x?key=canary",
                 "UNRELATED": "x",
             }
         )
@@ -48,6 +49,8 @@ class TestEnvironment:
         assert (it.concurrency, it.expires_in, it.access_level) == (7, 60, "private")
         assert (it.timeout, it.deadline, it.outage_timeout) == (1.5, 90, 120)
         assert it.proxy == SecretStr("http://proxy.example.com:3128")
+        assert it.webhook == WebhookTarget(url="https://hooks.example.com/x?key=canary")
+        assert "canary" not in repr(it)
 
     @pytest.mark.parametrize(
         ("setting", "name"), [(setting, name) for setting, names in ENVIRONMENT.items() for name in names]
@@ -69,12 +72,14 @@ class TestEnvironment:
             "deadline": "7777.5",
             "outage_timeout": "77.5",
             "proxy": "http://named.example.com:1",
+            "webhook": "https://named.example.com/hook",
         }
         others = {"GENESYSCLOUD_OAUTHCLIENT_ID": "other", "GENESYSCLOUD_OAUTHCLIENT_SECRET": "other"}
         for each in ENVIRONMENT[setting]:
             others.pop(each, None)
         it = Settings.from_env({**others, name: values[setting]})
         found = getattr(it, setting)
+        found = found.url if isinstance(found, WebhookTarget) else found
         found = found.get_secret_value() if isinstance(found, SecretStr) else found
         assert str(found).replace("_", "-") == values[setting]
 

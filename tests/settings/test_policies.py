@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from genesys_media_async.errors import SettingsError
+from genesys_media_async.settings.environment import ENVIRONMENT
 from genesys_media_async.settings.policies import QuotaLimit, RetryPolicy, ValidationRule, WebhookTarget
 from tests.support.settings import INFINITY, NAN, configured, refusal
 
@@ -87,7 +88,7 @@ class TestParts:
         assert alone.startswith((f"{setting}: ", f"{setting}."))
         names: dict[type, str] = {QuotaLimit: "quota", RetryPolicy: "retry", ValidationRule: "rule"}
         name = names.get(part, "webhook")
-        where = f"{name} (or GENESYS_MEDIA_QUOTA)" if name == "quota" else name
+        where = f"{name} (or {ENVIRONMENT[name][0]})" if name in ENVIRONMENT else name
         assert str(refusal(configured, **{name: {**url, setting: value}})) == f"{where}: {alone}"
 
     @pytest.mark.parametrize("part", ["quota", "retry", "rule", "webhook"])

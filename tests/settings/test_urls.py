@@ -6,10 +6,12 @@ import re
 
 import pytest
 
+from genesys_media_async.errors import SettingsError
 from genesys_media_async.settings.checked import secret_text
 from genesys_media_async.settings.policies import WebhookTarget
 from genesys_media_async.settings.urls import check_url, is_loopback
 from genesys_media_async.transports import HttpxTransport
+from genesys_media_async.transports.proxies import read_proxies
 from tests.support.settings import configured
 
 
@@ -52,8 +54,25 @@ class TestUrls:
         "proxy", ["http://proxy.example.com:3128", "https://u:p@proxy.example.com", "http://[::1]"]
     )
     def test_an_accepted_proxy_makes_a_client(self, proxy: str) -> None:
-        transport = HttpxTransport.from_settings(configured(proxy=proxy))
-        assert "HttpxTransport" in repr(transport)
+        found = read_proxies(configured(proxy=proxy)).proxy_for("https://api.example.com")
+        assert found is not None
+        assert "HttpxTransport" in repr(HttpxTransport.through(found))
+
+    @pytest.mark.parametrize(
+        ("proxy", "advice"),
+        [
+            ("http://user:p@ss#1@proxy.example.com:3128", "has a # in it; in a user name or password write it as %23"),
+            ("http://user:p?1@proxy.example.com:3128", "write it as %3F"),
+            ("http://user:p/1@proxy.example.com:3128", "write it as %2F"),
+            ("http://user:p\\1@proxy.example.com:3128", "write it as %5C"),
+            ("http://proxy.example.com:3128/path", "end the URL with the host and port"),
+            ("http://user:canary@proxy.example.com:port", "is not a URL: check the host and the port"),
+        ],
+    )
+    def test_a_proxy_with_an_open_end_is_refused_without_showing_it(self, proxy: str, advice: str) -> None:
+        with pytest.raises(SettingsError, match=re.escape(advice)) as caught:
+            configured(proxy=proxy)
+        assert "example" not in str(caught.value)
 
     @pytest.mark.parametrize(
         ("url", "message"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import re
 import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
-from genesys_media_async.errors import APITimeoutError, ConnectError
+from genesys_media_async.errors import APITimeoutError, ConnectError, ConnectionSetupError
 from genesys_media_async.transports.tls import tls_context
 from tests.support.exchanges import HTTPX, WHOLE, ask, failure
 from tests.support.scripted_server import OK, only, replying, server_tls, serving
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
     from tests.support.scripted_server import Server
 
 pytestmark = pytest.mark.anyio
+
+
+def assert_rejected(error: Exception, words: str) -> None:
+    assert isinstance(error, ConnectionSetupError)
+    assert (error.code, error.retryable) == ("certificate_rejected", False)
+    assert error.message.startswith("The certificate of 127.0.0.1 is not accepted: ")
+    assert words in error.message
+    assert "SSL_CERT_FILE" in error.advice
 
 
 class TestTls:
@@ -60,22 +69,20 @@ class TestTls:
 
     async def test_refuses_an_authority_that_nobody_knows(self, carrying: Carrying) -> None:
         async with serving(replying(OK), server_tls(trustme.CA())) as (server, url), carrying() as transport:
-            error = await failure(transport, url)
-            assert isinstance(error, ConnectError)
-            assert "certificate" in str(error).lower()
+            assert_rejected(await failure(transport, url), "unable to get local issuer certificate")
         assert server.requests == []
 
     async def test_refuses_a_certificate_for_another_name(self, carrying: Carrying, authority: trustme.CA) -> None:
         context = server_tls(authority, "other.example.com")
         async with serving(replying(OK), context) as (server, url), carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectError)
+            assert_rejected(await failure(transport, url), "IP address mismatch, certificate is not valid for")
         assert server.requests == []
 
     async def test_refuses_a_certificate_whose_time_is_over(self, carrying: Carrying, authority: trustme.CA) -> None:
         past = dt.datetime(2021, 1, 1, tzinfo=dt.UTC)
         context = server_tls(authority, not_before=past, not_after=past + dt.timedelta(days=1))
         async with serving(replying(OK), context) as (server, url), carrying() as transport:
-            assert isinstance(await failure(transport, url), ConnectError)
+            assert_rejected(await failure(transport, url), "certificate has expired")
         assert server.requests == []
 
     async def test_refuses_a_server_of_before_tls_1_2(self, carrying: Carrying, authority: trustme.CA) -> None:
@@ -96,7 +103,9 @@ class TestTls:
                 except ConnectError as error:
                     pytest.skip(f"this OpenSSL does not speak TLS 1.1: {error}")
             async with carrying(ours) as transport:
-                assert isinstance(await failure(transport, url), ConnectError)
+                refused = await failure(transport, url)
+            assert isinstance(refused, ConnectError)
+            assert re.search("TLS|protocol version", refused.message), refused.message
             assert len(server.requests) == 1
 
     async def test_with_a_server_that_does_not_speak_it_is_a_failed_connection(

@@ -289,7 +289,7 @@ class TestAFailure:
             (httpx.ConnectError("no route"), ConnectError),
             (httpx.ConnectTimeout("x"), ConnectError),
             (httpx.PoolTimeout("x"), ConnectError),
-            (httpx.ProxyError("407"), ConnectError),
+            (httpx.ProxyError("503 Service Unavailable"), ConnectError),
             (httpx.UnsupportedProtocol("x"), ConnectError),
             (httpx.InvalidURL("x"), ConnectError),
             (httpx.ReadTimeout("x"), APITimeoutError),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any
+from base64 import b64decode
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from genesys_media_async.errors import ConnectError
-from genesys_media_async.settings.settings import Settings
+from genesys_media_async.errors import ConnectError, ConnectionSetupError
 from genesys_media_async.transports import HttpReply, HttpRequest, HttpxTransport
+from genesys_media_async.transports.proxies import Proxy, proxies_in
 from genesys_media_async.transports.tls import tls_context
 from tests.support.exchanges import HEADERS
 from tests.support.scripted_server import OK, replying, server_tls, serving
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-def own(**changes: Any) -> HttpxTransport:
-    """The transport that is used when none is given."""
-    return HttpxTransport.from_settings(Settings(access_token=SecretStr("x"), **changes))
+def own(proxy: Proxy | None = None) -> HttpxTransport:
+    return HttpxTransport.through(proxy)
 
 
 async def over(transport: HttpxTransport, url: str, timeout: float = 2.0) -> HttpReply:
@@ -71,9 +71,9 @@ class TestOverASocket:
         async with serving(replying(OK)) as (_, url), httpx.AsyncHTTPTransport() as transport:
             assert (await over(HttpxTransport(transport), url)).body == b"{}"
 
-    async def test_the_proxy_of_the_settings_is_asked_and_not_the_host(self) -> None:
+    async def test_the_proxy_is_asked_and_not_the_host(self) -> None:
         async with serving(replying(OK)) as (proxy, url):
-            reply = await over(own(proxy=url.removesuffix("/x")), "http://api.invalid/api/v2")
+            reply = await over(own(Proxy("HTTP_PROXY", url.removesuffix("/x"))), "http://api.invalid/api/v2")
         assert reply.status == 200
         assert proxy.requests[0].startswith(b"POST http://api.invalid/api/v2 HTTP/1.1\r\n")
 
@@ -116,6 +116,40 @@ class TestASecondReply:
             await transport.aclose()
         assert [reply.body for reply in replies] == [b"first", b"later", b"later"]
         assert server.connections == 2
+
+
+REFUSALS = {
+    "407 Proxy Authentication Required": "Give HTTPS_PROXY the right user name and password",
+    "403 Forbidden": "Ask whoever runs it to allow connections to this host",
+    "503 Service Unavailable": None,
+    "429 Too Many": None,
+}
+
+
+class TestAProxyThatRefuses:
+    @pytest.mark.parametrize(("status", "advice"), REFUSALS.items(), ids=REFUSALS)
+    async def test_is_named_and_only_a_passing_refusal_can_be_retried(self, status: str, advice: str | None) -> None:
+        raw = f"HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n".encode()
+        async with serving(replying(raw)) as (server, url):
+            proxy = Proxy("HTTPS_PROXY", url.removesuffix("/x"), ("user", "canary"))
+            with pytest.raises(ConnectError) as caught:
+                await over(own(proxy), "https://api.invalid/api/v2")
+        assert caught.value.message == f"No connection: the proxy of HTTPS_PROXY answered {status}."
+        assert len(server.requests) == 1
+        assert caught.value.retryable is (advice is None)
+        assert isinstance(caught.value, ConnectionSetupError) is (advice is not None)
+        assert (advice or "") in str(caught.value)
+        assert "canary" not in str(caught.value)
+
+    async def test_gets_the_credentials_as_they_are_meant(self) -> None:
+        environ = {"HTTPS_PROXY": "http://us%C3%A9r:p%40ss%23:1@127.0.0.1"}
+        async with serving(replying(b"HTTP/1.1 407 No\r\ncontent-length: 0\r\n\r\n")) as (server, url):
+            environ["HTTPS_PROXY"] += f":{urlsplit(url).port}"
+            proxy = proxies_in(environ).proxy_for("https://api.example.com/x")
+            with pytest.raises(ConnectionSetupError):
+                await over(own(proxy), "https://api.example.com/x")
+        sent = next(line for line in server.requests[0].split(b"\r\n") if line.startswith(b"Proxy-Authorization: "))
+        assert b64decode(sent.split(b" ")[-1]).decode() == "us\u00e9r:p@ss#:1"
 
 
 async def status_by(context: ssl.SSLContext, url: str) -> int:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.errors import ConnectError, GenesysMediaError, StaleConnectionError
+from genesys_media_async.errors import ConnectError, ConnectionSetupError, GenesysMediaError, StaleConnectionError
 from genesys_media_async.events import Event, WebhookDelivered
 from genesys_media_async.webhooks.payload import EVENT_NAME
 from tests.support.webhook_receiver import SIGNED, TARGET, Answer, Office, office, retrieved
@@ -204,6 +204,19 @@ class TestQueue:
             assert sorted(file_id for file_id, _ in it.delivered()) == [f"f-{number}" for number in range(5)]
 
         clock.run(main())
+
+
+def test_a_receiver_that_cannot_be_reached_as_things_are_set_up_is_tried_once() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        refusal = ConnectionSetupError("The certificate is not accepted.", code="certificate_rejected")
+        async with office(clock, always=Answer(refusal), max_attempts=5) as it:
+            it.webhooks.post(retrieved("f-1"))
+            await anyio.sleep(1)
+            assert it.failed() == [("f-1", 1, "certificate_rejected")]
+
+    clock.run(main())
 
 
 class TestClosing:

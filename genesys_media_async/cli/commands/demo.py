@@ -10,6 +10,7 @@ from cyclopts import App, Parameter, validators
 from ...retrieval.retriever import MediaRetriever
 from ...settings.policies import QuotaLimit
 from ...settings.settings import Settings
+from ..descriptors import require_descriptors
 from ..event_loop import run_in_event_loop
 from ..input.id_files import IdStream
 from ..options import OUTPUT, Progress, stream_or_file
@@ -64,6 +65,7 @@ def demo(
     of Genesys Cloud, 300 requests in a window, but a window lasts 1.5 s instead of
     a minute. The URLs end with the demo.
     """
+    require_descriptors()
     target = open_target(output)
     return conclude(run_in_event_loop(_run, items, target, progress), progress)
 

@@ -10,6 +10,7 @@ from cyclopts import App, Group, Parameter, validators
 
 from ...discovery.filters import DEFAULT_LOOK_BACK_DAYS, Direction, DiscoveryOptions, Interval, Way, interval_text
 from ...retrieval.retriever import MediaRetriever
+from ..descriptors import require_descriptors
 from ..discover_job import DiscoverJob, DiscoverySnapshot
 from ..event_loop import run_in_event_loop
 from ..exit_codes import SHARED_MEANINGS, ExitCode, RunReport, exit_code_table, usage_error
@@ -196,6 +197,7 @@ def discover(*, options: DiscoverOptions) -> int:
     settings = settings_for(options.speed, options.connection)
     if options.progress == "log" and (remark := unused_client(settings)) is not None:
         print_failure(remark)
+    require_descriptors()
     output = Output[str](open_target(None), b"", lambda conversation_id: f"{conversation_id}\n".encode())
     job = DiscoverJob(MediaRetriever(settings), interval, filters, output)
     run = run_in_event_loop(run_supervised, job, plain_progress_for(options.progress), output)

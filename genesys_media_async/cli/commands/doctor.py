@@ -3,7 +3,7 @@
 # Annotations are evaluated: cyclopts reads those of the options at run time.
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +11,13 @@ from cyclopts import App, Parameter
 
 from ...clock import SystemClock
 from ...settings.settings import Settings
-from ...transports.httpx_transport import HttpxTransport
+from ..descriptors import require_descriptors
 from ..doctor.examination import examine
 from ..event_loop import run_in_event_loop
 from ..exit_codes import SHARED_MEANINGS, ExitCode, exit_code_table
 from ..options import CREDENTIALS, OUTPUT, ConnectionOptions, QuotaOptions, settings_for
 from ..output.progress import NoProgress
-from ..output.streams import print_failure, redirect_to_null
+from ..output.streams import print_failure
 from ..sources import SOURCES
 from ..supervisor import CancellableJob, run_supervised
 
@@ -78,18 +78,15 @@ def doctor(*, options: DoctorOptions = DEFAULTS) -> int:
     nothing, and suggests a fix for every problem.
     """
     settings = settings_for(options.quota, options.connection)
+    require_descriptors()
     job = DoctorJob(settings, options.source or ())
     report = run_in_event_loop(run_supervised, job, NoProgress())
     if report.failure is not None:
         print_failure(str(report.failure))
     if job.findings is None:
         return report.exit_code
-    try:
-        text = job.findings.for_programs() if options.json else job.findings.for_people()
-        print(text, flush=True)  # noqa: T201 - the data of this command
-    except BrokenPipeError:
-        redirect_to_null(1)
-        return ExitCode.READER_GONE
+    text = job.findings.for_programs() if options.json else job.findings.for_people()
+    print(text)  # noqa: T201 - the data of this command
     return job.findings.exit_code
 
 
@@ -100,15 +97,14 @@ class DoctorJob(CancellableJob):
         self.findings: Findings | None = None
         self._settings = settings
         self._sources = sources
-        self._transport = HttpxTransport.from_settings(settings)
 
     def opened(self) -> AbstractAsyncContextManager[object]:
-        """Return the transport, which closes at the end."""
-        return aclosing(self._transport)
+        """Return a context with nothing in it: an examination opens and closes its transports itself."""
+        return nullcontext()
 
     async def work(self) -> None:
         """Make the checks."""
-        self.findings = await examine(self._settings, self._transport, self._sources, SystemClock())
+        self.findings = await examine(self._settings, self._sources, SystemClock())
 
     def snapshot(self) -> None:
         """Return None: there is no progress to show."""

@@ -15,6 +15,7 @@ from cyclopts import App, Parameter, validators
 
 from ...retrieval.retriever import MediaRetriever
 from ...sinks.jsonl import JsonLinesSink, open_to_append
+from ..descriptors import require_descriptors
 from ..event_loop import run_in_event_loop
 from ..exit_codes import CommandFailed, ExitCode, exit_code_table, usage_error
 from ..input.done_ids import done_ids
@@ -187,6 +188,7 @@ def retrieve(
     )
     if options.progress not in {"json", "none"} and (remark := unused_client(settings)) is not None:
         print_failure(remark)
+    require_descriptors(settings.workers, "--concurrency")
     source = _open_input(ids, options)
     try:
         done = _done_ids(options.skip_done or ())

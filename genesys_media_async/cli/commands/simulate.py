@@ -14,6 +14,7 @@ from cyclopts import App, Group, Parameter, validators
 
 from ...errors import SettingsError
 from ...settings.policies import QuotaLimit
+from ..descriptors import require_descriptors
 from ..exit_codes import CommandFailed, ExitCode, RunReport, usage_error
 from ..options import quota_sentence, unknown_value
 from ..output.progress import NoProgress
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from ...simulator.simulator import Simulator
 
 QuotaKind = Literal["fixed", "aligned", "sliding"]
+
+CLIENTS = 100
+"""Connections that a simulator can have at once, at least."""
 
 LISTENING = Group("Listening", sort_key=1)
 BEHAVIOUR = Group("Behaviour", sort_key=2)
@@ -135,6 +139,7 @@ def simulate(*, options: SimulateOptions = DEFAULTS) -> int:
     with missing- get a 404, with forbidden- a 403; every other id has a file.
     """
     job = SimulateJob(settings_of(options), options.host, options.port)
+    require_descriptors(CLIENTS)
     report = anyio.run(run_supervised, job, NoProgress())
     return _conclude(report, job)
 

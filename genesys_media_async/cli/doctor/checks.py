@@ -11,7 +11,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from ...api.replies import NOT_FROM_GENESYS, error_from
 from ...api.retry import STATUSES, http_date
 from ...endpoints.base import Probe
-from ...errors import AuthenticationError, GenesysMediaError, PermissionDeniedError, sanitized
+from ...errors import AuthenticationError, ConnectionSetupError, GenesysMediaError, PermissionDeniedError, sanitized
 from ...settings.environment import ENVIRONMENT
 from ...settings.regions import REGIONS
 from ..exit_codes import ExitCode
@@ -85,7 +85,7 @@ async def check_token(client: DoctorClient) -> list[Finding]:
     began = time.monotonic()
     try:
         await client.log_in()
-    except AuthenticationError as error:
+    except (AuthenticationError, ConnectionSetupError) as error:
         return [Finding("token", "problem", error.message, error.advice or TRY_AGAIN)]
     if client.settings.access_token is not None:
         return []

@@ -7,12 +7,13 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import anyio
 from anyio.streams.tls import TLSAttribute, TLSStream
 
-from ...transports.tls import tls_context
+from ...errors import SettingsError
+from ...transports.proxies import read_proxies
+from ...transports.tls import ADVICE, tls_context, tls_words
 from ..exit_codes import ExitCode
 from ..output.streams import reason
 from .findings import Finding
@@ -26,13 +27,33 @@ TIMEOUT: Final = 10.0
 CERTIFICATE_WARNING: Final = 14 * 86_400.0
 
 
+def check_environment(settings: Settings) -> list[Finding]:
+    """Check the certificates and the proxies that the environment names; nothing is found if all is well."""
+    findings: list[Finding] = []
+    try:
+        tls_context()
+    except SettingsError as error:
+        findings.append(Finding("certificates", "problem", error.message, error.advice))
+    try:
+        proxies = read_proxies(settings)
+        for url in (settings.token_url, settings.api_url):
+            proxies.proxy_for(url)
+    except SettingsError as error:
+        findings.append(Finding("proxy", "problem", error.message, error.advice))
+    return findings
+
+
 async def check_network(settings: Settings) -> list[Finding]:
     """Check the login host and the API host; behind a proxy only requests can show whether they are there."""
-    if settings.proxy is not None or getproxies():
-        return [Finding("network", "ok", "not checked: a proxy is set; the requests below go through it")]
+    proxies = read_proxies(settings)
     login, api = urlsplit(settings.token_url), urlsplit(settings.api_url)
     findings: list[Finding] = []
     for name, parts in {login.netloc: ("login", login), api.netloc: ("API", api)}.values():
+        proxy = proxies.proxy_for(parts.geturl())
+        if proxy is not None:
+            message = f"requests go through the proxy of {proxy.source}; without one, nothing is checked here"
+            findings.append(Finding(f"proxy {name}", "ok", message))
+            continue
         findings.append(await look_up(name, parts))
         if findings[-1].verdict != "problem":
             findings.append(await connect(name, parts))
@@ -82,11 +103,7 @@ def milliseconds_since(began: float) -> str:
 
 
 def _tls_problem(check: str, message: str, error: ssl.SSLError) -> Finding:
-    repair = (
-        "Check this machine's clock, and whether a proxy or firewall intercepts TLS: its root certificate belongs in "
-        "the file that SSL_CERT_FILE names."
-    )
-    return Finding(check, "problem", f"{message}: {getattr(error, 'verify_message', '') or error.reason}", repair)
+    return Finding(check, "problem", f"{message}: {tls_words(error)}", ADVICE)
 
 
 def _address(url: SplitResult) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""The standard streams, any of which may be closed or go away at any time."""
+"""The standard streams, any of which may be closed, full, too narrow for a character, or go away at any time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ...errors import escaped
+from ..exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -17,11 +18,81 @@ if TYPE_CHECKING:
 PROGRAM = "genesys-media"
 
 
-def tolerate_narrow_encodings() -> None:
-    """Replace characters that a standard stream's encoding lacks, as on Windows consoles, instead of failing."""
-    for stream, errors in ((sys.stdout, "replace"), (sys.stderr, "backslashreplace")):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=errors)
+def occupy_closed_descriptors() -> None:
+    """
+    Open the null device on each of the descriptors 0 to 2 that is closed.
+
+    Otherwise the next file or socket gets such a descriptor: libuv aborts when it closes one, and what C code prints
+    as an error would go into that file. libuv leaves this to the program: https://github.com/libuv/libuv/issues/4558.
+    The `sys` stream of a descriptor that was closed at the start stays None.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free descriptor is this one, since those below it are open.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def guard_standard_streams() -> None:
+    """
+    Replace the standard streams with ones whose failures are handled in one place, whoever writes to them.
+
+    A character that the encoding lacks is escaped. A failure of standard output raises `StandardOutputLost`; one of
+    standard error is passed over, since there is nowhere left to report it.
+    """
+    sys.stdout, sys.stderr = _guarded(sys.stdout), _guarded(sys.stderr)
+
+
+class StandardOutputLost(CommandFailed):
+    """Standard output cannot be written; without a sentence if only its reader is gone."""
+
+    def __init__(self, error: OSError) -> None:
+        if error.errno == errno.EPIPE:
+            super().__init__(ExitCode.READER_GONE, "")
+        else:
+            sentence = f"Standard output could not be written: {reason(error)}. Make room, or send it elsewhere."
+            super().__init__(ExitCode.OUTPUT_LOST, sentence)
+
+
+class _GuardedStream(io.TextIOWrapper):
+    """A standard stream that, after its first failure, discards what is written."""
+
+    def write(self, text: str, /) -> int:
+        """Write text, or lose it."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is held back, or lose it."""
+        try:
+            super().flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        descriptor = self.fileno()
+        redirect_to_null(descriptor)
+        if descriptor == 1:
+            raise StandardOutputLost(error) from None
+
+
+def _guarded(stream: TextIO) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    encoding, line_buffering, write_through = stream.encoding, stream.line_buffering, stream.write_through
+    # Detached, since the old wrapper would close the descriptor when nobody holds it any more.
+    return _GuardedStream(
+        stream.detach(),
+        encoding=encoding,
+        errors="backslashreplace",
+        newline="\n",
+        line_buffering=line_buffering,
+        write_through=write_through,
+    )
 
 
 def print_err(text: str) -> None:
@@ -31,13 +102,9 @@ def print_err(text: str) -> None:
     A name of a file or an option may hold what a terminal would obey, so that is escaped.
     """
     # With a closed descriptor Python has no sys.stderr, and print(file=None) would write to the data's stdout.
-    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
-        return
-    try:
+    if sys.stderr is not None:  # pyright: ignore[reportUnnecessaryComparison]
         sys.stderr.write("".join(f"{escaped(line)}\n" for line in text.split("\n")))
         sys.stderr.flush()
-    except OSError:
-        redirect_to_null(2)
 
 
 def print_failure(sentence: str) -> None:
