@@ -22,6 +22,7 @@ class TestInstallation:
         done = await run("--version")
 
         assert (done.code, done.err) == (0, "")
+        assert done == await run("-V")
         assert re.fullmatch(r"genesys-media \d+\.\d+\.\d+\n", done.out)
 
     async def test_names_the_extra_to_install(self, tmp_path: Path):
