@@ -6,7 +6,7 @@ The teeth of the tests: small faults put into the package one at a time, and whe
     python -m benchmarks.mutants --count 0                shields and hand-backs only
     python -m benchmarks.mutants --short                  a dozen of the core against their own tests (a minute)
 
-Each mutant runs in a copy of the checkout, first against the test files of its module (`tests/<room>/test_<module>*.py`),
+Each mutant runs in a copy of the checkout, first against the files of its module, `tests/<room>/test_<module>*.py`,
 then, if these let it live, against those of its room and the flows. Tests that hang have noticed. Mutants that change
 nothing anybody can see are named, each with its reason, in `mutation/equivalents.toml`, and are not tried. It ends with
 exit code 1 if the tests of a module kill less than 85 % of what was tried in it.
@@ -26,7 +26,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .harness.command_line import at_least_one, parse, parser_of, whole_number, write_json, writable
+from .harness.command_line import at_least_one, parse, parser_of, whole_number, writable, write_json
 from .harness.environment import PROJECT
 from .mutation.equivalents import known_equivalents
 from .mutation.sampler import ALWAYS, Mutant, mutants_of
@@ -66,7 +66,7 @@ class Worker:
         cls.copy = Copy(Path(directory) / f"copy-{os.getpid()}")
 
     @classmethod
-    def run(cls, mutant: Mutant, with_wider: bool) -> Trial:  # noqa: FBT001 - called through the pool
+    def run(cls, mutant: Mutant, with_wider: bool) -> Trial:
         """Try one mutant."""
         assert cls.copy is not None
         started = time.monotonic()

@@ -11,6 +11,4 @@ FILE = Path(__file__).with_suffix(".toml")
 def known_equivalents(file: Path = FILE) -> dict[tuple[str, str, str, str], str]:
     """Return the place of each named mutant, as `Mutant.place` has it, and the reason why nobody can notice it."""
     entries = tomllib.loads(file.read_text(encoding="utf-8")).get("equivalent", [])
-    return {
-        (entry["module"], entry["function"], entry["before"], entry["after"]): entry["reason"] for entry in entries
-    }
+    return {(entry["module"], entry["function"], entry["before"], entry["after"]): entry["reason"] for entry in entries}

@@ -92,7 +92,13 @@ class _Finder(ast.NodeVisitor):
             self.visit(each)
         self._names.pop()
 
-    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._visit_function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._visit_function(node)
+
+    def _visit_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         if node.name in _COSMETIC:
             return
         outside, self._is_in_function = self._is_in_function, True
@@ -103,8 +109,6 @@ class _Finder(ast.NodeVisitor):
             self.visit(each)
         self._names.pop()
         self._is_in_function = outside
-
-    visit_AsyncFunctionDef = visit_FunctionDef
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Skip a text: it is for a person."""
@@ -128,13 +132,27 @@ class _Finder(ast.NodeVisitor):
         start = self._offsets[node.lineno - 1] + node.col_offset
         end = self._offsets[node.end_lineno - 1] + node.end_col_offset
         before = self._source[start:end].decode()
-        self.mutants.append(
-            Mutant(self._module, ".".join(self._names), node.lineno, kind, before, after, start, end)
-        )
+        self.mutants.append(Mutant(self._module, ".".join(self._names), node.lineno, kind, before, after, start, end))
 
 
 def _faults_in(node: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
     """Yield the kind of each fault that a node can have, what it replaces, and by which source."""
+    match node:
+        case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) if not isinstance(test, ast.Constant):
+            yield "condition", test, "True"
+            yield "condition", test, "False"
+        case ast.keyword("shield", ast.Constant(bool() as value) as given):
+            yield SHIELD, given, repr(not value)
+        case ast.expr():
+            yield from _changed(node)
+        case ast.stmt():
+            yield from _dropped(node)
+        case _:
+            pass
+
+
+def _changed(node: ast.expr) -> Iterator[tuple[str, ast.expr, str]]:
+    """Yield the faults of an expression: another operator, or another value."""
     match node:
         case ast.Compare(left, [operator], [right]):
             yield "comparison", node, _expression(ast.Compare(left, [_COMPARISONS[type(operator)]()], [right]))
@@ -151,13 +169,6 @@ def _faults_in(node: ast.AST) -> Iterator[tuple[str, ast.expr | ast.stmt, str]]:
             yield "constant", node, repr(value + 1)
         case ast.Constant(value) if type(value) is bool:
             yield "constant", node, repr(not value)
-        case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test) if not isinstance(test, ast.Constant):
-            yield "condition", test, "True"
-            yield "condition", test, "False"
-        case ast.keyword("shield", ast.Constant(bool() as value) as given):
-            yield SHIELD, given, repr(not value)
-        case ast.stmt():
-            yield from _dropped(node)
         case _:
             pass
 
@@ -179,7 +190,9 @@ def _dropped(node: ast.stmt) -> Iterator[tuple[str, ast.stmt, str]]:
 
 def _is_logging(call: ast.Call) -> bool:
     function = call.func
-    return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _LOGGERS
+    return (
+        isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in _LOGGERS
+    )
 
 
 def _is_text(*operands: ast.expr) -> bool:
