@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from .harness.command_line import at_least_one, parse, parser_of, whole_number, 
 from .harness.environment import PROJECT
 from .mutation.equivalents import known_equivalents
 from .mutation.sampler import ALWAYS, Mutant, mutants_of
-from .mutation.trial import PACKAGE, Copy, Verdict, preload
+from .mutation.trial import PACKAGE, Copy, Verdict, end_with_tests, preload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +63,9 @@ class Worker:
 
     @classmethod
     def start(cls, directory: str) -> None:
-        """Make the copy in which this process tries its mutants."""
+        """Make the copy in which this process tries its mutants; SIGTERM ends it with the tests that it runs."""
+        signal.signal(signal.SIGTERM, end_with_tests)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         cls.copy = Copy(Path(directory) / f"copy-{os.getpid()}")
 
     @classmethod
@@ -97,9 +100,9 @@ def try_all(mutants: Sequence[Mutant], jobs: int, *, with_wider: bool, directory
     """Try mutants in several processes, and show those that live as they are found."""
     preload()
     trials: list[Trial] = []
-    with ProcessPoolExecutor(jobs, get_context("fork"), Worker.start, (directory,)) as pool:
-        for future in as_completed([pool.submit(Worker.run, mutant, with_wider) for mutant in mutants]):
-            trial = future.result()
+    # Left early, the pool ends its processes by SIGTERM.
+    with get_context("fork").Pool(jobs, Worker.start, (directory,)) as pool:
+        for trial in pool.imap_unordered(partial(Worker.run, with_wider=with_wider), mutants):
             trials.append(trial)
             if trial.verdict is Verdict.SURVIVED:
                 print(f"survived, {len(trials)} of {len(mutants)} tried: {described(trial.mutant)}", flush=True)
@@ -140,10 +143,12 @@ def main() -> None:
     parser.add_argument("--count", type=whole_number, default=200, metavar="N", help="mutants to draw")
     parser.add_argument("--module", nargs="+", default=[], metavar="WORD", help="modules whose path contains a word")
     parser.add_argument("--jobs", type=at_least_one, default=os.cpu_count() or 1, metavar="N", help="processes")
+    parser.add_argument("--own", action="store_true", help="run the modules' own tests only")
     parser.add_argument("--short", action="store_true", help="a dozen of the core, against their own tests only")
     parser.add_argument("--json", type=writable, metavar="FILE", help="write every mutant and its end to this file")
     options = parse(parser)
     seed, count, words = options.seed, options.count, options.module
+    with_wider = not (options.own or options.short)
     if options.short:
         seed, count, words = SHORT_SEED, SHORT_COUNT, SHORT_ROOMS
     known = known_equivalents()
@@ -153,7 +158,7 @@ def main() -> None:
         sys.exit(f"--module: no module contains {' or '.join(words)}.")
     print(f"{len(mutants)} of {len(found)} mutants, seed {seed}, {options.jobs} processes.\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
-        trials = try_all(mutants, options.jobs, with_wider=not options.short, directory=directory)
+        trials = try_all(mutants, options.jobs, with_wider=with_wider, directory=directory)
     print()
     weak = print_table(trials)
     survivors = [trial.mutant for trial in trials if trial.verdict is Verdict.SURVIVED]

@@ -38,6 +38,10 @@ PRELOADED = (
 )  # fmt: skip
 
 
+_running: set[int] = set()
+"""The processes of this one that run tests, each the leader of a group."""
+
+
 class Verdict(Enum):
     """What the tests made of a mutant."""
 
@@ -129,18 +133,25 @@ def run_tests(root: Path, files: Sequence[str], limit: float | None) -> bool | N
     child = os.fork()
     if child == 0:
         _run_pytest(root, files)
-    deadline = None if limit is None else time.monotonic() + limit
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            break
-        if deadline is not None and time.monotonic() > deadline:
-            _kill_group(child)
-            os.waitpid(child, 0)
-            return None
+    _running.add(child)
+    deadline = float("inf") if limit is None else time.monotonic() + limit
+    ended, status = 0, 0
+    while not ended and time.monotonic() < deadline:
         time.sleep(0.02)
+        ended, status = os.waitpid(child, os.WNOHANG)
+    # What the tests started may be left even if they ended by themselves.
     _kill_group(child)
-    return os.waitstatus_to_exitcode(status) == 0
+    if not ended:
+        os.waitpid(child, 0)
+    _running.discard(child)
+    return os.waitstatus_to_exitcode(status) == 0 if ended else None
+
+
+def end_with_tests(*_: object) -> None:
+    """End this process, and the tests that it runs; a handler of signals."""
+    for child in _running:
+        _kill_group(child)
+    os._exit(1)
 
 
 def _kill_group(leader: int) -> None:
@@ -154,6 +165,8 @@ def _run_pytest(root: Path, files: Sequence[str]) -> None:
     code = 3
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(root)
         null = os.open(os.devnull, os.O_RDWR)
         log = os.open(root / "pytest.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
