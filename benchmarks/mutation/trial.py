@@ -66,6 +66,8 @@ def suites_of(module: str, project: Path = PROJECT) -> Suites:
     stem = parts[-2] if parts[-1] in {"base", "__init__"} and len(parts) > 1 else parts[-1]
     every = sorted(room.rglob("test_*.py") if len(parts) > 1 else room.glob("test_*.py"))
     own = [file for file in every if file.stem == f"test_{stem}" or file.stem.startswith(f"test_{stem}_")]
+    # A part of something larger may be tested as such.
+    own = own or sorted((project / "tests").joinpath(*parts[:-1]).glob("test_*.py"))
     flows = [] if parts[0] == "simulator" else sorted((project / "tests" / FLOWS).glob("test_*.py"))
     wider = [file for file in (*every, *flows) if file not in own]
     return Suites(*(tuple(str(file.relative_to(project)) for file in files) for files in (own, wider)))

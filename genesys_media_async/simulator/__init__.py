@@ -16,6 +16,7 @@ from .family_settings import (
 )
 from .fault_kinds import Fault, JobFault
 from .organization import Conversation, Organization, Recording
+from .request_log import RequestLog
 from .services.batch import BatchItem, BatchJob
 from .services.webhooks import Delivery
 from .settings import OAuthClient, Quota, SimulatorSettings
@@ -39,6 +40,7 @@ __all__ = [
     "Quota",
     "Recording",
     "RecordingSettings",
+    "RequestLog",
     "Simulator",
     "SimulatorSettings",
 ]
