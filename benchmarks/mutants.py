@@ -31,7 +31,7 @@ from .harness.command_line import at_least_one, parse, parser_of, whole_number, 
 from .harness.environment import PROJECT
 from .mutation.equivalents import known_equivalents
 from .mutation.sampler import ALWAYS, Mutant, mutants_of
-from .mutation.trial import PACKAGE, Copy, Verdict, end_with_tests, preload
+from .mutation.trial import PACKAGE, Copy, UnmutatedFailure, Verdict, end_with_tests, preload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,8 +157,11 @@ def main() -> None:
     if not mutants:
         sys.exit(f"--module: no module contains {' or '.join(words)}.")
     print(f"{len(mutants)} of {len(found)} mutants, seed {seed}, {options.jobs} processes.\n", flush=True)
-    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
-        trials = try_all(mutants, options.jobs, with_wider=with_wider, directory=directory)
+    with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as directory:
+        try:
+            trials = try_all(mutants, options.jobs, with_wider=with_wider, directory=directory)
+        except UnmutatedFailure as error:
+            sys.exit(str(error))
     print()
     weak = print_table(trials)
     survivors = [trial.mutant for trial in trials if trial.verdict is Verdict.SURVIVED]

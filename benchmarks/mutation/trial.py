@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PACKAGE = "genesys_media_async"
 COPIED = (PACKAGE, "tests", "benchmarks", "pyproject.toml")
 FLOWS = "flows"
+LOG = "pytest.log"
 
 TEST_TIMEOUT = 20
 """Seconds after which a single test counts as hanging."""
@@ -40,6 +41,10 @@ PRELOADED = (
 
 _running: set[int] = set()
 """The processes of this one that run tests, each the leader of a group."""
+
+
+class UnmutatedFailure(Exception):
+    """Tests fail without any mutant, so that their failing would say nothing."""
 
 
 class Verdict(Enum):
@@ -108,11 +113,12 @@ class Copy:
         return Verdict.SURVIVED
 
     def _limit_of(self, files: tuple[str, ...]) -> float:
-        """Return the seconds that some tests may take. Raises `RuntimeError` if they fail without any mutant."""
+        """Return the seconds that some tests may take. Raises `UnmutatedFailure` if they fail without any mutant."""
         if files not in self._limits:
             started = time.monotonic()
             if run_tests(self.root, files, None) is not True:
-                raise RuntimeError(f"without a mutant these fail: {' '.join(files)}")
+                failed = [line for line in (self.root / LOG).read_text().splitlines() if line.startswith("FAILED")]
+                raise UnmutatedFailure(f"Without a mutant these fail: {', '.join(failed or files)}.")
             self._limits[files] = MIN_LIMIT + 5 * (time.monotonic() - started)
         return self._limits[files]
 
@@ -171,7 +177,7 @@ def _run_pytest(root: Path, files: Sequence[str]) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         os.chdir(root)
         null = os.open(os.devnull, os.O_RDWR)
-        log = os.open(root / "pytest.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        log = os.open(root / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for stream, descriptor in enumerate((null, log, log)):
             os.dup2(descriptor, stream)
         os.environ["PYTHONPATH"] = str(root)
