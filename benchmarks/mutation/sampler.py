@@ -165,10 +165,10 @@ def _changed(node: ast.expr) -> Iterator[tuple[str, ast.expr, str]]:
             yield "min/max", node, _expression(ast.Call(ast.Name(_EXTREMES[name]), arguments, keywords))
         case ast.BinOp(left, operator, right) if type(operator) in _ARITHMETIC and not _is_text(left, right):
             yield "arithmetic", node, _expression(ast.BinOp(left, _ARITHMETIC[type(operator)](), right))
-        case ast.Constant(value) if type(value) in (int, float):
-            yield "constant", node, repr(value + 1)
-        case ast.Constant(value) if type(value) is bool:
+        case ast.Constant(bool() as value):
             yield "constant", node, repr(not value)
+        case ast.Constant(int() | float() as value):
+            yield "constant", node, repr(value + 1)
         case _:
             pass
 

@@ -71,6 +71,10 @@ def test_a_job_that_is_idle_for_a_moment_between_two_requests_is_waited_for():
     clock.run(main())
 
 
+def repr_of(item: object) -> bytes:
+    return repr(item).encode()
+
+
 class SlowOutput(Output[object]):
     """An output that takes three seconds for each result."""
 
@@ -92,7 +96,7 @@ def test_a_retrieval_is_idle_when_no_request_is_in_flight_and_every_result_is_de
         retriever = MediaRetriever(settings_for(simulator), transport=simulator.transport(), clock=clock)
         descriptor = os.open(os.devnull, os.O_WRONLY)
         job = RetrieveJob(
-            retriever, ids(), SlowOutput(Target(descriptor, "out", is_standard=True), b"", bytes), total=2
+            retriever, ids(), SlowOutput(Target(descriptor, "out", is_standard=True), b"", repr_of), total=2
         )
         async with job.opened(), anyio.create_task_group() as task_group:
             task_group.start_soon(job.work)

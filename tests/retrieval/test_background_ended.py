@@ -7,7 +7,6 @@ import asyncio
 import anyio
 import pytest
 
-from genesys_media_async.retrieval import background
 from genesys_media_async.retrieval.background import BackgroundTasks, ended
 from tests.support.pools import run
 
@@ -60,7 +59,7 @@ def test_waiting_in_a_cancelled_scope_takes_no_processor_time(monkeypatch: pytes
         waits.append(1)
         return await really_wait(tasks)
 
-    monkeypatch.setattr(background.asyncio, "wait", counted_wait)
+    monkeypatch.setattr(asyncio, "wait", counted_wait)
 
     async def main() -> None:
         task = asyncio.create_task(asyncio.sleep(0.05))
