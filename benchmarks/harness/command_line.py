@@ -22,6 +22,14 @@ def at_least_one(text: str) -> int:
     return value
 
 
+def whole_number(text: str) -> int:
+    """Read a whole number, 0 or above."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return value
+
+
 def duration(text: str) -> float:
     """Read a finite number of seconds above zero."""
     value = float(text)

@@ -17,6 +17,7 @@ from .family_settings import (
 from .fault_kinds import Fault, JobFault
 from .organization import Conversation, Organization, Recording
 from .outages import OutageKind
+from .request_log import RequestLog
 from .services.batch import BatchItem, BatchJob
 from .services.webhooks import Delivery
 from .settings import OAuthClient, Quota, SimulatorSettings
@@ -41,6 +42,7 @@ __all__ = [
     "Quota",
     "Recording",
     "RecordingSettings",
+    "RequestLog",
     "Simulator",
     "SimulatorSettings",
 ]

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from http import HTTPStatus
 
     from ..clock import Clock
+    from .request_log import RequestLog
     from .settings import SimulatorSettings
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path, not a secret
@@ -63,8 +64,11 @@ WEBHOOK_PATH = "/webhooks/receiver"
 class Cloud:
     """All endpoints of the simulated Genesys Cloud, and the only place that changes their state."""
 
-    def __init__(self, settings: SimulatorSettings, clock: Clock, origin: str) -> None:
+    def __init__(
+        self, settings: SimulatorSettings, clock: Clock, origin: str, request_log: RequestLog | None = None
+    ) -> None:
         self.origin = origin
+        self._request_log = request_log
         self.settings = settings
         self.counts = Counts()
         self._clock = clock
@@ -132,6 +136,8 @@ class Cloud:
     def handle(self, request: Request) -> Reply:
         """Return the reply to a request. The carrier must call `settle` with it, whether it could be sent or not."""
         reply = self._route(request, random_uuid(self._id_rng))
+        if self._request_log is not None:
+            self._request_log.write(request, reply, at=self._clock.wall())
         return replace(reply, body_withheld=True) if request.method == "HEAD" else reply
 
     def refuse(self, status: HTTPStatus) -> Reply:

@@ -70,6 +70,8 @@ _MESSAGES: dict[str, tuple[int, str]] = {
     "request.timeout": (504, "The request timed out."),
 }
 
+CORRELATION_HEADER = b"ININ-Correlation-Id"
+
 _BAD_GATEWAY = b"""<html>
 <head><title>502 Bad Gateway</title></head>
 <body>
@@ -119,4 +121,4 @@ def bad_gateway(correlation_id: str, *, kind: Kind = Kind.API, headers: Headers 
 
 def correlation_header(correlation_id: str) -> tuple[bytes, bytes]:
     """Return the header with the id of a request in Genesys's logs."""
-    return (b"ININ-Correlation-Id", correlation_id.encode())
+    return (CORRELATION_HEADER, correlation_id.encode())

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .fault_kinds import Fault, JobFault
     from .organization import Organization
     from .outages import Part
+    from .request_log import RequestLog
     from .services.batch import BatchJob
     from .services.webhooks import Delivery
 
@@ -32,7 +33,8 @@ class Simulator:
     A local Genesys Cloud: login service, API, object store and webhook receiver on one port.
 
     `async with` starts it; at the end of the block it closes every connection and leaves nothing running. Without
-    `async with` only `transport()` reaches it. It can be started once. `port` 0 chooses any free port.
+    `async with` only `transport()` reaches it. It can be started once. `port` 0 chooses any free port. `request_log`
+    stays open.
     """
 
     def __init__(
@@ -43,13 +45,17 @@ class Simulator:
         host: str = "127.0.0.1",
         port: int = 0,
         ssl_context: ssl.SSLContext | None = None,
+        request_log: RequestLog | None = None,
     ) -> None:
         self._clock = clock if clock is not None else SystemClock()
         self._host = host
         self._port = port
         self._scheme = "https" if ssl_context is not None else "http"
         self._cloud = Cloud(
-            settings if settings is not None else SimulatorSettings(), self._clock, self._origin(UNSTARTED_PORT)
+            settings if settings is not None else SimulatorSettings(),
+            self._clock,
+            self._origin(UNSTARTED_PORT),
+            request_log,
         )
         self._server = SocketServer(self._cloud, ssl_context=ssl_context)
 

@@ -25,6 +25,7 @@ from ..supervisor import CancellableJob, run_supervised
 if TYPE_CHECKING:
     from ...simulator.counts import Counts
     from ...simulator.fault_kinds import FaultT
+    from ...simulator.request_log import RequestLog
     from ...simulator.settings import OAuthClient, Quota, SimulatorSettings
     from ...simulator.simulator import Simulator
 
@@ -122,6 +123,12 @@ class SimulateOptions:
             help="OAuth client; can be repeated.",
         ),
     ] = None
+    request_log: Annotated[
+        str | None,
+        Parameter(
+            group=BEHAVIOUR, metavar="FILE", help="Append a JSON line for each request: its path, status and fault."
+        ),
+    ] = None
 
 
 DEFAULTS = SimulateOptions()
@@ -138,7 +145,8 @@ def simulate(*, options: SimulateOptions = DEFAULTS) -> int:
     It has a login service, the API, files and a webhook receiver. Ids that begin
     with missing- get a 404, with forbidden- a 403; every other id has a file.
     """
-    job = SimulateJob(settings_of(options), options.host, options.port)
+    log = None if options.request_log is None else _open_log(options.request_log)
+    job = SimulateJob(settings_of(options), options.host, options.port, log)
     require_descriptors(CLIENTS)
     report = anyio.run(run_supervised, job, NoProgress())
     return _conclude(report, job)
@@ -147,10 +155,13 @@ def simulate(*, options: SimulateOptions = DEFAULTS) -> int:
 class SimulateJob(CancellableJob):
     """The job of `simulate`: keeps a simulator listening."""
 
-    def __init__(self, settings: "SimulatorSettings", host: str, port: int) -> None:
+    def __init__(
+        self, settings: "SimulatorSettings", host: str, port: int, request_log: "RequestLog | None" = None
+    ) -> None:
         from ...simulator.simulator import Simulator
 
-        self.simulator = Simulator(settings, host=host, port=port)
+        self.simulator = Simulator(settings, host=host, port=port, request_log=request_log)
+        self._request_log = request_log
         self._address = f"{host} port {port}"
 
     @asynccontextmanager
@@ -166,6 +177,8 @@ class SimulateJob(CancellableJob):
             yield
         finally:
             await self.simulator.aclose()
+            if self._request_log is not None:
+                self._request_log.close()
 
     async def work(self) -> None:
         """Print how to use the simulator, and wait."""
@@ -182,6 +195,15 @@ def _conclude(report: RunReport, job: SimulateJob) -> int:
         return report.exit_code
     print_err(farewell(job.simulator.counts))
     return ExitCode.ALL_RETRIEVED
+
+
+def _open_log(path: str) -> "RequestLog":
+    from ...simulator.request_log import RequestLog
+
+    try:
+        return RequestLog(path)
+    except OSError as error:
+        raise usage_error("--request-log", f"{path} cannot be written: {reason(error)}; name another file.") from None
 
 
 def settings_of(options: SimulateOptions) -> "SimulatorSettings":

@@ -1,0 +1,1 @@
+"""Small faults in the package, and the tests that must notice them."""
