@@ -86,6 +86,28 @@ class TestConversations:
 
         virtual(scenario, analytics=AnalyticsSettings(job_data_delay=36 * 3_600.0))
 
+    @pytest.mark.parametrize("hours_of_delay", [0, 30])
+    def test_that_began_before_the_look_back_are_missed_by_the_query_only(self, hours_of_delay: int):
+        async def scenario(retriever: MediaRetriever, simulator: Simulator, _: VirtualClock) -> None:
+            begin = NOW - 3 * DAY
+            for by in ("auto", "job"):
+                search = retriever.discover((begin, NOW), by=by, look_back_days=1)
+                assert {each async for each in search} == active(simulator, begin, NOW)
+                assert search.sees_from is None
+            search = retriever.discover((begin, NOW), by="query", look_back_days=1)
+            missed = active(simulator, begin, NOW) - {each async for each in search}
+            older = {
+                each.id
+                for each in simulator.organization.conversations()
+                if search.sees_from is not None and each.started_at < search.sees_from.timestamp()
+            }
+            assert missed
+            assert missed == active(simulator, begin, NOW) & older
+
+        organization = OrganizationSettings(conversations=300, days=30.0, long_share=0.3, long_days=12.0)
+        delayed = AnalyticsSettings(job_data_delay=hours_of_delay * 3_600.0)
+        virtual(scenario, organization=organization, analytics=delayed)
+
     @pytest.mark.parametrize("empty_page", ["absent", "empty"])
     @pytest.mark.parametrize("by", ["query", "job"])
     def test_may_be_none_at_all(self, empty_page: Any, by: Any):
