@@ -7,13 +7,13 @@ import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...errors import escaped
 from ..exit_codes import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
-    from typing import TextIO
+    from typing import BinaryIO, TextIO
 
 PROGRAM = "genesys-media"
 
@@ -86,7 +86,7 @@ def _guarded(stream: TextIO) -> TextIO:
     encoding, line_buffering, write_through = stream.encoding, stream.line_buffering, stream.write_through
     # Detached, since the old wrapper would close the descriptor when nobody holds it any more.
     return _GuardedStream(
-        stream.detach(),
+        cast("BinaryIO", stream.detach()),
         encoding=encoding,
         errors="backslashreplace",
         newline="\n",
