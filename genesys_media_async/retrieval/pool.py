@@ -230,8 +230,8 @@ class Pool(Generic[Item, Result]):
                     self.fail(self_cancellation(error, "work"))
                 if len(self.ready) > self._concurrency:
                     await self._room()
-        except asyncio.CancelledError:
-            self._note_cancellation()
+        except BaseException as error:
+            self._note_end(error)
             raise
         finally:
             self._own_tasks.discard(task)
@@ -244,18 +244,19 @@ class Pool(Generic[Item, Result]):
             await reader.run()
         except Exception as error:  # noqa: BLE001 - likewise
             self.fail(error)
-        except asyncio.CancelledError:
-            self._note_cancellation()
+        except BaseException as error:
+            self._note_end(error)
             raise
         finally:
             self._own_tasks.discard(task)
             self._working -= 1
             self._arrived.set()
 
-    def _note_cancellation(self) -> None:
+    def _note_end(self, error: BaseException) -> None:
         # Without a failure, the iteration would end as if every item were done.
         if self._failure is None and not self._tasks.is_closing:
-            self._failure = cancelled_from_outside()
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            self._failure = cancelled_from_outside() if is_cancelled else error
 
     def _next_batch(self) -> tuple[Item, ...]:
         if self._batch_size == 1:

@@ -207,6 +207,135 @@ def require_result(session: Session, file_id: str, results: Sequence[MediaResult
         raise RuntimeError(f"{session.endpoint!r} reported no result for {file_id}.")
 
 
+class Outcomes:
+    """
+    The results of a run's ids: counted, shared with ids that repeat them, or kept back for the second pass.
+
+    `pool` gets what is to be handed over, and is the one that works at the moment.
+    """
+
+    def __init__(self, session: Session, options: Options, counters: Counters) -> None:
+        self._session = session
+        self._counters = counters
+        self._flights = SingleFlight()
+        self._refusals = Refusals(options.max_refusals, session.endpoint)
+        self.second_pass = SecondPass()
+        self.context: RunContext
+        self.pool: Pool[str, MediaResult]
+
+    def begin(self, given: str) -> MediaRequest | InvalidRequestError | list[MediaResult] | None:
+        """
+        Return the request to make, or the reason why there can be none.
+
+        For an id in flight it is the list of its results so far; for a known id there is nothing to do.
+        """
+        if self._refusals.all_refused is not None and not self._counters.succeeded:
+            # Only now is it certain that ids remain; from this one on they are not requested, and have no result.
+            self.pool.fail(self._refusals.all_refused)
+            return None
+        file_id, flights = given if type(given) is str else exact_str(given), self._flights
+        # What is not text may not even have a hash.
+        if type(file_id) is str:
+            in_flight = flights.in_flight.get(file_id)
+            if in_flight is not None:
+                return in_flight
+            known = flights.recent.get(file_id) or flights.earlier.get(file_id)
+            if known and not any(map(self.is_stale, known)):
+                self._repeat(known)
+                return None
+            if self.second_pass.deferred and self._is_deferred(file_id):
+                return None
+        try:
+            request = self.context.request(file_id)
+        except InvalidRequestError as error:
+            return error
+        flights.in_flight[file_id] = []
+        return request
+
+    def _is_deferred(self, file_id: str) -> bool:
+        """Return whether an id waits for the second pass; in that one it is taken out."""
+        if not self.second_pass.is_over:
+            if self.second_pass.repeats(file_id):
+                self._counters.deferred += 1
+                return True
+        else:
+            self._counters.deferred -= self.second_pass.take(file_id)
+        return False
+
+    def put(self, result: MediaResult) -> None:
+        """Take a result of an id in flight, and hand it over."""
+        if self.second_pass.is_over:
+            result = self.second_pass.whole(result)
+        self._flights.in_flight[result.file_id].append(result)
+        self.hand_over(result)
+
+    def end(self, file_id: str) -> None:
+        """End an id in flight. Raises `RuntimeError` if it has no result."""
+        flights, results = self._flights, self._flights.in_flight[file_id]
+        if self.second_pass.held:
+            for result in self.second_pass.settle(file_id, has_others=bool(results)):
+                self.context.announce(result)
+                self.put(result)
+            if file_id in self.second_pass.deferred:
+                self._counters.deferred += 1
+                flights.let_go(file_id)
+                return
+        require_result(self._session, file_id, results)
+        self._counters.done += 1
+        if flights.waiting or len(flights.recent) >= MAX_REMEMBERED // 2:
+            flights.end(file_id)
+        else:
+            flights.recent[file_id] = flights.in_flight.pop(file_id)
+
+    def let_go(self, file_id: str) -> None:
+        """Forget an id in flight whose call raised."""
+        self._flights.let_go(file_id)
+
+    async def share(self, file_id: str, results: list[MediaResult]) -> None:
+        """Wait for the end of an id that was in flight, and hand its results over once more."""
+        if self._flights.in_flight.get(file_id) is results:
+            async with self.pool.slot_released():
+                await self._flights.wait(file_id)
+        if results:
+            self._repeat(results)
+        elif self.second_pass.repeats(file_id):
+            self._counters.deferred += 1
+
+    def _repeat(self, results: Sequence[MediaResult]) -> None:
+        self._counters.done += 1
+        for result in results:
+            self.hand_over(result, is_repeated=True)
+
+    def hand_over(self, result: MediaResult, *, is_repeated: bool = False) -> None:
+        """Count a result and give it to the iteration; one that `is_repeated` shows nothing new."""
+        if result.ok:
+            self._counters.succeeded += 1
+        else:
+            self._counters.failed += 1
+            if not is_repeated:
+                self.judge(result.error)
+        self.pool.hand_over(result)
+
+    def judge(self, error: GenesysMediaError) -> None:
+        """End the run after a failure that leaves no way to go on."""
+        end = self._refusals.add(error, has_success=self._counters.succeeded > 0)
+        if end is not None:
+            self.pool.fail(end)
+
+    def is_stale(self, result: MediaResult) -> bool:
+        """Return whether the URL of a result has next to no lifetime left."""
+        return result.ok and result.ends_at - self._session.clock.wall() < FRESH_SHARE * result.expires_in
+
+    def hand_over_deferred(self) -> None:
+        """Hand over what was kept back and is not requested again."""
+        for _, results in self.second_pass.drop():
+            self._counters.deferred -= 1
+            self._counters.done += 1
+            for result in results:
+                self.context.announce(result)
+                self.hand_over(result)
+
+
 class _State(Enum):
     NEW = auto()
     RUNNING = auto()
@@ -235,33 +364,33 @@ class Run:
         self._session = session
         self._options = options
         self._endpoint = session.endpoint
-        self._pool = self._pool_of(ids)
         self._is_stopped = False
         self.counters = Counters()
         self._budget = RetryBudget(session.settings.retry.budget)
-        self._second_pass = SecondPass()
-        self._context = RunContext(
+        self._outcomes = outcomes = Outcomes(session, options, self.counters)
+        self._second_pass = outcomes.second_pass
+        self._context = outcomes.context = RunContext(
             session,
             options,
             self.counters,
             self._budget,
-            self._put,
+            outcomes.put,
             hold=self._second_pass.hold if options.second_pass else None,
             slot_released=self._slot_released,
         )
-        self._flights = SingleFlight()
-        self._refusals = Refusals(options.max_refusals, session.endpoint)
+        self._pool = self._pool_of(ids)
         self._started_at = session.clock.monotonic()
         self._state = _State.NEW
 
     def _pool_of(self, ids: Ids) -> Pool[str, MediaResult]:
-        return Pool(
+        self._outcomes.pool = pool = Pool[str, "MediaResult"](
             ids,
             self._work,
             concurrency=self._options.concurrency,
             batch_size=self._endpoint.batch_size,
             intake=self._session.gate,
         )
+        return pool
 
     def _slot_released(self) -> AbstractAsyncContextManager[None]:
         return self._pool.slot_released()
@@ -319,7 +448,7 @@ class Run:
     async def __anext__(self) -> MediaResult:
         pool = self._pool
         result = pool.take() if pool.ready else await self._next()
-        if not self._is_stale(result):
+        if not self._outcomes.is_stale(result):
             return result
         # The consumer was slower than the URL lives: it must not get an expired one.
         try:
@@ -334,7 +463,7 @@ class Run:
         if not newest.ok:
             self.counters.succeeded -= 1
             self.counters.failed += 1
-            self._judge(newest.error)
+            self._outcomes.judge(newest.error)
         return newest
 
     async def _next(self) -> MediaResult:
@@ -347,13 +476,13 @@ class Run:
                 if not self._second_pass.deferred:
                     raise
                 if self._is_stopped or self._second_pass.is_over:
-                    self._hand_over_deferred()
+                    self._outcomes.hand_over_deferred()
                 else:
                     await self._begin_second_pass()
             except Exception as error:
                 if not self._second_pass.deferred:
                     raise
-                self._hand_over_deferred()
+                self._outcomes.hand_over_deferred()
                 self._pool.fail(error)
 
     async def _begin_second_pass(self) -> None:
@@ -362,14 +491,6 @@ class Run:
         self._budget.renew()
         self._pool = self._pool_of(self._second_pass.begin())
         await self._pool.__aenter__()
-
-    def _hand_over_deferred(self) -> None:
-        for _, results in self._second_pass.drop():
-            self.counters.deferred -= 1
-            self.counters.done += 1
-            for result in results:
-                self._context.announce(result)
-                self._hand_over(result)
 
     def _require_running(self) -> None:
         if self._state is _State.NEW:
@@ -400,7 +521,7 @@ class Run:
         new: list[MediaRequest] = []
         others: list[tuple[str, InvalidRequestError | list[MediaResult]]] = []
         for file_id in file_ids:
-            begun = self._begin(file_id)
+            begun = self._outcomes.begin(file_id)
             if isinstance(begun, MediaRequest):
                 new.append(begun)
             elif begun is not None:
@@ -409,110 +530,15 @@ class Run:
             try:
                 await self._endpoint.retrieve(tuple(new), self._context)
                 for request in new:
-                    self._end(request.file_id)
+                    self._outcomes.end(request.file_id)
             except BaseException:
                 for request in new:
-                    self._flights.let_go(request.file_id)
+                    self._outcomes.let_go(request.file_id)
                 raise
         # Only now: others may wait for the new ones here, and these for others.
         for file_id, begun in others:
             if isinstance(begun, InvalidRequestError):
-                self._hand_over(await self._context.refuse(file_id, begun))
+                self._outcomes.hand_over(await self._context.refuse(file_id, begun))
                 self.counters.done += 1
             else:
-                await self._share(exact_str(file_id), begun)
-
-    def _begin(self, given: str) -> MediaRequest | InvalidRequestError | list[MediaResult] | None:
-        """
-        Return the request to make, or the reason why there can be none.
-
-        For an id in flight it is the list of its results so far; for a known id there is nothing to do.
-        """
-        if self._refusals.all_refused is not None and not self.counters.succeeded:
-            # Only now is it certain that ids remain; from this one on they are not requested, and have no result.
-            self._pool.fail(self._refusals.all_refused)
-            return None
-        file_id, flights = given if type(given) is str else exact_str(given), self._flights
-        # What is not text may not even have a hash.
-        if type(file_id) is str:
-            in_flight = flights.in_flight.get(file_id)
-            if in_flight is not None:
-                return in_flight
-            known = flights.recent.get(file_id) or flights.earlier.get(file_id)
-            if known and not any(map(self._is_stale, known)):
-                self._repeat(known)
-                return None
-            if self._second_pass.deferred and self._is_deferred(file_id):
-                return None
-        try:
-            request = self._context.request(file_id)
-        except InvalidRequestError as error:
-            return error
-        flights.in_flight[file_id] = []
-        return request
-
-    def _is_deferred(self, file_id: str) -> bool:
-        """Return whether an id waits for the second pass; in that one it is taken out."""
-        if not self._second_pass.is_over:
-            if self._second_pass.repeats(file_id):
-                self.counters.deferred += 1
-                return True
-        else:
-            self.counters.deferred -= self._second_pass.take(file_id)
-        return False
-
-    def _put(self, result: MediaResult) -> None:
-        if self._second_pass.is_over:
-            result = self._second_pass.whole(result)
-        self._flights.in_flight[result.file_id].append(result)
-        self._hand_over(result)
-
-    def _end(self, file_id: str) -> None:
-        flights, results = self._flights, self._flights.in_flight[file_id]
-        if self._second_pass.held:
-            for result in self._second_pass.settle(file_id, has_others=bool(results)):
-                self._context.announce(result)
-                self._put(result)
-            if file_id in self._second_pass.deferred:
-                self.counters.deferred += 1
-                flights.let_go(file_id)
-                return
-        require_result(self._session, file_id, results)
-        self.counters.done += 1
-        if flights.waiting or len(flights.recent) >= MAX_REMEMBERED // 2:
-            flights.end(file_id)
-        else:
-            flights.recent[file_id] = flights.in_flight.pop(file_id)
-
-    async def _share(self, file_id: str, results: list[MediaResult]) -> None:
-        """Wait for the end of an id that was in flight, and hand its results over once more."""
-        if self._flights.in_flight.get(file_id) is results:
-            async with self._pool.slot_released():
-                await self._flights.wait(file_id)
-        if results:
-            self._repeat(results)
-        elif self._second_pass.repeats(file_id):
-            self.counters.deferred += 1
-
-    def _repeat(self, results: Sequence[MediaResult]) -> None:
-        self.counters.done += 1
-        for result in results:
-            self._hand_over(result, is_repeated=True)
-
-    def _hand_over(self, result: MediaResult, *, is_repeated: bool = False) -> None:
-        if result.ok:
-            self.counters.succeeded += 1
-        else:
-            self.counters.failed += 1
-            if not is_repeated:
-                self._judge(result.error)
-        self._pool.hand_over(result)
-
-    def _judge(self, error: GenesysMediaError) -> None:
-        """End the run after a failure that leaves no way to go on."""
-        end = self._refusals.add(error, has_success=self.counters.succeeded > 0)
-        if end is not None:
-            self._pool.fail(end)
-
-    def _is_stale(self, result: MediaResult) -> bool:
-        return result.ok and result.ends_at - self._session.clock.wall() < FRESH_SHARE * result.expires_in
+                await self._outcomes.share(exact_str(file_id), begun)
