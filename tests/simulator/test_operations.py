@@ -36,7 +36,7 @@ def permitted(*permissions: str) -> dict[str, Any]:
             None,
         ),
         (TRANSCRIPT.format("{c}", "{m}") + "s", ("recording:recordingSegment:view",), None),
-        ("/api/v2/analytics/conversations/details/jobs/availability", (), "missing.any.permissions"),
+        ("/api/v2/analytics/conversations/details/jobs/availability", (), "missing.permissions"),
         (SETTINGS, (), None),
     ],
 )
