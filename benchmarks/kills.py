@@ -76,6 +76,8 @@ class Campaign:
         self._number = 0
         self._seconds: dict[str, float] = {}
         """How long an undisturbed run of each source takes."""
+        self._seconds_to_token = 0.0
+        """How long the last undisturbed run took to ask for its token: what comes before is start and imports."""
 
     def run(self, way: str, source: str, moment: str) -> End:
         """Start a run, end it, and compare its ledgers."""
@@ -96,7 +98,9 @@ class Campaign:
         mark = self._server.mark()
         command = Command(self._directory / f"{self._number}", self._server.variables, source, ids)
         seconds: float | None = None
-        if signals and self._is_due(command, moment, source, len(ids), mark):
+        if not signals:
+            self._time_token(command, mark)
+        elif self._is_due(command, moment, source, len(ids), mark):
             seconds = self._end(command, signals)
         code = command.wait(None if signals else 120.0)
         server_lines = self._server.lines_since(mark)
@@ -118,11 +122,17 @@ class Campaign:
             findings,
         )
 
+    def _time_token(self, command: Command, mark: int) -> None:
+        started = time.monotonic()
+        while self._server.mark() == mark and not command.has_ended:
+            time.sleep(0.002)
+        self._seconds_to_token = time.monotonic() - started
+
     def _is_due(self, command: Command, moment: str, source: str, count: int, mark: int) -> bool:
         """Wait for a moment of a run; False if it ended before."""
         share = {"middle": self._rng.uniform(0.1, 0.8), "drain": self._rng.uniform(0.93, 1.0)}.get(moment, 0.0)
         wanted = share * count * (2 if source == "recording-batch" else 1)
-        until = self._rng.uniform(0.0, 0.4 if moment == "import" else self._seconds[source])
+        until = self._rng.uniform(0.0, self._seconds_to_token if moment == "import" else self._seconds[source])
         started = time.monotonic()
 
         def is_due() -> bool:
