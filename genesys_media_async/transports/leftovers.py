@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     import httpx
 
 
-class _Http11State(Protocol):
-    """The part of `h11.Connection` that is used."""
+class _State(Protocol):
+    """What is used of `h11.Connection`."""
 
-    trailing_data: tuple[bytes, bool]
+    @property
+    def trailing_data(self) -> tuple[bytes, bool]: ...
 
     def send_failed(self) -> None: ...
 
@@ -30,10 +31,10 @@ def close_if_more_follows(response: httpx.Response) -> None:
     stream: object = response.stream
     for name in ("_stream", "_httpcore_stream", "_stream"):
         stream = getattr(stream, name, stream)
-    state = getattr(getattr(stream, "_connection", None), "_h11_state", None)
-    if state is not None and (cast("_Http11State", state).trailing_data[0] or _has_more_records(response)):
+    state = cast("_State | None", getattr(getattr(stream, "_connection", None), "_h11_state", None))
+    if state is not None and (state.trailing_data[0] or _has_more_records(response)):
         # A connection whose request could not be sent whole is not used again.
-        cast("_Http11State", state).send_failed()
+        state.send_failed()
 
 
 def _has_more_records(response: httpx.Response) -> bool:

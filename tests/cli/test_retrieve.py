@@ -159,7 +159,7 @@ class TestFormats:
         assert by_id["a"]["url"].startswith("http://")
         assert by_id["'@cmd"]["error_code"] == "invalid_file_id"
         assert by_id["'@cmd"]["error_retryable"] == "false"
-        assert done.out.startswith("file_id,media_id,status,url,")
+        assert done.out.startswith('"file_id","media_id","status","url",')
 
     async def test_urls_are_bare_and_without_failures(self, simulator: Simulator):
         done = await run("retrieve", "--format", "urls", "a", "missing-1", "b", simulator=simulator)

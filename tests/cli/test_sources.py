@@ -59,8 +59,8 @@ class TestSource:
         assert "done=2/2 ok=3" in done.err
 
         table = await run(*("retrieve", "--source", "orphan-recording", one, "--format", "csv"), simulator=simulator)
-        assert table.out.splitlines()[0].startswith("file_id,media_id,")
-        assert sorted(line.split(",")[1] for line in table.out.splitlines()[1:]) == [f"{one}/0", f"{one}/1"]
+        assert table.out.splitlines()[0].startswith('"file_id","media_id",')
+        assert sorted(line.split(",")[1].strip('"') for line in table.out.splitlines()[1:]) == [f"{one}/0", f"{one}/1"]
 
     async def test_reads_the_columns_it_needs_from_a_table(self, simulator: Simulator, tmp_path: Path):
         conversations = [simulator.organization.conversation_at(index) for index in range(3)]

@@ -92,7 +92,6 @@ EXPECTED: dict[Fault, type[GenesysMediaError]] = {
     Fault.TRUNCATED_BODY: APIConnectionError,
     Fault.HANG: APITimeoutError,
     Fault.OVERSIZED_BODY: InvalidResponseError,
-    Fault.COMPRESSED_BODY: InvalidResponseError,
 }
 
 

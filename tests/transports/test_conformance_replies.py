@@ -114,7 +114,7 @@ class TestTheReply:
             assert (await ask(transport, url)).body == b"/x"
             assert server.connections == 2
 
-    async def test_to_head_with_a_body_does_not_spill_into_the_next(self, carrying: Carrying, kind: str) -> None:
+    async def test_to_head_with_a_body_does_not_spill_into_the_next(self, carrying: Carrying) -> None:
         async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
             if server.connections > 1:
                 await echo(server, writer)
@@ -124,8 +124,6 @@ class TestTheReply:
         async with serving(talk) as (_, url), carrying() as transport:
             assert (await ask(transport, url, method="HEAD", body=b"")).body == b""
             await asyncio.sleep(0.01)
-            if kind == HTTPX:
-                assert type(await failure(transport, url)) is APIConnectionError
             assert (await ask(transport, url)).body == b"/x"
 
     @pytest.mark.parametrize("shape", WHOLE)
