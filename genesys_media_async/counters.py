@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(slots=True, eq=False)
 class Counters:
-    """Live counts: of ids (`done`), of media (`succeeded`, `failed`) and of requests."""
+    """
+    Live counts: of ids (`done`), of media (`succeeded`, `failed`), of requests, and of `jobs`.
+
+    `abandoned_jobs` are the ids of batch jobs, and not only their number; see `Statistics`.
+    """
 
     done: int = 0
     succeeded: int = 0
@@ -15,6 +19,9 @@ class Counters:
     in_flight: int = 0
     sent: int = 0
     retries: int = 0
+    jobs: int = 0
+    orphaned_submissions: int = 0
+    abandoned_jobs: list[str] = field(default_factory=list[str])
 
     def add(self, other: Counters) -> None:
         """Add another run's counts to these."""
@@ -29,7 +36,10 @@ class Statistics:
 
     `done` counts ids; `succeeded` and `failed` count media, of which an id may have several. `requests` counts what was
     sent, and `retries` the part of it that repeated an attempt. `in_flight` counts the requests without a reply so far,
-    `waiting_for_quota` the workers with an id but no permit. `elapsed` is in seconds, and `rate` is the ids per second
+    `waiting_for_quota` the workers with an id but no permit. `jobs` counts what Genesys is preparing at the moment:
+    batch jobs, and media that are polled. `orphaned_submissions` counts the submissions of batch jobs that Genesys may
+    have accepted without a reply with the job's id; `abandoned_jobs` are the ids of the batch jobs that were given up
+    before their end, and can still be polled. `elapsed` is in seconds, and `rate` is the ids per second
     since the start. `transport` is "direct", "httpx", or the name of a class of the user's own.
     """
 
@@ -43,6 +53,9 @@ class Statistics:
     elapsed: float
     rate: float
     transport: str
+    jobs: int = 0
+    orphaned_submissions: int = 0
+    abandoned_jobs: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, counters: Counters, *, waiting_for_quota: int, elapsed: float, transport: str) -> Statistics:
@@ -58,4 +71,7 @@ class Statistics:
             elapsed=elapsed,
             rate=counters.done / elapsed if elapsed > 0 else 0.0,
             transport=transport,
+            jobs=counters.jobs,
+            orphaned_submissions=counters.orphaned_submissions,
+            abandoned_jobs=tuple(counters.abandoned_jobs),
         )

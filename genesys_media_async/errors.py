@@ -15,6 +15,7 @@ The exceptions of this package: one tree, grouped by who can repair the fault.
     │   └── InternalServerError       5xx
     ├── APIConnectionError            the network: no complete reply
     │   ├── ConnectError              … and nothing was sent
+    │   ├── StaleConnectionError      … a reused connection was closed before any byte of the reply
     │   └── APITimeoutError           … within the timeout of one exchange
     ├── InvalidResponseError          the reply does not follow the API's contract
     ├── UrlRejectedError              the URL arrived and breaks the validation rule
@@ -215,6 +216,16 @@ class ConnectError(APIConnectionError):
 
     default_code = "connect_error"
     default_advice = "Check the host name, the network, any proxy and the certificates, then try again."
+
+
+class StaleConnectionError(APIConnectionError):
+    """
+    A connection that had carried other requests was closed before any byte of the reply to this one.
+
+    Servers and load balancers close connections that have rested for some time; this request crossed such an end.
+    """
+
+    default_code = "stale_connection"
 
 
 class APITimeoutError(APIConnectionError):

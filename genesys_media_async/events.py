@@ -127,6 +127,37 @@ class BatchSubmitted(Event):
 
 
 @record
+class BatchSubmissionOrphaned(Event):
+    """
+    Genesys may have accepted a batch job of so many `requests`, but its id never arrived, so nobody polls it.
+
+    `file_id` is that of the submission's audit record, `code` and `status` are those of its failure.
+    """
+
+    name: ClassVar[str] = "batch_submission_orphaned"
+
+    file_id: str
+    requests: int
+    code: str
+    status: int | None = None
+
+
+@record
+class BatchAbandoned(Event):
+    """
+    A batch job is polled no more before its end; so many of its requests are `unanswered`.
+
+    `reason` is "cancelled" or the code of an error. Unless Genesys has lost the job, its results are still there.
+    """
+
+    name: ClassVar[str] = "batch_abandoned"
+
+    job_id: str
+    unanswered: int
+    reason: str
+
+
+@record
 class BatchCompleted(Event):
     """
     A batch job is completed: so many `results` for its requests, of which so many `errors` have no usable URL.

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from genesys_media_async.counters import Counters, Statistics
 
-COUNTS = st.builds(Counters, **{each.name: st.integers(0, 10**6) for each in fields(Counters)})
+COUNTS = st.builds(
+    Counters,
+    **{
+        each.name: st.integers(0, 10**6) if each.type == "int" else st.lists(st.text(max_size=3), max_size=3)
+        for each in fields(Counters)
+    },
+)
 
 
 @given(one=COUNTS, other=COUNTS)
@@ -24,6 +30,7 @@ def test_add_adds_every_count(one: Counters, other: Counters) -> None:
 
 def test_statistics_are_the_counts_and_their_rate() -> None:
     counters = Counters(done=10, succeeded=8, failed=3, in_flight=2, sent=14, retries=4)
+    counters.jobs, counters.orphaned_submissions, counters.abandoned_jobs = 5, 6, ["j-1", "j-2"]
     assert Statistics.of(counters, waiting_for_quota=1, elapsed=4.0, transport="direct") == Statistics(
         done=10,
         succeeded=8,
@@ -35,6 +42,9 @@ def test_statistics_are_the_counts_and_their_rate() -> None:
         elapsed=4.0,
         rate=2.5,
         transport="direct",
+        jobs=5,
+        orphaned_submissions=6,
+        abandoned_jobs=("j-1", "j-2"),
     )
 
 

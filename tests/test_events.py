@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from genesys_media_async.events import (
+    BatchAbandoned,
     BatchCompleted,
+    BatchSubmissionOrphaned,
     BatchSubmitted,
     Event,
     Outcome,
@@ -71,6 +73,8 @@ def test_every_event_is_one_flat_json_object_without_a_member_for_secrets(tmp_pa
         RetryScheduled(at=1, file_id="f", attempt=1, delay=1, code="x"),
         BatchSubmitted(at=1, job_id="j", requests=1),
         BatchCompleted(at=1, job_id="j", results=1, errors=1, seconds=1),
+        BatchSubmissionOrphaned(at=1, file_id="f", requests=1, code="x"),
+        BatchAbandoned(at=1, job_id="j", unanswered=1, reason="x"),
         UnrequestedBatchResults(at=1, job_id="j", results=1),
     ]
     assert {type(each) for each in examples} == set(EVENT_CLASSES) - {Event}

@@ -28,9 +28,9 @@ class Call(Generic[T_co]):
     audit record. `read` turns a 2xx reply into the wanted value; its second argument is when the request was sent, in
     seconds since 1970. It raises `InvalidResponseError`, which is retried, or `UrlRejectedError`, which is not.
 
-    A call that is not `repeatable` starts something at Genesys each time, and is not retried if it may have been
-    carried out. A reply of more than `max_reply_size` bytes is rejected. With `redirects`, `read` also gets a redirect
-    that leads away from Genesys's API and login; no redirect is ever followed.
+    `on_failure` gets the error of each attempt that was sent, also of one that was cancelled in flight, and returns the
+    error that is recorded and decides about a retry. A reply of more than `max_reply_size` bytes is rejected. With
+    `redirects`, `read` also gets a redirect that leads away from Genesys's API and login; no redirect is ever followed.
     """
 
     method: str
@@ -39,7 +39,7 @@ class Call(Generic[T_co]):
     subject: str
     action: str
     read: Callable[[HttpReply, float], T_co] = field(repr=False)
-    repeatable: bool = True
+    on_failure: Callable[[GenesysMediaError], GenesysMediaError] | None = field(default=None, repr=False)
     max_reply_size: int = MAX_REPLY_SIZE
     redirects: bool = False
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from ..errors import (
+    APIConnectionError,
     APITimeoutError,
     AuthenticationError,
     DeadlineExceededError,
@@ -55,6 +56,7 @@ class _Progress:
     attempts: int = 0
     failures: Failures | None = None
     retries_paid: int = 0
+    fresh: bool = False
     number: int = 0
     latency: float = 0.0
     status: int | None = None
@@ -145,13 +147,13 @@ class ApiClient:
         headers = self._headers if token is self._token else self._headers_with(token)
         try:
             reply = await self._transport.exchange(
-                HttpRequest(call.method, self._origin + call.path, headers, call.body),
+                HttpRequest(call.method, self._origin + call.path, headers, call.body, progress.fresh),
                 timeout=self._timeout if self._timeout < left else max(0.0, left),
                 max_reply_size=call.max_reply_size,
             )
             value = self._read(call, reply, permit, sent_at, progress)
         except GenesysMediaError as failure:
-            error = failure.without_frames()
+            error = (failure if call.on_failure is None else call.on_failure(failure)).without_frames()
         except BaseException:
             self._record_cut_off(call, progress, clock.monotonic() - sent)
             raise
@@ -196,6 +198,8 @@ class ApiClient:
         self._limiter.reject(permit, pause, has_retry_after=retry_after is not None)
 
     def _record_cut_off(self, call: Call[T], progress: _Progress, latency: float) -> None:
+        if call.on_failure is not None:
+            call.on_failure(APIConnectionError("Cancelled in flight.", code="cut_off"))
         self._recorder.cut_off(
             call.action, call.subject, progress.status, latency, progress.number, progress.correlation_id
         )
@@ -233,9 +237,10 @@ class ApiClient:
         """Wait until the call may be repeated; False if it must not be."""
         left, remaining = budget.left, progress.ends_at - self._clock.monotonic()
         progress.failures = failures = progress.failures or Failures()
-        decision = self._rule.decide(error, failures, remaining=remaining, budget=budget, repeatable=call.repeatable)
+        decision = self._rule.decide(error, failures, remaining=remaining, budget=budget)
         if not isinstance(decision, Again):
             return False
+        progress.fresh = decision.fresh
         progress.retries_paid += budget.left < left
         counters.retries += not isinstance(error, AuthenticationError)
         self._emit(

@@ -23,10 +23,10 @@ from ..errors import (
     APIConnectionError,
     APIStatusError,
     ConnectError,
-    DeadlineExceededError,
     GenesysMediaError,
     InvalidResponseError,
     RateLimitError,
+    StaleConnectionError,
     TokenRejectedError,
     TokenUnavailableError,
 )
@@ -52,8 +52,8 @@ STATUSES: Final[Mapping[StatusQuestion, frozenset[int]]] = {
     "webhook": frozenset({404, 408, 409, 425, 429}) | _5XX,
     # Does the status leave open whether the client may make the call? A 401 is about the token.
     "unavailable": frozenset({401, 408, 429}) | _5XX,
-    # May the request have been carried out all the same?
-    "carried_out": frozenset({408}) | _5XX,
+    # May the request have been carried out all the same? A 501 knows no such request.
+    "carried_out": frozenset({408}) | _5XX - {501},
 }
 """Every rule about error statuses, by the question that it answers."""
 
@@ -63,6 +63,14 @@ RATE_LIMIT_GUARD = 1.0
 MAX_PAUSE = 86_400.0
 """The longest pause after a 429, in seconds, whatever the server asks for."""
 
+MAX_STALE = 3
+"""
+Free retries of one call after reused connections that were closed before any byte of the reply.
+
+Every server ends idle connections, and a request may cross that end; RFC 9110, section 9.2.2, allows to repeat it. The
+retry travels over a fresh connection, which cannot fail so again, unless a user's HTTP client chooses another one.
+"""
+
 _MAX_CURVE = 64
 
 
@@ -70,19 +78,15 @@ class Kind(Enum):
     """What a failure means for the next attempt."""
 
     TRANSIENT = auto()
+    STALE_CONNECTION = auto()
     RATE_LIMITED = auto()
     TOKEN_PENDING = auto()
     TOKEN_REJECTED = auto()
     PERMANENT = auto()
 
 
-def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
-    """
-    Return what kind of failure an error is.
-
-    A call that is not `repeatable` starts something at Genesys each time it is carried out: unless it certainly was
-    not, the failure is permanent.
-    """
+def classify(error: GenesysMediaError) -> Kind:
+    """Return what kind of failure an error is."""
     match error:
         case RateLimitError():
             return Kind.RATE_LIMITED
@@ -90,8 +94,8 @@ def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
             return Kind.TOKEN_PENDING if error.retryable else Kind.PERMANENT
         case TokenRejectedError():
             return Kind.TOKEN_REJECTED
-        case _ if not repeatable and may_have_been_carried_out(error):
-            return Kind.PERMANENT
+        case StaleConnectionError():
+            return Kind.STALE_CONNECTION
         case APIStatusError():
             return Kind.TRANSIENT if error.status_code in STATUSES["retry"] else Kind.PERMANENT
         case APIConnectionError() | InvalidResponseError():
@@ -100,12 +104,8 @@ def classify(error: GenesysMediaError, *, repeatable: bool = True) -> Kind:
             return Kind.PERMANENT
 
 
-def may_have_been_carried_out(error: GenesysMediaError, *, sent: bool = True) -> bool:
-    """
-    Return whether Genesys may have done what a failed request asked for.
-
-    `sent` is False if the deadline passed before the last attempt was sent.
-    """
+def may_have_been_carried_out(error: GenesysMediaError) -> bool:
+    """Return whether Genesys may have done what a request asked for that was sent and failed."""
     match error:
         case ConnectError():
             return False
@@ -118,9 +118,6 @@ def may_have_been_carried_out(error: GenesysMediaError, *, sent: bool = True) ->
             return False
         case APIStatusError(status_code=status):
             return status in STATUSES["carried_out"]
-        case DeadlineExceededError():
-            # Earlier attempts do not matter: a call is only repeated if the attempt was certainly not carried out.
-            return sent
         case _:
             return False
 
@@ -130,15 +127,17 @@ class Failures:
     """The failures of one call so far; `RetryRule.decide` counts them."""
 
     transient: int = 0
+    stale: int = 0
     rate_limited: int = 0
     replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Retry after `delay` seconds."""
+    """Retry after `delay` seconds; if `fresh`, over a connection that has carried no other request."""
 
     delay: float
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +191,13 @@ class RetryRule:
         *,
         remaining: float,
         budget: RetryBudget,
-        repeatable: bool = True,
     ) -> Again | GiveUp:
         """
         Decide about an attempt that ended in `error`, with `remaining` seconds until the call's deadline.
 
         Updates `failures` and takes from `budget`. `error.retry_after` is a floor: jitter is only added to it.
         """
-        kind = classify(error, repeatable=repeatable)
+        kind = classify(error)
         floor = max(0.0, error.retry_after or 0.0)
         if kind is Kind.PERMANENT:
             return GiveUp()
@@ -208,7 +206,11 @@ class RetryRule:
                 return GiveUp()
             failures.replayed = True
             return Again(0.0)
-        if kind is Kind.TOKEN_PENDING:
+        is_stale = kind is Kind.STALE_CONNECTION
+        if is_stale and failures.stale < MAX_STALE:
+            failures.stale += 1
+            delay = 0.0
+        elif kind is Kind.TOKEN_PENDING:
             delay = floor
         elif kind is Kind.RATE_LIMITED:
             failures.rate_limited += 1
@@ -223,7 +225,7 @@ class RetryRule:
             delay = floor + jittered(self._curve, failures.transient, self._rng)
             if delay < remaining and not budget.take():
                 return GiveUp()
-        return Again(delay) if max(delay, floor) < remaining else GiveUp(out_of_time=True)
+        return Again(delay, is_stale) if max(delay, floor) < remaining else GiveUp(out_of_time=True)
 
 
 def pause_after_429(retry_after: float | None, in_a_row: int) -> float:

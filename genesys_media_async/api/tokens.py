@@ -276,7 +276,8 @@ def _token_request(settings: Settings) -> HttpRequest:
         form |= {"client_id": client_id, "client_secret": secret}
     else:
         headers["authorization"] = "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()
-    return HttpRequest("POST", settings.token_url, headers, urlencode(form).encode())
+    # A connection to the login host has rested since the last token, and may be at its end.
+    return HttpRequest("POST", settings.token_url, headers, urlencode(form).encode(), fresh=True)
 
 
 def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:

@@ -48,12 +48,12 @@ class RetrieveJob:
 
     async def work(self) -> None:
         """Retrieve the ids, and write each result as it comes."""
-        async with self._retriever.retrieve_many(self._ids) as run:
-            self._run = run
-            if self._is_stopped:
-                run.stop()
-            self.output.start()
-            try:
+        try:
+            async with self._retriever.retrieve_many(self._ids) as run:
+                self._run = run
+                if self._is_stopped:
+                    run.stop()
+                self.output.start()
                 async for result in run:
                     self._results.add(result)
                     await self.output.put(result)
@@ -61,8 +61,10 @@ class RetrieveJob:
                         return
                     if self.output.failure is not None:
                         run.stop()
-            finally:
-                self._statistics = run.statistics()
+        finally:
+            # Only the end of the run shows which jobs it left.
+            if self._run is not None:
+                self._statistics = self._run.statistics()
                 self._run = None
         if not self._results.done and not self._is_stopped:
             raise CommandFailed(ExitCode.INPUT, NO_IDS)
@@ -75,11 +77,11 @@ class RetrieveJob:
         return self._run is not None or self._statistics is not None
 
     def is_idle(self) -> bool:
-        """Return True if no request is in flight and every result was delivered."""
+        """Return True if nothing is in flight or being prepared by Genesys, and every result was delivered."""
         if self._run is None:
             return True
         now = self._run.statistics()
-        return now.in_flight == 0 and now.succeeded + now.failed <= self._results.done
+        return now.in_flight == now.jobs == 0 and now.succeeded + now.failed <= self._results.done
 
     def snapshot(self) -> ProgressSnapshot | None:
         """Return the state of the run; None before it began."""

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from ..endpoints.base import Endpoint
 
 DEFAULT_SOURCE: Final = "media-storage"
+BATCH: Final = "recording-batch"
 
 SOURCES: Final[Mapping[str, type[Endpoint]]] = {
     "media-storage": MediaStorage,
-    "recording-batch": RecordingBatch,
+    BATCH: RecordingBatch,
     "recording": Recording,
     "document": Document,
     "platform-download": PlatformDownload,
@@ -43,8 +44,12 @@ TRANSCODING: Final[Mapping[str, Callable[[Format], Endpoint]]] = {
 MEDIA_FORMATS: Final[Mapping[str, Format]] = {each: each for each in get_args(Format)}
 
 
-def endpoint_for(name: str, media_format: str | None) -> Endpoint:
-    """Return the endpoint of a source. Raises `CommandFailed` for a format that is unknown or does not apply."""
+def endpoint_for(name: str, media_format: str | None, *, resubmit: bool = True) -> Endpoint:
+    """Return the endpoint of a source. Raises `CommandFailed` for an option that is not valid or does not apply."""
+    if not resubmit:
+        if name != BATCH:
+            raise usage_error("--no-resubmit", f"it applies to --source {BATCH} only.")
+        return RecordingBatch(resubmit=False)
     if media_format is None:
         return SOURCES[name]()
     make = TRANSCODING.get(name)

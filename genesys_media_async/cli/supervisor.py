@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .output.writer import Output
 
 GRACE_PERIOD = 10.0
-"""Seconds that requests in flight may take after the first signal."""
+"""Seconds that requests in flight, and jobs at Genesys, may take after the first signal."""
 
 IDLE_TIME = 0.3
 """A job that has been idle for so many seconds has nothing left to wait for."""
@@ -159,7 +159,7 @@ class Supervisor(Generic[S]):
         if self._job.stop():
             if not self._is_quiet:
                 print_err(
-                    f"Stopping: requests in flight may take up to {GRACE_PERIOD:.0f} s; interrupt again to stop now."
+                    f"Stopping: what is in flight may take up to {GRACE_PERIOD:.0f} s; interrupt again to stop now."
                 )
             with anyio.move_on_after(GRACE_PERIOD):
                 await self._wait_until_idle()

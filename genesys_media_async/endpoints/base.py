@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..api.calls import Call, CallResult
     from ..clock import Clock
+    from ..counters import Counters
     from ..events import Event
     from ..models import DownloadUrl, MediaRequest
     from ..settings.policies import ValidationRule
@@ -44,6 +45,11 @@ class EndpointContext(Protocol):
     @property
     def clock(self) -> Clock:
         """The time; to wait, use `sleep`."""
+        ...
+
+    @property
+    def counters(self) -> Counters:
+        """The live counts of the run; an endpoint counts its `jobs` here, which end when it is cancelled, too."""
         ...
 
     def call(self, call: Call[T], /) -> Awaitable[CallResult[T]]:

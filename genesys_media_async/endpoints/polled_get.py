@@ -74,19 +74,19 @@ async def get_when_ready(
 
     subject, action = request.file_id, endpoint.action
     call = Call("GET", path, b"", subject, action, read_or_wait, max_reply_size=max_reply_size, redirects=redirects)
-    poller = Poller(context, key=subject, timeout=timeout, min_pause=MIN_PAUSE, max_pause=MAX_PAUSE)
     attempts = 0
-    while True:
-        result = await context.call(call)
-        attempts += result.attempts
-        value, error = result.value, result.error
-        if isinstance(value, NotReady):
-            if await poller.wait_for_next(value.seconds):
-                continue
-            value, error = None, never_ready(timeout)
-            error.correlation_id = result.correlation_id
-        _name_permission(error, endpoint.permission)
-        return CallResult(value, error, attempts, result.latency, result.correlation_id)
+    with Poller(context, key=subject, timeout=timeout, min_pause=MIN_PAUSE, max_pause=MAX_PAUSE) as poller:
+        while True:
+            result = await context.call(call)
+            attempts += result.attempts
+            value, error = result.value, result.error
+            if isinstance(value, NotReady):
+                if await poller.wait_for_next(value.seconds):
+                    continue
+                value, error = None, never_ready(timeout)
+                error.correlation_id = result.correlation_id
+            _name_permission(error, endpoint.permission)
+            return CallResult(value, error, attempts, result.latency, result.correlation_id)
 
 
 def validated(

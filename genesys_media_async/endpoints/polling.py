@@ -9,6 +9,8 @@ from ..api.retry import curve, point
 from ..errors import SettingsError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from .base import EndpointContext
 
 GROWTH = 1.5
@@ -29,6 +31,8 @@ class Poller:
     Pauses grow by half from `min_pause` to `max_pause` seconds. If the remaining time is known, the pause is that long,
     but never shorter: what is always nearly ready is not polled more often. Up to 5 % is added, by a hash of `key`, so
     that polls which began together do not stay together. After `timeout` seconds there is one last poll.
+
+    From its first pause to the end of its block, the thing is one of the run's `jobs`.
     """
 
     def __init__(
@@ -42,6 +46,12 @@ class Poller:
         self._stretch = 1 + SPREAD * zlib.crc32(key.encode()) / 2**32
         self._count = 0
         self._is_last = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.counters.jobs -= self._count > 0
 
     @property
     def elapsed(self) -> float:
@@ -57,6 +67,7 @@ class Poller:
         remaining = self._timeout - self.elapsed
         if self._is_last or remaining <= 0:
             return False
+        self._context.counters.jobs += self._count == 0
         self._count += 1
         pause = min(max(point(self._pauses, self._count), expected or 0.0), self._max_pause) * self._stretch
         self._is_last = pause >= remaining

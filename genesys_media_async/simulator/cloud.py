@@ -224,7 +224,7 @@ class Cloud:
 
     def _work_or_fault(self, operation: Operation, call: Call, grant: Grant) -> Reply:
         script = self._operation_scripts.get(operation.name)
-        fault = script.popleft() if script else self.api_faults.draw()
+        fault = _possible(script.popleft() if script else self.api_faults.draw(), call.request)
         if fault is not None:
             if fault is Fault.TOKEN_EXPIRED:
                 grant.expires_at = -math.inf
@@ -239,7 +239,7 @@ class Cloud:
         unacceptable = _unacceptable(request, Kind.TOKEN, correlation_id)
         if unacceptable is not None:
             return unacceptable
-        fault = self.token_faults.draw()
+        fault = _possible(self.token_faults.draw(), request)
         if fault is Fault.UNAUTHORIZED:
             return self._counted(replace(refusal_reply(AUTHENTICATION_FAILED, correlation_id), fault=fault))
         refusal = fault_reply(fault, Kind.TOKEN, (), correlation_id) if fault is not None else None
@@ -255,7 +255,7 @@ class Cloud:
         unacceptable = _unacceptable(request, Kind.WEBHOOK, correlation_id)
         if unacceptable is not None:
             return unacceptable
-        fault = self.webhook_faults.draw()
+        fault = _possible(self.webhook_faults.draw(), request)
         refusal = fault_reply(fault, Kind.WEBHOOK, (), correlation_id) if fault is not None else None
         if refusal is not None:
             return self._counted(refusal)
@@ -281,6 +281,11 @@ class Cloud:
             median, sigma = latency
             return self._latency_rng.lognormvariate(math.log(median), sigma)
         return latency
+
+
+def _possible(fault: Fault | None, request: Request) -> Fault | None:
+    """Return the fault if a request can meet it: over a new connection there is no keep-alive race."""
+    return None if fault is Fault.KEEP_ALIVE_RACE and not request.reused else fault
 
 
 def _unacceptable(request: Request, kind: Kind, correlation_id: str) -> Reply | None:

@@ -108,11 +108,12 @@ class BatchSettings:
     A job prepares its recordings one after the other, each in `seconds_per_recording`, plus or minus up to the share
     `spread`. It discovers the recordings of its items one item after the other, each in `discovery_seconds`, and can
     prepare a recording only then. At most `concurrent_jobs` run at once and the others wait (None: all run). A job is
-    unknown after `job_lifetime` seconds. With `partial_results` results are visible before the job is completed.
-    Archived recordings, and unknown conversations or recordings, have a result with an `error` or no result
-    (`silent`). `url_minutes` is the organization's recordingBatchDownloadUrlTtl, counted from each `poll` or from the
-    time at which the recording was `ready`. `content_types` are those of the results by medium, audio/ogg for any
-    other. `faults` are the probabilities for a job.
+    unknown after `job_lifetime` seconds, and with the fault not-there-yet for its first `unseen_seconds`. With
+    `partial_results` results are visible before the job is completed. Archived recordings, and unknown conversations or
+    recordings, have a result with an `error` or no result (`silent`). `url_minutes` is the organization's
+    recordingBatchDownloadUrlTtl, counted from each `poll` or from the time at which the recording was `ready`.
+    `content_types` are those of the results by medium, audio/ogg for any other. `faults` are the probabilities for a
+    job.
     """
 
     seconds_per_recording: float = 0.1
@@ -120,6 +121,7 @@ class BatchSettings:
     discovery_seconds: float = 0.0
     concurrent_jobs: int | None = None
     job_lifetime: float = 86400.0
+    unseen_seconds: float = 6.0
     partial_results: bool = True
     archived: Literal["error", "silent"] = "error"
     unknown: Literal["error", "silent"] = "error"
@@ -129,7 +131,7 @@ class BatchSettings:
     faults: Mapping[JobFault, float] = field(default_factory=dict["JobFault", float])
 
     def __post_init__(self) -> None:
-        _check_times(self.seconds_per_recording, self.discovery_seconds, self.job_lifetime)
+        _check_times(self.seconds_per_recording, self.discovery_seconds, self.job_lifetime, self.unseen_seconds)
         _check_spread(self.spread)
         if self.concurrent_jobs is not None and self.concurrent_jobs < 1:
             raise ValueError("concurrent_jobs must be at least 1")

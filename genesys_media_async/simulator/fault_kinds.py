@@ -26,6 +26,7 @@ class Fault(Enum):
     TOKEN_EXPIRED = "token-expired"  # noqa: S105 - the name of a fault, not a secret
     RESET_BEFORE_REPLY = "reset-before-reply"
     CLOSE_BEFORE_REPLY = "close-before-reply"
+    KEEP_ALIVE_RACE = "keep-alive-race"
     HANG = "hang"
     GARBAGE = "garbage"
     RESET_DURING_REPLY = "reset-during-reply"
@@ -47,11 +48,19 @@ class JobFault(Enum):
     """One way for a batch download job to go wrong, from its submission to its end."""
 
     REPLY_LOST = "reply-lost"
+    REPLY_CUT = "reply-cut"
+    REPLY_HANGS = "reply-hangs"
+    REPLY_503 = "reply-503"
+    NOT_THERE_YET = "not-there-yet"
     NEVER_COMPLETES = "never-completes"
     LOST = "lost"
     UNKNOWN_STATUS = "unknown-status"
     DUPLICATE_RESULTS = "duplicate-results"
     UNREQUESTED_RESULTS = "unrequested-results"
+    NO_STATUS = "no-status"
+    NULL_RESULTS = "null-results"
+    WRONG_TYPES = "wrong-types"
+    NO_CONVERSATION_IDS = "no-conversation-ids"
     MISSING_RESULTS = "missing-results"
     NULL_URLS = "null-urls"
     HTTP_URLS = "http-urls"
@@ -74,8 +83,10 @@ ERROR_STATUSES = frozenset(
 )
 """An error status is sent and the request has no effect."""
 
-SILENT = frozenset({Fault.RESET_BEFORE_REPLY, Fault.CLOSE_BEFORE_REPLY, Fault.HANG, Fault.GARBAGE})
-"""No status line ever reaches the client."""
+SILENT = frozenset(
+    {Fault.RESET_BEFORE_REPLY, Fault.CLOSE_BEFORE_REPLY, Fault.KEEP_ALIVE_RACE, Fault.HANG, Fault.GARBAGE}
+)
+"""No status line ever reaches the client; only a request over a reused connection can meet the keep-alive race."""
 
 CUT_OR_SLOW = frozenset({Fault.RESET_DURING_REPLY, Fault.SLOW_DRIP, Fault.TRUNCATED_BODY})
 """The reply is correct and travels badly."""

@@ -43,7 +43,7 @@ class Request:
     One complete HTTP request.
 
     `target` is that of the request line, undecoded; header names are in lower case. `too_large` means that the body
-    exceeded the limit and was dropped.
+    exceeded the limit and was dropped. `reused` means that its connection had carried another request.
     """
 
     method: str
@@ -51,6 +51,7 @@ class Request:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     too_large: bool = False
+    reused: bool = False
 
     @property
     def media_type(self) -> str:

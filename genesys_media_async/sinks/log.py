@@ -6,7 +6,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..errors import sanitized
-from ..events import Outcome, QuotaPaused, RetrievalFinished, TokenRefreshFailed, WebhookFailed
+from ..events import (
+    BatchAbandoned,
+    BatchSubmissionOrphaned,
+    Outcome,
+    QuotaPaused,
+    RetrievalFinished,
+    TokenRefreshFailed,
+    WebhookFailed,
+)
 from .base import Sink
 
 if TYPE_CHECKING:
@@ -19,7 +27,8 @@ class LoggingSink(Sink):
     """
     Logs each event by its name; its members are the record's `extra`, as `media_<member>`.
 
-    A pause, a failed token or webhook, and an id that failed are warnings; all else has `level`.
+    A pause, a failed token or webhook, a batch job that nobody polls, and an id that failed are warnings; all else has
+    `level`.
     """
 
     def __init__(self, logger: logging.Logger | None = None, *, level: int = logging.INFO) -> None:
@@ -47,4 +56,7 @@ class LoggingSink(Sink):
 def _is_warning(event: Event) -> bool:
     if isinstance(event, RetrievalFinished):
         return event.outcome is not Outcome.SUCCESS
-    return isinstance(event, QuotaPaused | TokenRefreshFailed | WebhookFailed)
+    return isinstance(event, _WARNINGS)
+
+
+_WARNINGS = (QuotaPaused, TokenRefreshFailed, WebhookFailed, BatchSubmissionOrphaned, BatchAbandoned)

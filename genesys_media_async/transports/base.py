@@ -20,13 +20,15 @@ class HttpRequest:
     A whole request; its repr shows neither headers nor body, which may hold secrets.
 
     Once handed over, `headers` must not change: a transport may keep the encoded form of a mapping for the next
-    request with the same one.
+    request with the same one. A `fresh` request should travel over a connection that has carried no other, if the
+    transport can choose.
     """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
+    fresh: bool = field(default=False, repr=False)
 
 
 @record
@@ -57,7 +59,8 @@ class Transport(Protocol):
         Send a request and return the complete reply within `timeout` seconds.
 
         Raises `ConnectError` if nothing was sent, `APITimeoutError`, `InvalidResponseError` for a reply that is
-        compressed or has more than `max_reply_size` bytes, and `APIConnectionError` for any other failure.
+        compressed or has more than `max_reply_size` bytes, `StaleConnectionError` if a connection that had carried
+        other requests was closed before any byte of the reply, and `APIConnectionError` for any other failure.
         """
         ...
 

@@ -45,6 +45,10 @@ class ReplyTooLarge(httpx.RemoteProtocolError):
         self.encoding = encoding
 
 
+class StaleConnection(httpx.RemoteProtocolError):
+    """Error for a connection that had carried other requests and was closed before any byte of this reply."""
+
+
 class Reply:
     """
     Parses replies, one after the other, and keeps each until the next request begins.
@@ -112,6 +116,11 @@ class Reply:
             self._feed_head(data)
         if not self.complete:
             self._check_sizes(0 if len(self.chunks) > pieces else len(data))
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any byte of this reply is here."""
+        return self._received > 0
 
     @property
     def ends_with_connection(self) -> bool:
@@ -266,7 +275,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reading_paused = False
         self._written = 0
         self.deadline = math.inf
-        self.idle_since = 0.0
+        self.idle_since = -math.inf
         self.trusted_until = 0.0
         self.retire_at = math.inf
         self.failure: httpx.TransportError | None = None
@@ -494,6 +503,8 @@ class Connection(asyncio.BufferedProtocol):
     def _cut_off(self, error: Exception | None) -> httpx.TransportError:
         if self.sending:
             return httpx.WriteError(f"The connection broke while the request was sent ({error or 'closed'})")
+        if self.idle_since > -math.inf and not self.reply.has_begun:
+            return StaleConnection("The server closed a reused connection before any byte of the reply")
         if error is not None:
             return httpx.ReadError(f"The connection broke before the reply was complete ({error})")
         return httpx.RemoteProtocolError("The server closed the connection before the reply was complete")

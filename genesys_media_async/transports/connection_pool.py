@@ -163,16 +163,27 @@ class ConnectionPool:
         return None
 
     async def acquire(
-        self, origin: Origin, *, until: float = math.inf, pool: float = math.inf, connect: float = math.inf
+        self,
+        origin: Origin,
+        *,
+        until: float = math.inf,
+        pool: float = math.inf,
+        connect: float = math.inf,
+        fresh: bool = False,
     ) -> Connection:
-        """Queue for a connection, or open one; one that dies on the way here is replaced."""
+        """Queue for a connection, or open one; one that died, or is used but has to be `fresh`, is replaced."""
         loop = asyncio.get_running_loop()
         while not self._reserve():
             connection = await self._queue(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
             if connection is None:
                 break
             if connection.is_open:
-                return connection
+                if not fresh:
+                    return connection
+                # Reserved before it is closed, so that nobody else opens one in its place.
+                self._connecting += 1
+                connection.close()
+                break
         return await self._open(origin, min(until, loop.time() + connect))
 
     async def _queue(self, waiter: _Waiter) -> Connection | None:

@@ -15,10 +15,11 @@ from ..errors import (
     ConnectError,
     GenesysMediaError,
     InvalidResponseError,
+    StaleConnectionError,
     sanitized,
 )
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
-from .connection import MAX_HEAD_SIZE, MAX_WRITE_SIZE, TRUSTED_IDLE, Connection, Reply, ReplyTooLarge
+from .connection import MAX_HEAD_SIZE, MAX_WRITE_SIZE, TRUSTED_IDLE, Connection, Reply, ReplyTooLarge, StaleConnection
 from .connection_pool import ConnectionPool, Origin, none_as_infinity
 from .connector import ATTEMPT_DELAY, Connector
 from .request_encoder import MAX_REMEMBERED, PLAIN_TARGET_BYTES, RequestEncoder, RequestHead, encode_httpx_request
@@ -106,7 +107,9 @@ class DirectTransport(httpx.AsyncBaseTransport):
             now = loop.time()
             deadline = now + timeout
             idle = head.origin.idle
-            if idle and now < (connection := idle[-1]).trusted_until and not connection.transport.is_closing():
+            if request.fresh:
+                connection = await pool.acquire(head.origin, until=deadline, fresh=True)
+            elif idle and now < (connection := idle[-1]).trusted_until and not connection.transport.is_closing():
                 idle.pop()
                 pool.idle -= 1
             else:
@@ -213,8 +216,8 @@ class DirectTransport(httpx.AsyncBaseTransport):
         connection = self._pool.take(origin, asyncio.get_running_loop().time())
         if connection is not None:
             return connection
-        limits = {name: none_as_infinity(timeouts.get(name)) for name in ("pool", "connect")}
-        return await self._pool.acquire(origin, **limits)
+        pool, connect = none_as_infinity(timeouts.get("pool")), none_as_infinity(timeouts.get("connect"))
+        return await self._pool.acquire(origin, pool=pool, connect=connect)
 
     async def _send_body(
         self,
@@ -360,6 +363,8 @@ def _translated(error: Exception, timeout: float) -> GenesysMediaError:
             return ConnectError(f"No connection: {sanitized(str(error))}.")
         case httpx.TimeoutException():
             return APITimeoutError(f"No complete reply within {timeout:g} s.")
+        case StaleConnection():
+            return StaleConnectionError(f"{error}.")
         case _:
             return APIConnectionError(
                 f"No complete reply came after the request was sent; Genesys may have carried it out: {error}."

@@ -14,16 +14,21 @@ from ..errors import (
     ConnectError,
     GenesysMediaError,
     InvalidResponseError,
+    StaleConnectionError,
     sanitized,
 )
 from ..settings.checked import secret_text
 from .base import MAX_REPLY_SIZE, HttpReply, HttpRequest
+from .connection import StaleConnection
 from .tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..settings.settings import Settings
+
+_NO_REPLY = "Server disconnected without sending a response"
+"""How httpcore's error begins for an end of the connection; its other protocol errors are about what was sent."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take, so that a connection in trouble does not hold up an exchange."""
@@ -36,6 +41,11 @@ class HttpxTransport:
     A client keeps everything its owner set: proxies, certificates, event hooks, default headers, timeouts. Only its
     `auth` and its redirects are left out, since a bearer token must not go elsewhere. An `httpx.AsyncBaseTransport` is
     called directly, without a client around it. `aclose` closes only what is `owned`.
+
+    httpx chooses the connection, so a `fresh` request may travel over a reused one. Whether a connection was reused is
+    known from httpx's `trace` extension, unless the carrier does not use httpcore or an event hook replaces it; then
+    such an end is an `APIConnectionError` like any other. The first line of a reply, cut off, counts as no byte of it.
+    https://www.python-httpx.org/advanced/extensions/#trace
     """
 
     def __init__(self, carrier: httpx.AsyncClient | httpx.AsyncBaseTransport, *, owned: bool = False) -> None:
@@ -63,16 +73,17 @@ class HttpxTransport:
         self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
     ) -> HttpReply:
         """Send a request and return the complete reply; see `Transport.exchange`."""
+        steps = _Steps()
         with anyio.move_on_after(timeout):
             try:
-                return await self._exchange(request, max_reply_size)
+                return await self._exchange(request, max_reply_size, steps)
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 # "from None": httpx's exceptions carry the request, and some quote header values.
-                raise _translated(error) from None
+                raise _translated(error, steps) from None
         raise APITimeoutError(f"No complete reply within {timeout:g} s.")
 
-    async def _exchange(self, request: HttpRequest, max_reply_size: int) -> HttpReply:
-        response = await self._send(request)
+    async def _exchange(self, request: HttpRequest, max_reply_size: int, steps: _Steps) -> HttpReply:
+        response = await self._send(request, steps)
         try:
             headers = {name.lower(): value for name, value in response.headers.multi_items()}
             body = await _read(response, headers, max_reply_size)
@@ -81,13 +92,13 @@ class HttpxTransport:
                 await response.aclose()
         return HttpReply(response.status_code, headers, body)
 
-    async def _send(self, request: HttpRequest) -> httpx.Response:
+    async def _send(self, request: HttpRequest, steps: _Steps) -> httpx.Response:
         match self._carrier:
             case httpx.AsyncClient() as client:
-                outgoing = _built(client.build_request, request)
+                outgoing = _built(client.build_request, request, steps)
                 return await client.send(outgoing, stream=True, auth=None, follow_redirects=False)
             case httpx.AsyncBaseTransport() as transport:
-                return await transport.handle_async_request(_built(httpx.Request, request))
+                return await transport.handle_async_request(_built(httpx.Request, request, steps))
             case _:
                 assert_never(self._carrier)
 
@@ -98,10 +109,35 @@ class HttpxTransport:
                 await self._carrier.aclose()
 
 
-def _built(build: Callable[..., httpx.Request], request: HttpRequest) -> httpx.Request:
+class _Steps:
+    """Which of httpcore's steps an exchange took: whether it made a connection, and whether it waited for a reply."""
+
+    def __init__(self) -> None:
+        self._has_connected = False
+        self._last = ""
+
+    async def note(self, name: str, _: object) -> None:
+        """Note a step; httpcore calls this before and after each of them."""
+        self._has_connected = self._has_connected or ".connect" in name
+        if name.startswith("http11.receive"):
+            self._last = name
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a reused connection of HTTP/1.1 ended while the head of the reply was awaited."""
+        return not self._has_connected and self._last == "http11.receive_response_headers.failed"
+
+
+def _built(build: Callable[..., httpx.Request], request: HttpRequest, steps: _Steps) -> httpx.Request:
     try:
         if request.method.isascii():
-            return build(request.method, request.url, headers=dict(request.headers), content=request.body)
+            return build(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                content=request.body,
+                extensions={"trace": steps.note},
+            )
     except UnicodeError:
         # What is raised below is outside of this, since this holds the whole value.
         pass
@@ -145,7 +181,7 @@ def _check_length(length: int, response: httpx.Response, max_reply_size: int) ->
         )
 
 
-def _translated(error: Exception) -> GenesysMediaError:
+def _translated(error: Exception, steps: _Steps) -> GenesysMediaError:
     match error:
         case httpx.InvalidURL():
             # httpx quotes what may be a password.
@@ -156,5 +192,11 @@ def _translated(error: Exception) -> GenesysMediaError:
             return ConnectError("No connection in the time the HTTP client allows.")
         case httpx.TimeoutException():
             return APITimeoutError("No reply in the time the HTTP client allows.")
+        case StaleConnection():
+            return StaleConnectionError(f"{error}.")
+        case httpx.ReadError() | httpx.RemoteProtocolError() if steps.is_stale and (
+            isinstance(error, httpx.ReadError) or str(error).startswith(_NO_REPLY)
+        ):
+            return StaleConnectionError("The server closed a reused connection before the reply.")
         case _:
             return APIConnectionError(f"The connection broke before the reply was complete ({type(error).__name__}).")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from ..api.retry import STATUSES, curve, jittered, parse_retry_after
-from ..errors import GenesysMediaError, SettingsError
+from ..errors import GenesysMediaError, SettingsError, StaleConnectionError
 from ..events import WebhookDelivered, WebhookFailed
 from ..settings.checked import secret_text
 from ..transports.base import HttpReply, HttpRequest, Transport
@@ -164,17 +164,20 @@ class Webhooks:
             raise
         self._give_up(delivery, attempts, failure.reason)
 
-    async def _attempt(self, delivery: _Delivery) -> _Failure | None:
+    async def _attempt(self, delivery: _Delivery, *, fresh: bool = False) -> _Failure | None:
         headers = {
             "accept-encoding": "identity",
             "content-type": "application/json",
             "user-agent": self._user_agent,
             "webhook-id": delivery.webhook_id,
         }
-        request = HttpRequest("POST", secret_text(self._target.url), headers, delivery.body())
+        request = HttpRequest("POST", secret_text(self._target.url), headers, delivery.body(), fresh)
         try:
             reply = await self._transport.exchange(request, timeout=self._target.timeout)
         except GenesysMediaError as error:
+            if isinstance(error, StaleConnectionError) and not fresh:
+                # No fault of the receiver, whose idle timeout this request crossed.
+                return await self._attempt(delivery, fresh=True)
             return _Failure(error.code, 0.0)
         if 200 <= reply.status < 300:
             return None

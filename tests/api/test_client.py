@@ -17,8 +17,10 @@ from genesys_media_async import (
     APITimeoutError,
     AuditWriteError,
     DeadlineExceededError,
+    GenesysMediaError,
     MediaRequest,
     RateLimitError,
+    StaleConnectionError,
     TokenRejectedError,
     ValidationRule,
     VirtualClock,
@@ -30,6 +32,7 @@ from genesys_media_async.api.retry import RetryBudget
 from genesys_media_async.audit.recorder import AuditRecorder
 from genesys_media_async.counters import Counters
 from genesys_media_async.endpoints import MediaStorage
+from genesys_media_async.events import RetryScheduled
 from genesys_media_async.limiter.local import LocalLimiter
 from genesys_media_async.transports import MAX_REPLY_SIZE, HttpReply, HttpRequest
 from tests.support.login_host import configured
@@ -78,10 +81,12 @@ class Genesys:
     def __init__(self, *replies: Scripted | Callable[[], HttpReply]) -> None:
         self.replies = list(replies)
         self.bearers: list[str] = []
+        self.fresh: list[bool] = []
 
     async def exchange(
         self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
     ) -> HttpReply:
+        self.fresh.append(request.fresh)
         self.bearers.append(request.headers["authorization"].removeprefix("Bearer "))
         reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
         if isinstance(reply, Exception):
@@ -149,6 +154,7 @@ class TestPlainSuccess:
 
         class Context:
             clock = scene.clock
+            counters = Counters()
 
             def __init__(self) -> None:
                 self.rule = rule
@@ -248,6 +254,59 @@ class TestErrors:
         error = scene.run(scene.call(deadline=40.0)).error
         assert isinstance(error, DeadlineExceededError)
         assert error.message == ("No result within 40 s, after 2 requests. The last attempt: Genesys answered 503.")
+
+
+class TestAStaleConnection:
+    def test_costs_no_time_and_no_retry_and_is_followed_by_a_fresh_one(self) -> None:
+        stale = StaleConnectionError("closed")
+        scene = Scene(stale, json_reply({}, status=503), OK)
+        scene.budget = RetryBudget(1)
+        result = scene.run(scene.call())
+        assert (result.error, result.attempts) == (None, 3)
+        assert scene.genesys.fresh == [False, True, False]
+        assert scene.budget.left == 1
+        assert [each.code for each in scene.records] == ["stale_connection", "internal_server_error", None]
+        at_once, later = [each for each in scene.events if isinstance(each, RetryScheduled)]
+        assert at_once.delay == 0 < later.delay
+
+
+class TestOnFailure:
+    def call(self, seen: list[str], error: GenesysMediaError | None = None) -> Call[Any]:
+        def on_failure(failure: GenesysMediaError) -> GenesysMediaError:
+            seen.append(failure.code)
+            return error or failure
+
+        return Call("POST", "/", b"", "thing-1", "thing", lambda reply, _: reply.body, on_failure=on_failure)
+
+    def test_decides_about_the_retry_and_the_record(self) -> None:
+        scene, seen = Scene(json_reply({}, status=503), OK), list[str]()
+        result = scene.run(scene.call(self.call(seen, GenesysMediaError("No more.", code="enough"))))
+        assert result.error is not None
+        assert (result.error.code, result.attempts) == ("enough", 1)
+        assert seen == ["internal_server_error"]
+        assert [(each.code, each.status) for each in scene.records] == [("enough", 503)]
+
+    def test_gets_each_failure_and_no_success(self) -> None:
+        scene, seen = Scene(json_reply({}, status=503), APIConnectionError("reset"), OK), list[str]()
+        assert scene.run(scene.call(self.call(seen))).error is None
+        assert seen == ["internal_server_error", "connection_error"]
+
+    def test_gets_what_is_cut_off_in_flight_and_not_what_was_never_sent(self) -> None:
+        def cancel() -> HttpReply:
+            raise asyncio.CancelledError
+
+        scene, seen = Scene(cancel), list[str]()
+
+        async def main() -> None:
+            with pytest.raises(asyncio.CancelledError):
+                await scene.call(self.call(seen))
+
+        scene.run(main())
+        assert seen == ["cut_off"]
+        refused = Scene(json_reply({}, status=429, retry_after="3600"), OK)
+        refused.run(refused.call(deadline=60.0))
+        refused.run(refused.call(self.call(seen), deadline=60.0))
+        assert seen == ["cut_off"]
 
 
 class TestToken:

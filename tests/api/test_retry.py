@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.api.retry import (
+    MAX_STALE,
     STATUSES,
     Again,
     Failures,
@@ -19,6 +20,7 @@ from genesys_media_async.api.retry import (
     RetryRule,
     StatusQuestion,
     classify,
+    may_have_been_carried_out,
     pause_after_429,
 )
 from genesys_media_async.errors import (
@@ -38,6 +40,7 @@ from genesys_media_async.errors import (
     PermissionDeniedError,
     RateLimitError,
     SettingsError,
+    StaleConnectionError,
     TokenRejectedError,
     TokenUnavailableError,
     UrlRejectedError,
@@ -76,7 +79,7 @@ class TestStatuses:
             ("login", {408, 429, 500, 501, 502, 503, 504, 505, 599}),
             ("webhook", {404, 408, 409, 425, 429, 500, 501, 502, 503, 504, 505, 599}),
             ("unavailable", {401, 408, 429, 500, 501, 502, 503, 504, 505, 599}),
-            ("carried_out", {408, 500, 501, 502, 503, 504, 505, 599}),
+            ("carried_out", {408, 500, 502, 503, 504, 505, 599}),
         ],
     )
     def test_each_question_has_its_row(self, question: StatusQuestion, expected: set[int]) -> None:
@@ -104,6 +107,7 @@ class TestClassify:
             (status_error(401), Kind.TOKEN_REJECTED),
             (APIConnectionError("x"), Kind.TRANSIENT),
             (ConnectError("x"), Kind.TRANSIENT),
+            (StaleConnectionError("x"), Kind.STALE_CONNECTION),
             (APITimeoutError("x"), Kind.TRANSIENT),
             (APIConnectionError("x", retryable=False), Kind.PERMANENT),
             (InvalidResponseError("x"), Kind.TRANSIENT),
@@ -124,25 +128,50 @@ class TestClassify:
         assert classify(error) is kind
 
     @pytest.mark.parametrize(
-        ("error", "kind"),
+        ("error", "carried_out"),
         [
-            (ConnectError("x"), Kind.TRANSIENT),
-            (InternalServerError("x", status_code=503, retry_after=3.0), Kind.TRANSIENT),
-            (InternalServerError("x", status_code=503), Kind.PERMANENT),
-            (InternalServerError("x", status_code=500, retry_after=3.0), Kind.PERMANENT),
-            (APIStatusError("x", status_code=408), Kind.PERMANENT),
-            (APIConnectionError("x"), Kind.PERMANENT),
-            (APITimeoutError("x"), Kind.PERMANENT),
-            (InvalidResponseError("x"), Kind.PERMANENT),
-            (status_error(429), Kind.RATE_LIMITED),
-            (status_error(401), Kind.TOKEN_REJECTED),
-            (TokenUnavailableError("x"), Kind.TOKEN_PENDING),
+            (ConnectError("x"), False),
+            (StaleConnectionError("x"), True),
+            (APIConnectionError("x"), True),
+            (APITimeoutError("x"), True),
+            (InvalidResponseError("x"), True),
+            (InvalidResponseError("x", status_code=200), True),
+            (InvalidResponseError("x", status_code=307), False),
+            (APIStatusError("x", status_code=408), True),
+            (InternalServerError("x", status_code=500, retry_after=3.0), True),
+            (InternalServerError("x", status_code=503), True),
+            (InternalServerError("x", status_code=503, retry_after=3.0), False),
+            (status_error(501), False),
+            (status_error(400), False),
+            (status_error(401), False),
+            (status_error(429), False),
+            (TokenUnavailableError("x"), False),
+            (GenesysMediaError("x"), False),
         ],
     )
-    def test_a_call_that_is_not_repeatable_fails_for_good_unless_it_was_certainly_not_carried_out(
-        self, error: GenesysMediaError, kind: Kind
+    def test_shows_whether_the_request_may_have_been_carried_out(
+        self, error: GenesysMediaError, carried_out: bool
     ) -> None:
-        assert classify(error, repeatable=False) is kind
+        assert may_have_been_carried_out(error) is carried_out
+
+
+class TestStaleConnection:
+    def test_is_retried_at_once_for_nothing_and_over_a_fresh_connection(self) -> None:
+        rule, failures, budget = rule_of(RetryPolicy(max_attempts=1)), Failures(), RetryBudget(0)
+        stale = [rule.decide(StaleConnectionError("x"), failures, remaining=FOREVER, budget=budget) for _ in range(4)]
+        assert stale == [Again(0.0, fresh=True)] * 3 + [GiveUp()]
+
+    def test_is_an_ordinary_failure_after_a_few(self) -> None:
+        rule, failures, budget = rule_of(RetryPolicy(max_attempts=3)), Failures(stale=MAX_STALE), RetryBudget(9)
+        stale = [rule.decide(StaleConnectionError("x"), failures, remaining=FOREVER, budget=budget) for _ in range(3)]
+        assert [type(each) for each in stale] == [Again, Again, GiveUp]
+        assert budget.left == 7
+
+    def test_is_not_retried_after_the_deadline(self) -> None:
+        decision = rule_of(RetryPolicy()).decide(
+            StaleConnectionError("x"), Failures(), remaining=0.0, budget=RetryBudget(9)
+        )
+        assert decision == GiveUp(out_of_time=True)
 
 
 class TestTransientFailure:

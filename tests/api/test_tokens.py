@@ -49,6 +49,7 @@ class TestRequest:
         assert request.headers["content-type"] == "application/x-www-form-urlencoded"
         assert request.headers["accept-encoding"] == "identity"
         scheme, _, credentials = request.headers["authorization"].partition(" ")
+        assert request.fresh
         assert scheme == "Basic"
         assert base64.b64decode(credentials).decode() == f"{CLIENT_ID}:{SECRET}"
         assert parse_qs(request.body.decode(), strict_parsing=True) == {"grant_type": ["client_credentials"]}

@@ -118,6 +118,8 @@ def test_a_file_without_ids_ends_with_4_before_anything_is_sent(
         ("simulate", "--quota", "many"),
         ("simulate", "--fault", "flood=0.1"),
         ("simulate", "--fault", "hang=2"),
+        ("simulate", "--job-fault", "hang=0.1"),
+        ("retrieve", "a", "--no-resubmit"),
         ("simulate", "--client", "no-secret"),
         ("simulate", "--latency", "-1"),
         ("simulate", "--latency", "x"),

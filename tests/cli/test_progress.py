@@ -12,6 +12,16 @@ from genesys_media_async.cli.output.progress import ProgressSnapshot, bar, durat
 from tests.support.statistics import statistics
 
 
+def drawn(snapshot: ProgressSnapshot, *, width: int) -> str:
+    """Return the bar as it is on a terminal of that width."""
+    from rich.console import Console
+
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(bar(snapshot))
+    return capture.get()
+
+
 class TestASnapshot:
     def test_estimates_the_end_by_the_quota(self):
         quick = ProgressSnapshot(statistics(), total=310, quota=QuotaLimit())
@@ -34,6 +44,18 @@ class TestASnapshot:
             "progress done=10/20 ok=9 failed=1 rate=300/min in_flight=3 waiting=4 retries=2 elapsed=2s left=2s"
         )
 
+    def test_shows_what_a_batch_has_before_its_ids_are_done(self):
+        batch = replace(statistics(done=0, failed=0, elapsed=10.0), succeeded=38, jobs=4)
+        snapshot = ProgressSnapshot(batch, total=400, quota=None)
+        assert "done=0/400 ok=38 failed=0 rate=0/min media=228/min jobs=4 in_flight=3" in snapshot.log_line()
+        fields = json.loads(snapshot.json_object())
+        assert (fields["rate"], fields["media_rate"], fields["jobs"]) == (0, 228, 4)
+        assert "0/min  media 228/min  jobs 4  in flight 3" in drawn(snapshot, width=200)
+
+    def test_has_no_commas_in_a_log(self):
+        quick = replace(statistics(done=90_000), succeeded=1_000_000)
+        assert " rate=2700000/min media=30000030/min " in ProgressSnapshot(quick, total=None, quota=None).log_line()
+
     def test_shows_the_quota_and_estimates_the_end_by_it(self):
         state = QuotaState(used=200, allowed=150, used_by_others=20, resets_in=12.4, paused_for=57.0)
         snapshot = ProgressSnapshot(statistics(), total=310, quota=QuotaLimit(), state=state)
@@ -55,12 +77,7 @@ class TestASnapshot:
     @pytest.mark.parametrize("width", [40, 80, 200])
     @pytest.mark.parametrize("total", [None, 0, 20])
     def test_is_a_bar_at_any_width(self, width: int, total: int | None):
-        from rich.console import Console
-
-        console = Console(width=width)
-        with console.capture() as capture:
-            console.print(bar(ProgressSnapshot(statistics(), total=total, quota=None)))
-        assert "ok 9" in capture.get()
+        assert "ok 9" in drawn(ProgressSnapshot(statistics(), total=total, quota=None), width=width)
 
     def test_has_readable_durations(self):
         assert [duration(seconds) for seconds in (0.4, 59, 60, 3599, 3661)] == ["0s", "59s", "1m00s", "59m59s", "1h01m"]

@@ -11,8 +11,9 @@ import pytest
 from genesys_media_async import MediaRetriever, ValidationRule
 from genesys_media_async.cli import main
 from genesys_media_async.cli.commands.simulate import an_id_of_each_source, greeting
-from genesys_media_async.cli.exit_codes import ExitCode
+from genesys_media_async.cli.exit_codes import CommandFailed, ExitCode
 from genesys_media_async.cli.sources import MEDIA_FORMATS, SOURCES, TRANSCODING, endpoint_for
+from genesys_media_async.endpoints import RecordingBatch
 from genesys_media_async.simulator import (
     Simulator,
 )
@@ -123,6 +124,12 @@ def test_every_source_makes_an_endpoint_with_and_without_a_format():
         assert isinstance(endpoint_for(name, None), SOURCES[name])
         for media_format in MEDIA_FORMATS if name in TRANSCODING else ():
             assert isinstance(endpoint_for(name, media_format.lower()), SOURCES[name])
+
+
+def test_only_batches_can_be_kept_from_being_submitted_again():
+    assert isinstance(endpoint_for("recording-batch", None, resubmit=False), RecordingBatch)
+    with pytest.raises(CommandFailed, match="--no-resubmit: it applies to --source recording-batch only"):
+        endpoint_for("recording", None, resubmit=False)
 
 
 def test_every_source_has_id_formats_a_permission_and_a_probe():

@@ -54,6 +54,30 @@ class TestASummary:
         assert "Requests: 12 over httpx, of which 2 retries" in summary(other)
         assert [json.loads(json_summary(each))["transport"] for each in (usual, other)] == ["direct", "httpx"]
 
+    def test_names_the_batch_jobs_that_nobody_polls_any_more(self):
+        assert "Batch jobs" not in summary(report())
+        left = replace(statistics(), abandoned_jobs=("job-1", "job-2"), orphaned_submissions=3)
+        (line,) = [each for each in summary(replace(report(), statistics=left)).splitlines() if "Batch" in each]
+        assert line == (
+            "Batch jobs: 2 left unfinished: job-1 job-2; "
+            "3 submissions without a reply, each of which may have made one more"
+        )
+        fields = json.loads(json_summary(replace(report(), statistics=left)))
+        assert (fields["abandoned_jobs"], fields["orphaned_submissions"]) == (["job-1", "job-2"], 3)
+
+    def test_names_no_more_jobs_than_can_be_read(self):
+        left = replace(statistics(), abandoned_jobs=tuple(f"job-{number}" for number in range(1, 31)))
+        text = summary(replace(report(), statistics=left))
+        assert "30 left unfinished: job-1 " in text
+        assert "job-20 and 10 more" in text
+        assert "job-21" not in text
+
+    def test_counts_the_media_of_a_minute_where_an_id_has_several(self):
+        several = report()
+        several.results.add(Failed("x", NotFoundError("x"), media_id="x/1"))
+        slow = replace(statistics(), elapsed=60.0, rate=0.0)
+        assert "(1 a minute)" in summary(replace(several, statistics=slow))
+
     def test_names_a_command_for_the_missing_ids(self):
         text = summary(report(NotFoundError("x"), run=INTERRUPTED))
         assert "genesys-media retrieve -i ids.rest.txt -o out.rest.jsonl" in text

@@ -32,6 +32,26 @@ class TestPoller:
     def test_an_expected_time_is_waited_for_but_never_less_than_the_growing_pause(self) -> None:
         assert self.pauses(18.0, [5.0, 0.1, 99.0]) == pytest.approx([5.0, 1.5, 10.0, 1.5])
 
+    def test_from_its_first_pause_to_its_end_it_is_one_of_the_jobs_of_the_run(self) -> None:
+        context = ScriptedContext(in_turn(json_reply({})))
+        jobs: list[int] = []
+
+        async def poll(pauses: int, *, error: Exception | None = None) -> None:
+            with Poller(context, key="", timeout=60.0, min_pause=1.0, max_pause=10.0) as poller:
+                jobs.append(context.counters.jobs)
+                for _ in range(pauses):
+                    await poller.wait_for_next()
+                    jobs.append(context.counters.jobs)
+                if error is not None:
+                    raise error
+
+        context.clock.run(poll(2))
+        context.clock.run(poll(0))
+        with pytest.raises(ZeroDivisionError):
+            context.clock.run(poll(1, error=ZeroDivisionError()))
+        assert jobs == [0, 1, 1, 0, 0, 1]
+        assert context.counters.jobs == 0
+
     def test_a_timeout_shorter_than_the_first_pause_still_allows_one_poll(self) -> None:
         assert self.pauses(0.5, [60.0]) == [0.5]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -85,6 +86,55 @@ def test_a_job_can_be_lost_halfway() -> None:
 
     code, _ = in_virtual_time(scenario, batch=STEADY, organization=ONE_EACH)
     assert code == "batch.download.job.not.found"
+
+
+def test_a_job_can_be_unknown_for_its_first_seconds() -> None:
+    async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
+        simulator.script_jobs(JobFault.NOT_THERE_YET)
+        job_id = (await submit(http, *ids_of(simulator, 1))).json()["id"]
+        found = []
+        for _ in range(3):
+            found.append((await http.get(f"{BATCH}/{job_id}")).status_code)
+            await clock.sleep(1.0)
+        return found
+
+    assert in_virtual_time(scenario, batch=BatchSettings(unseen_seconds=1.5))[0] == [404, 404, 200]
+
+
+def test_a_job_can_have_no_status() -> None:
+    job = outcome(JobFault.NO_STATUS)
+    assert "status" not in job
+    assert len(job["results"]) == 4
+
+
+def test_a_job_can_be_completed_without_its_results() -> None:
+    job = outcome(JobFault.NULL_RESULTS)
+    assert (job["status"], job["resultCount"], job["results"]) == ("Completed", 4, None)
+
+
+def test_a_job_can_have_members_of_other_types() -> None:
+    job = outcome(JobFault.WRONG_TYPES)
+    assert (job["resultCount"], job["expectedResultCount"]) == ("4", "4")
+    assert job["results"][4:] == [None, "result"]
+
+
+def test_a_job_can_have_results_without_their_conversation() -> None:
+    results = outcome(JobFault.NO_CONVERSATION_IDS)["results"]
+    assert [result["conversationId"] for result in results] == [None] * 4
+    assert all(result["recordingId"] for result in results)
+
+
+@pytest.mark.parametrize("fault", [JobFault.REPLY_CUT, JobFault.REPLY_HANGS, JobFault.REPLY_503])
+def test_a_submission_can_be_accepted_without_a_job_id_in_its_reply(fault: JobFault) -> None:
+    async def scenario(http: httpx.AsyncClient, simulator: Simulator, clock: VirtualClock) -> Any:
+        simulator.script_jobs(fault)
+        with suppress(httpx.RemoteProtocolError):
+            assert (await submit(http, *ids_of(simulator, 1))).status_code == 503
+        (job,) = simulator.batch_jobs
+        assert (await status(http, job.id))["id"] == job.id
+        assert (simulator.counts.api_ok, simulator.counts.in_flight) == (1, 0)
+
+    in_virtual_time(scenario)
 
 
 def test_a_submission_whose_reply_is_lost_has_made_a_job() -> None:

@@ -85,6 +85,20 @@ async def test_a_wire_fault_breaks_the_exchange_and_the_next_one_is_good(
         assert counts.by_status == {200: 1 if fault in SILENT else 2}
 
 
+async def test_a_keep_alive_race_ends_only_a_connection_that_was_used() -> None:
+    async with new_user() as user:
+        user.simulator.script(Fault.KEEP_ALIVE_RACE, Fault.KEEP_ALIVE_RACE, Fault.KEEP_ALIVE_RACE)
+        # The login came over this connection before.
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            await user.ask()
+        assert (await user.ask()).status_code == 200
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            await user.ask()
+        counts = user.simulator.counts
+        assert (counts.api_requests, counts.api_ok, counts.in_flight) == (3, 1, 0)
+        assert counts.faults == {Fault.KEEP_ALIVE_RACE: 2}
+
+
 async def test_half_a_reply_arrives_before_a_reset() -> None:
     async with new_user() as user:
         user.simulator.script(Fault.RESET_DURING_REPLY)

@@ -8,6 +8,8 @@ import logging
 import pytest
 
 from genesys_media_async.events import (
+    BatchAbandoned,
+    BatchSubmissionOrphaned,
     Event,
     Outcome,
     RetryScheduled,
@@ -46,6 +48,8 @@ class TestLoggingSink:
             (TokenRefreshFailed(at=1, code="x", pause=1), logging.WARNING),
             (WebhookFailed(at=1, file_id="f", webhook_id="w", attempts=1, reason="x"), logging.WARNING),
             (finished(outcome=Outcome.GENERATION_FAILED), logging.WARNING),
+            (BatchSubmissionOrphaned(at=1, file_id="f", requests=1, code="x"), logging.WARNING),
+            (BatchAbandoned(at=1, job_id="j", unanswered=1, reason="x"), logging.WARNING),
             (finished(), logging.DEBUG),
             (audited(outcome=Outcome.GENERATION_FAILED), logging.DEBUG),
             (TokenRefreshed(at=1, lifetime=1, latency=1), logging.DEBUG),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from genesys_media_async import DownloadUrl, Failed, MediaRequest, MediaResult, Retrieved, ValidationRule, VirtualClock
 from genesys_media_async.api.calls import Call, CallResult
 from genesys_media_async.api.replies import error_from
+from genesys_media_async.counters import Counters
 from genesys_media_async.errors import GenesysMediaError
 from genesys_media_async.transports import HttpReply
 
@@ -43,6 +44,7 @@ class ScriptedContext:
     def __init__(self, replies: Callable[[Call[Any]], Scripted], rule: ValidationRule | None = None) -> None:
         self.rule = rule or ValidationRule()
         self.clock = VirtualClock()
+        self.counters = Counters()
         self.calls: list[Call[Any]] = []
         self.waits: list[float] = []
         self.events: list[Event] = []
@@ -56,15 +58,16 @@ class ScriptedContext:
     async def call(self, call: Call[T], /) -> CallResult[T]:
         self.calls.append(call)
         reply = self.replies(call)
+        on_failure = call.on_failure or (lambda error: error)
         if isinstance(reply, GenesysMediaError):
-            return CallResult(None, reply, 1, 0.1, "correlated")
+            return CallResult(None, on_failure(reply), 1, 0.1, "correlated")
         try:
             if not 200 <= reply.status < 300:
                 raise error_from(reply, wall=self.clock.wall())
             return CallResult(call.read(reply, self.clock.wall()), None, 1, 0.1, "correlated")
         except GenesysMediaError as error:
             error.status_code = reply.status
-            return CallResult(None, error, 1, 0.1, "correlated")
+            return CallResult(None, on_failure(error), 1, 0.1, "correlated")
 
     async def sleep(self, seconds: float, /) -> None:
         self.waits.append(seconds)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.clock import VirtualClock
-from genesys_media_async.errors import ConnectError, GenesysMediaError
+from genesys_media_async.errors import ConnectError, GenesysMediaError, StaleConnectionError
 from genesys_media_async.events import Event, WebhookDelivered
 from genesys_media_async.webhooks.payload import EVENT_NAME
 from tests.support.webhook_receiver import SIGNED, TARGET, Answer, Office, office, retrieved
@@ -75,6 +75,21 @@ class TestAttempts:
             assert it.webhooks.delivered == 1
 
         clock.run(main())
+
+    @pytest.mark.parametrize("fresh_fails", [False, True])
+    def test_a_stale_connection_is_replaced_at_once_by_a_fresh_one(self, fresh_fails: bool) -> None:
+        clock = VirtualClock()
+        stale = StaleConnectionError("closed")
+
+        async def main() -> None:
+            script = [Answer(stale), Answer(stale) if fresh_fails else Answer(200)]
+            async with office(clock, *script, max_attempts=1) as it:
+                it.webhooks.post(retrieved("f-1"))
+            assert [each.fresh for each in it.receiver.requests] == [False, True]
+            assert it.delivered() == ([] if fresh_fails else [("f-1", 1)])
+
+        clock.run(main())
+        assert clock.monotonic() < 0.1
 
     @pytest.mark.parametrize("outcome", [404, 408, 409, 425, 429, 500, 502, 503, 504, ConnectError("x")])
     def test_a_transient_failure_is_retried_with_the_same_id(self, outcome: int | GenesysMediaError) -> None:

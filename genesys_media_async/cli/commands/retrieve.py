@@ -64,7 +64,8 @@ Examples:
   genesys-media retrieve --source document DOCUMENT_ID
   genesys-media retrieve --source transcript -i conversations.csv -o urls.jsonl
 
-Ctrl-C once: finish requests in flight, for up to {GRACE_PERIOD:.0f} s. Twice: stop at once.
+Ctrl-C once: finish requests and jobs in flight, for up to {GRACE_PERIOD:.0f} s. Twice: stop
+at once.
 
 Exit codes:
 {exit_code_table()}"""
@@ -96,6 +97,15 @@ class RetrieveOptions:
             help=f"Format to transcode recordings to, if the source can: {', '.join(MEDIA_FORMATS)}.",
         ),
     ] = None
+    no_resubmit: Annotated[
+        bool,
+        Parameter(
+            group=INPUT,
+            negative="",
+            show_default=False,
+            help="Do not submit a batch job again if Genesys may have made it: its ids fail instead.",
+        ),
+    ] = False
     input: Annotated[
         str | None,
         stream_or_file(
@@ -136,7 +146,7 @@ def retrieve(
     Every id gets a result, in the order of completion; a failed one has an error.
     An id with several media gets one result for each, with a media_id.
     """
-    endpoint = endpoint_for(options.source, options.media_format)
+    endpoint = endpoint_for(options.source, options.media_format, resubmit=not options.no_resubmit)
     _check_urls_can_be_requested(options)
     settings = settings_for(
         *(options.urls, options.speed, options.connection),

@@ -23,7 +23,7 @@ from ..supervisor import CancellableJob, run_supervised
 
 if TYPE_CHECKING:
     from ...simulator.counts import Counts
-    from ...simulator.fault_kinds import Fault
+    from ...simulator.fault_kinds import FaultT
     from ...simulator.settings import OAuthClient, Quota, SimulatorSettings
     from ...simulator.simulator import Simulator
 
@@ -89,6 +89,14 @@ class SimulateOptions:
             group=BEHAVIOUR,
             metavar="NAME=PROBABILITY",
             help="Fault and its probability, such as server-error-503=0.05; can be repeated.",
+        ),
+    ] = None
+    job_fault: Annotated[
+        list[str] | None,
+        Parameter(
+            group=BEHAVIOUR,
+            metavar="NAME=PROBABILITY",
+            help="Fault of a batch job and its probability, such as not-there-yet=0.1; can be repeated.",
         ),
     ] = None
     token_lifetime: Annotated[
@@ -173,13 +181,16 @@ def _conclude(report: RunReport, job: SimulateJob) -> int:
 
 def settings_of(options: SimulateOptions) -> "SimulatorSettings":
     """Return the simulator's settings. Raises `CommandFailed` naming the option that breaks a rule."""
+    from ...simulator.family_settings import BatchSettings
+    from ...simulator.fault_kinds import Fault, JobFault
     from ...simulator.settings import SimulatorSettings
 
     settings = SimulatorSettings(
         quota=_quota(options),
         quota_headers=options.quota_headers,
         latency=options.latency,
-        faults=_faults(options.fault or ()),
+        faults=_chances("--fault", options.fault or (), Fault),
+        batch=BatchSettings(faults=_chances("--job-fault", options.job_fault or (), JobFault)),
         token_lifetime=options.token_lifetime,
     )
     return settings if not options.client else _with_clients(settings, options.client)
@@ -211,22 +222,20 @@ def _quota(options: SimulateOptions) -> "Quota | None":
     return None if limit is None else Quota(limit.limit, limit.seconds, options.quota_kind)
 
 
-def _faults(texts: Sequence[str]) -> "Mapping[Fault, float]":
-    from ...simulator.fault_kinds import Fault
-
-    faults: dict[Fault, float] = {}
+def _chances(option: str, texts: Sequence[str], kinds: "type[FaultT]") -> "Mapping[FaultT, float]":
+    faults: dict[FaultT, float] = {}
     for text in texts:
         name, equals, chance = text.partition("=")
-        if name not in {fault.value for fault in Fault}:
-            raise unknown_value("--fault", name, [fault.value for fault in Fault])
+        if name not in {fault.value for fault in kinds}:
+            raise unknown_value(option, name, [fault.value for fault in kinds])
         probability = _probability(chance)
         if not equals or probability is None:
             raise usage_error(
-                "--fault", f"{text[:60]!r} has no probability from 0 to 1; write NAME=PROBABILITY, such as {name}=0.05."
+                option, f"{text[:60]!r} has no probability from 0 to 1; write NAME=PROBABILITY, such as {name}=0.05."
             )
-        faults[Fault(name)] = probability
+        faults[kinds(name)] = probability
     if sum(faults.values()) > 1 + 1e-9:
-        raise usage_error("--fault", "the probabilities together must be at most 1.")
+        raise usage_error(option, "the probabilities together must be at most 1.")
     return faults
 
 

@@ -61,6 +61,23 @@ class ProgressSnapshot:
         return self.statistics.rate * 60
 
     @property
+    def media_rate(self) -> float:
+        """Media per minute, on average since the start; the results of a batch come before its ids are done."""
+        now = self.statistics
+        return 60 * (now.succeeded + now.failed) / now.elapsed if now.elapsed > 0 else 0.0
+
+    @property
+    def pace(self) -> dict[str, str]:
+        """The rate in words: of ids, of media if that is another one, and the jobs at Genesys if there are any."""
+        now = self.statistics
+        words = {"rate": f"{self.rate:,.0f}/min"}
+        if now.succeeded + now.failed != now.done:
+            words["media"] = f"{self.media_rate:,.0f}/min"
+        if now.jobs:
+            words["jobs"] = f"{now.jobs:,}"
+        return words
+
+    @property
     def remaining(self) -> float | None:
         """
         The seconds left, by the quota's windows or by the rate so far, whichever is slower.
@@ -87,15 +104,16 @@ class ProgressSnapshot:
         now = self.statistics
         done = f"{now.done}/{self.total}" if self.total is not None else f"{now.done}"
         left = f" left={duration(self.remaining)}" if self.remaining is not None else ""
+        pace = "".join(f"{name}={value} " for name, value in self.pace.items()).replace(",", "")
         quota = "".join(f" {name}={value}" for name, value in quota_words(self.state).items())
         return (
-            f"progress done={done} ok={now.succeeded} failed={now.failed} rate={self.rate:.0f}/min "
+            f"progress done={done} ok={now.succeeded} failed={now.failed} {pace}"
             f"in_flight={now.in_flight} waiting={now.waiting_for_quota} retries={now.retries} "
             f"elapsed={duration(now.elapsed)}{left}{quota}"
         )
 
     def json_object(self) -> str:
-        """Return it as one JSON object; times are seconds, `rate` is ids per minute."""
+        """Return it as one JSON object; times are seconds, `rate` is ids and `media_rate` media per minute."""
         now = self.statistics
         fields: dict[str, str | int | float | None] = {
             "event": "progress",
@@ -104,6 +122,8 @@ class ProgressSnapshot:
             "ok": now.succeeded,
             "failed": now.failed,
             "rate": round(self.rate, 1),
+            "media_rate": round(self.media_rate, 1),
+            "jobs": now.jobs,
             "in_flight": now.in_flight,
             "waiting": now.waiting_for_quota,
             "retries": now.retries,
@@ -274,9 +294,9 @@ def bar(snapshot: ProgressSnapshot) -> RenderableType:
     numbers = Text(no_wrap=True, overflow="ellipsis")
     numbers.append(f"ok {now.succeeded:,}", style="green")
     numbers.append(f"  failed {now.failed:,}", style="red" if now.failed else "dim")
-    numbers.append(
-        f"  {snapshot.rate:,.0f}/min  in flight {now.in_flight:,}  waiting for quota {now.waiting_for_quota:,}"
-    )
+    for name, value in snapshot.pace.items():
+        numbers.append(f"  {value}" if name == "rate" else f"  {name} {value}")
+    numbers.append(f"  in flight {now.in_flight:,}  waiting for quota {now.waiting_for_quota:,}")
     for name, value in quota_words(snapshot.state).items():
         numbers.append(f"  {name} {value}", style="yellow" if name == "paused" else "dim")
     return Group(Columns([drawing, done.append(time, style="not bold")]), numbers)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ERROR_LINES = 3
 MAX_ERROR_LINE = 240
+MAX_JOB_IDS = 20
 MIN_SECONDS_FOR_RATE = 1.0
 
 
@@ -94,6 +95,7 @@ def summary(report: RetrievalReport) -> str:
     undelivered = report.metrics.webhooks_failed
     if undelivered or report.metrics.webhooks_delivered:
         lines.append(f"Webhooks: {report.metrics.webhooks_delivered:,} delivered, {undelivered:,} undelivered")
+    lines.append(_batch_jobs(report.statistics))
     lines += report.remarks
     lines += next_step(report)
     return "\n".join(line for line in lines if line)
@@ -113,6 +115,8 @@ def json_summary(report: RetrievalReport) -> str:
         "elapsed": None if statistics is None else round(statistics.elapsed, 1),
         "requests": 0 if statistics is None else statistics.requests,
         "retries": 0 if statistics is None else statistics.retries,
+        "orphaned_submissions": 0 if statistics is None else statistics.orphaned_submissions,
+        "abandoned_jobs": () if statistics is None else statistics.abandoned_jobs,
         "transport": None if statistics is None else statistics.transport,
         "latency_p50": metrics.latency_p50,
         "latency_p95": metrics.latency_p95,
@@ -159,7 +163,8 @@ def _counts(report: RetrievalReport) -> str:
         return head + counts
     elapsed = report.statistics.elapsed
     # The rate of a shorter run is an accident.
-    rate = f" ({report.statistics.rate * 60:,.0f} a minute)" if elapsed >= MIN_SECONDS_FOR_RATE else ""
+    per_second = results.done / elapsed if results.media and elapsed else report.statistics.rate
+    rate = f" ({per_second * 60:,.0f} a minute)" if elapsed >= MIN_SECONDS_FOR_RATE else ""
     return f"{head}{counts}, in {_elapsed(elapsed)}{rate}"
 
 
@@ -173,6 +178,18 @@ def _requests(report: RetrievalReport) -> str:
     # The usual transport is not worth a word.
     over = "" if statistics.transport == "direct" else f" over {statistics.transport}"
     return f"Requests: {statistics.requests:,}{over}, of which {statistics.retries:,} retries{latency}"
+
+
+def _batch_jobs(statistics: Statistics | None) -> str:
+    """Return which batch jobs at Genesys nobody polls any more; empty if there are none."""
+    words: list[str] = []
+    if statistics is not None and (left := statistics.abandoned_jobs):
+        more = f" and {len(left) - MAX_JOB_IDS} more" if len(left) > MAX_JOB_IDS else ""
+        words.append(f"{len(left):,} left unfinished: {' '.join(left[:MAX_JOB_IDS])}{more}")
+    if statistics is not None and (orphans := statistics.orphaned_submissions):
+        each = "which" if orphans == 1 else "each of which"
+        words.append(f"{_plural(orphans, 'submission')} without a reply, {each} may have made one more")
+    return f"Batch jobs: {'; '.join(words)}" if words else ""
 
 
 def _errors(results: ResultCounts) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -24,8 +25,32 @@ def _text_or_none(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-# A value of another type counts as missing, so that it spoils only its own result.
+def _id_or_none(value: object) -> str | None:
+    return str(value) if type(value) is int else _text_or_none(value)
+
+
+def _words_or_none(value: object) -> str | None:
+    return str(value) if value else None
+
+
+def _count_or_none(value: object) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _results_or_none(value: object) -> tuple[BatchResult, ...] | None:
+    if not isinstance(value, list):
+        return None
+    return tuple(BatchResult.model_validate(each) for each in cast("list[object]", value) if isinstance(each, dict))
+
+
+# A value of another type is read if its meaning is plain, and otherwise counts as missing, so that it spoils nothing
+# but itself.
 _Text = Annotated[str | None, BeforeValidator(_text_or_none)]
+_Id = Annotated[str | None, BeforeValidator(_id_or_none)]
+_Words = Annotated[str | None, BeforeValidator(_words_or_none)]
+_Count = Annotated[int | None, BeforeValidator(_count_or_none)]
 
 
 class BatchResult(BaseModel):
@@ -33,31 +58,43 @@ class BatchResult(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
 
-    conversationId: _Text = None  # noqa: N815
-    recordingId: _Text = None  # noqa: N815
+    conversationId: _Id = None  # noqa: N815
+    recordingId: _Id = None  # noqa: N815
     resultUrl: _Text = Field(default=None, repr=False)  # noqa: N815
     contentType: _Text = None  # noqa: N815
-    errorMsg: _Text = None  # noqa: N815
+    errorMsg: _Words = None  # noqa: N815
 
 
 class BatchStatus(BaseModel):
     """
     The progress of a job.
 
-    Follows `BatchDownloadJobStatusResult` of the platform API: https://developer.genesys.cloud/platform/api/
+    Follows `BatchDownloadJobStatusResult` of the platform API, with the statuses InProgress and Completed:
+    https://developer.genesys.cloud/platform/api/
     """
 
     model_config = ConfigDict(frozen=True, strict=True, hide_input_in_errors=True)
 
     status: _Text = None
-    expectedResultCount: int | None = None  # noqa: N815
-    resultCount: int | None = None  # noqa: N815
-    results: tuple[BatchResult, ...] | None = None
+    expectedResultCount: _Count = None  # noqa: N815
+    resultCount: _Count = None  # noqa: N815
+    results: Annotated[tuple[BatchResult, ...] | None, BeforeValidator(_results_or_none)] = None
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether there will be more results."""
+        return (self.status or "").lower() == "inprogress"
 
     @property
     def is_completed(self) -> bool:
-        """Whether there will be no more results; the counts do not show it, since the expected one may still grow."""
-        return self.status == "Completed"
+        """
+        Whether there will be no more results, and they are here.
+
+        The expected count does not show it, since that may still grow.
+        """
+        if (self.status or "").lower() != "completed":
+            return False
+        return bool(self.results) or (self.results is not None if self.resultCount is None else self.resultCount <= 0)
 
 
 class NewResult(NamedTuple):
@@ -109,22 +146,24 @@ class BatchJob:
             self._known.add((*key, seen[key]))
             if requests := self._owners(result):
                 self._answered.update(request.file_id for request in requests)
-                yield NewResult(result, requests, self._media_id(result))
+                yield NewResult(result, requests, self._media_id(result, requests[0].parts[0]))
             else:
                 self.unrequested += 1
 
     def _owners(self, result: BatchResult) -> list[MediaRequest]:
         # Genesys's ids are UUIDs, in which upper and lower case are the same.
-        requests = self._by_conversation.get((result.conversationId or "").lower(), [])
+        recording_id = (result.recordingId or "").lower()
+        if result.conversationId is None:
+            return [each for each in self.requests if [part.lower() for part in each.parts[1:]] == [recording_id]]
+        requests = self._by_conversation.get(result.conversationId.lower(), [])
         if result.recordingId is None and result.errorMsg is not None:
             return requests
-        recording_id = (result.recordingId or "").lower()
         return [each for each in requests if len(each.parts) == 1 or each.parts[1].lower() == recording_id]
 
-    def _media_id(self, result: BatchResult) -> str | None:
+    def _media_id(self, result: BatchResult, conversation_id: str) -> str | None:
         if result.recordingId is None:
             return None
-        media_id = f"{result.conversationId}/{sanitized(result.recordingId, 128)}"
+        media_id = f"{result.conversationId or conversation_id}/{sanitized(result.recordingId, 128)}"
         self._media[media_id] += 1
         number = self._media[media_id]
         return media_id if number == 1 else f"{media_id}/{number}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
-from ...api.retry import may_have_been_carried_out
 from ...errors import (
     APIStatusError,
     DeadlineExceededError,
@@ -15,9 +13,6 @@ from ...errors import (
     PermissionDeniedError,
     sanitized,
 )
-
-if TYPE_CHECKING:
-    from ...api.calls import CallResult
 
 NOT_THE_SUBMITTER = "batch_download_permission_denied"
 """Genesys's code for a 403 about a batch job of another OAuth client."""
@@ -105,17 +100,36 @@ def never_completed(job_id: str, status: str | None, timeout: float) -> Deadline
     )
 
 
-def not_submitted(submitted: CallResult[str]) -> GenesysMediaError:
-    """Error for a submission without a job id: another one if Genesys may have made the job all the same."""
-    error = submitted.error or InvalidResponseError("There was no reply.")
-    if not may_have_been_carried_out(error, sent=submitted.latency > 0):
-        return error
-    unknown = copy.copy(error)
-    unknown.message = f"Genesys may have made a batch job whose id never arrived. {error.message}"
+def submission_unknown(error: GenesysMediaError, *, resubmit: bool) -> GenesysMediaError:
+    """
+    Error for a submission that Genesys may have accepted, though the id of the job never arrived.
+
+    With `resubmit` it is of the same kind as `error`, so that it is retried like that; otherwise of a kind that is not.
+    """
+    message = f"Genesys may have made a batch job whose id never arrived. {error.message}"
+    if resubmit:
+        unknown = copy.copy(error)
+        unknown.message, unknown.retryable = message, True
+        unknown.advice = "Retrieve these ids again, which makes another job; the first one does no harm."
+    else:
+        unknown = GenesysMediaError(
+            message,
+            status_code=error.status_code,
+            correlation_id=error.correlation_id,
+            advice="It is not submitted again, as requested: retrieve these ids again if a second job does no harm.",
+        )
     unknown.code = "batch_submission_unknown"
-    unknown.retryable = False
-    unknown.advice = "If a second job does no harm, retrieve these ids again; this is not done automatically."
     return unknown
+
+
+def unknown_state(job_id: str, status: str | None) -> InvalidResponseError:
+    """Error for a batch job whose state Genesys does not document, and which did not change for a while."""
+    return InvalidResponseError(
+        f"The batch job {job_id} is in no known state: its status is {sanitized(status or 'unknown', 40)}, and it has "
+        "no result for this id.",
+        code="batch_state_unknown",
+        advice="Retrieve these ids again later, which makes a new job; if it persists, tell Genesys's support.",
+    )
 
 
 def poll_failed(error: GenesysMediaError | None) -> GenesysMediaError:

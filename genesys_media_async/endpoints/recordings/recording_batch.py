@@ -11,8 +11,15 @@ import anyio
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from ...api.calls import Call, CallResult
-from ...errors import APIStatusError, GenesysMediaError, InvalidResponseError, SettingsError
-from ...events import BatchCompleted, BatchSubmitted, UnrequestedBatchResults
+from ...api.retry import may_have_been_carried_out
+from ...errors import APIStatusError, GenesysMediaError, InvalidResponseError, NotFoundError, SettingsError
+from ...events import (
+    BatchAbandoned,
+    BatchCompleted,
+    BatchSubmissionOrphaned,
+    BatchSubmitted,
+    UnrequestedBatchResults,
+)
 from ..base import Endpoint, Probe, read_json
 from ..polling import Poller, check_timeout
 from ..validation import check
@@ -21,8 +28,9 @@ from .failures import (
     failed_in_batch,
     never_completed,
     not_in_batch,
-    not_submitted,
     poll_failed,
+    submission_unknown,
+    unknown_state,
     without_url,
 )
 from .recording import VIEW_PERMISSIONS
@@ -44,6 +52,16 @@ MIN_PAUSE, MAX_PAUSE = 1.0, 60.0
 MAX_FAILED_POLLS = 10
 """How many polls in a row may fail with a retryable error; with the pauses between them, that is some minutes."""
 
+YOUNG = 15.0
+"""
+Seconds from its submission for which a job that is not found may only not be there yet.
+
+Stores of jobs that are spread over machines are often consistent a little later; a poll may come before that.
+"""
+
+MAX_ODD_TIME = 60.0
+"""Seconds for which a job in an undocumented state is polled since its last new result."""
+
 OVERHEAD, FIRST_PACE = 1.0, 0.04
 """Assumed seconds for a job and, until completed jobs have shown their pace, for each of its requests."""
 
@@ -63,6 +81,14 @@ class _Polled(NamedTuple):
     sent_at: float
 
 
+class _End(NamedTuple):
+    """The last poll of a job, the error for requests without a result, and the seconds until it was completed."""
+
+    result: CallResult[_Polled]
+    error: GenesysMediaError
+    completed_after: float | None = None
+
+
 class RecordingBatch(Endpoint):
     """
     The URLs of recordings by batch jobs: `POST` and `GET /api/v2/recording/batchrequests`.
@@ -72,9 +98,15 @@ class RecordingBatch(Endpoint):
     completed within `timeout` seconds is given up; a run's `deadline` bounds each call alone. The media have the format
     in which they were recorded.
 
-    Without the permission recording:recording:viewSensitiveData, sensitive recordings are left out. A submission is not
-    repeated if Genesys may have accepted it: its requests fail with `batch_submission_unknown`. Raises `SettingsError`
-    for an argument that is not valid.
+    Without the permission recording:recording:viewSensitiveData, sensitive recordings are left out.
+
+    A submission is retried like any other call, even if Genesys may have accepted it: a second job costs one request,
+    and only results of the job whose id arrived are reported. Each such submission is a `BatchSubmissionOrphaned`, with
+    the code `batch_submission_unknown` in the audit trail (`cut_off` if it was cancelled in flight). With
+    `resubmit=False` it is not retried: its requests fail with that code, and are not retryable. A job that is left
+    before its end is a `BatchAbandoned`.
+
+    Raises `SettingsError` for an argument that is not valid.
     """
 
     action = "recording_batch"
@@ -83,7 +115,9 @@ class RecordingBatch(Endpoint):
     # A submission without an item makes no job.
     probe = Probe("POST", PATH, b'{"batchDownloadRequestList":[]}')
 
-    def __init__(self, batch_size: int = MAX_REQUESTS, *, jobs: int = 8, timeout: float = 1_800.0) -> None:
+    def __init__(
+        self, batch_size: int = MAX_REQUESTS, *, jobs: int = 8, timeout: float = 1_800.0, resubmit: bool = True
+    ) -> None:
         if type(batch_size) is not int or not 1 <= batch_size <= MAX_REQUESTS:
             raise SettingsError(
                 f"batch_size is {batch_size!r}.",
@@ -94,6 +128,7 @@ class RecordingBatch(Endpoint):
         self.batch_size = batch_size
         self._timeout = check_timeout(timeout)
         self._jobs = anyio.CapacityLimiter(jobs)
+        self._resubmit = resubmit
         self._lifetime = UrlLifetime("recordingBatchDownloadUrlTtl")
         self._pace = FIRST_PACE
 
@@ -107,8 +142,18 @@ class RecordingBatch(Endpoint):
 
     async def _submit(self, requests: tuple[MediaRequest, ...], context: EndpointContext) -> None:
         subject = requests[0].file_id + (f" +{len(requests) - 1}" if len(requests) > 1 else "")
+
+        def on_failure(error: GenesysMediaError) -> GenesysMediaError:
+            if not may_have_been_carried_out(error):
+                return error
+            context.counters.orphaned_submissions += 1
+            context.emit(
+                BatchSubmissionOrphaned(context.clock.wall(), subject, len(requests), error.code, error.status_code)
+            )
+            return submission_unknown(error, resubmit=self._resubmit)
+
         submitted = await context.call(
-            Call("POST", PATH, _body(requests), subject, f"{self.action}.submit", _read_job_id, repeatable=False)
+            Call("POST", PATH, _body(requests), subject, f"{self.action}.submit", _read_job_id, on_failure=on_failure)
         )
         if submitted.value is not None:
             await self._follow(BatchJob(submitted.value, requests), submitted, context)
@@ -117,14 +162,23 @@ class RecordingBatch(Endpoint):
             await self._submit(requests[:middle], context)
             await self._submit(requests[middle:], context)
         else:
-            error = not_submitted(submitted)
+            error = submitted.error or InvalidResponseError("There was no reply.")
             for request in requests:
                 await context.report(request, submitted.with_outcome(error), media_id=request.file_id)
 
     async def _follow(self, job: BatchJob, submitted: CallResult[str], context: EndpointContext) -> None:
         context.emit(BatchSubmitted(at=context.clock.wall(), job_id=job.id, requests=len(job.requests)))
+        try:
+            with Poller(context, key=job.id, timeout=self._timeout, min_pause=MIN_PAUSE, max_pause=MAX_PAUSE) as poller:
+                end = await self._poll(job, submitted, poller, context)
+            await self._end(job, end, context)
+        except BaseException as error:
+            _abandon(job, error.code if isinstance(error, GenesysMediaError) else "cancelled", context)
+            raise
+
+    async def _poll(self, job: BatchJob, submitted: CallResult[str], poller: Poller, context: EndpointContext) -> _End:
+        """Poll a job and report its results, until it is completed or has to be given up."""
         call = Call("GET", f"{PATH}/{job.id}", b"", job.id, f"{self.action}.poll", _read, max_reply_size=MAX_REPLY_SIZE)
-        poller = Poller(context, key=job.id, timeout=self._timeout, min_pause=MIN_PAUSE, max_pause=MAX_PAUSE)
         progress = Progress(OVERHEAD + self._pace * len(job.requests))
         expected: float | None = progress.remaining
         result: CallResult[_Polled] = CallResult(
@@ -132,25 +186,32 @@ class RecordingBatch(Endpoint):
         )
         status: str | None = None
         failed_polls = 0
+        odd_since: float | None = None
         while await poller.wait_for_next(expected):
+            polled_at = poller.elapsed
             result = await context.call(call)
             if result.value is None:
                 error, failed_polls = result.error, failed_polls + 1
-                if error is None or not error.retryable or failed_polls == MAX_FAILED_POLLS:
-                    await self._end(job, result, poll_failed(error), context)
-                    return
-                expected = error.retry_after
+                if failed_polls == MAX_FAILED_POLLS or not _may_be_polled_again(error, polled_at):
+                    return _End(result, poll_failed(error))
+                expected = error.retry_after if error is not None else None
                 continue
             failed_polls = 0
-            await self._report_new(job, result.value, result, context)
-            if result.value.status.is_completed:
+            state = result.value.status
+            is_news = await self._report_new(job, result.value, result, context)
+            if state.is_completed:
                 self._learn(min(poller.elapsed, progress.ends_at), len(job.requests))
-                await self._end(job, result, not_in_batch(job.id), context, completed_after=poller.elapsed)
-                return
-            status = result.value.status.status
-            progress.note(poller.elapsed, result.value.status)
-            expected = progress.remaining
-        await self._end(job, result, never_completed(job.id, status, self._timeout), context)
+                return _End(result, not_in_batch(job.id), poller.elapsed)
+            if state.is_in_progress:
+                odd_since = None
+            elif is_news or odd_since is None:
+                odd_since = polled_at
+            elif polled_at - odd_since >= MAX_ODD_TIME:
+                return _End(result, unknown_state(job.id, state.status))
+            status = state.status
+            progress.note(poller.elapsed, state)
+            expected = progress.remaining if state.is_in_progress else None
+        return _End(result, never_completed(job.id, status, self._timeout))
 
     def _learn(self, seconds: float, count: int) -> None:
         # The duration of a small job shows little about that of a full one.
@@ -159,13 +220,16 @@ class RecordingBatch(Endpoint):
 
     async def _report_new(
         self, job: BatchJob, polled: _Polled, result: CallResult[_Polled], context: EndpointContext
-    ) -> None:
+    ) -> bool:
+        """Report the results that are new; return whether there were any."""
+        before = job.results
         for found, requests, media_id in job.new_results(polled.status):
             for request in requests:
                 outcome = await self._validated(found, request, polled.sent_at, context)
                 job.results += 1
                 job.errors += isinstance(outcome, GenesysMediaError)
                 await context.report(request, result.with_outcome(outcome), media_id=media_id or request.file_id)
+        return job.results > before
 
     async def _validated(
         self, found: BatchResult, request: MediaRequest, sent_at: float, context: EndpointContext
@@ -177,24 +241,18 @@ class RecordingBatch(Endpoint):
         url = await self._lifetime.signed_url(found.resultUrl, context, sent_at=sent_at, content_type=found.contentType)
         return check(url, request, context.rule) or url
 
-    async def _end(
-        self,
-        job: BatchJob,
-        result: CallResult[_Polled],
-        error: GenesysMediaError,
-        context: EndpointContext,
-        *,
-        completed_after: float | None = None,
-    ) -> None:
+    async def _end(self, job: BatchJob, end: _End, context: EndpointContext) -> None:
+        for request in job.unanswered():
+            await context.report(request, end.result.with_outcome(end.error), media_id=request.file_id)
         at = context.clock.wall()
-        if completed_after is not None:
+        if end.completed_after is None:
+            _abandon(job, end.error.code, context, is_lost=isinstance(end.error, NotFoundError))
+        else:
             counts = {"results": job.results, "errors": job.errors}
-            context.emit(BatchCompleted(at=at, job_id=job.id, seconds=completed_after, **counts))
+            context.emit(BatchCompleted(at=at, job_id=job.id, seconds=end.completed_after, **counts))
         if job.unrequested:
             context.emit(UnrequestedBatchResults(at=at, job_id=job.id, results=job.unrequested))
             LOGGER.warning("The batch job %s has %d results that were not requested", job.id, job.unrequested)
-        for request in job.unanswered():
-            await context.report(request, result.with_outcome(error), media_id=request.file_id)
 
 
 def _body(requests: tuple[MediaRequest, ...]) -> bytes:
@@ -220,3 +278,16 @@ def _read(reply: HttpReply, sent_at: float) -> _Polled:
 
 def _may_be_the_fault_of_one(error: GenesysMediaError | None) -> bool:
     return isinstance(error, APIStatusError) and error.status_code in {400, 404}
+
+
+def _may_be_polled_again(error: GenesysMediaError | None, polled_at: float) -> bool:
+    """Return whether a failed poll may pass, by the seconds from the job's submission to the poll."""
+    return error is not None and (error.retryable or (isinstance(error, NotFoundError) and polled_at < YOUNG))
+
+
+def _abandon(job: BatchJob, reason: str, context: EndpointContext, *, is_lost: bool = False) -> None:
+    """Note that a job is left before its end; one that is lost cannot be polled by anybody."""
+    if not is_lost:
+        context.counters.abandoned_jobs.append(job.id)
+    unanswered = len(job.unanswered())
+    context.emit(BatchAbandoned(at=context.clock.wall(), job_id=job.id, unanswered=unanswered, reason=reason))

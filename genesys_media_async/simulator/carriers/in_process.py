@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from ..fault_kinds import Fault
 from ..faults.wire_faults import Mark, Send, Step, Wait, is_wire_fault, wire_steps
 from ..messages import MAX_BODY_BYTES, Reply, Request
 
@@ -26,7 +27,8 @@ class InProcessTransport(httpx.AsyncBaseTransport):
     """
     An httpx transport that answers every request from one cloud, whatever its host.
 
-    It has no connections: none is counted, and closing it does nothing.
+    It has no connections: none is counted, and closing it does nothing. Every request counts as one over a reused
+    connection.
     """
 
     def __init__(self, cloud: Cloud, clock: Clock) -> None:
@@ -65,6 +67,9 @@ class InProcessTransport(httpx.AsyncBaseTransport):
                 raise httpx.ReadError("connection reset", request=timed.request)
             else:
                 break
+        if reply.fault is Fault.KEEP_ALIVE_RACE and "trace" in timed.request.extensions:
+            # As httpcore does; that no step of connecting came before means that the connection was reused.
+            await timed.request.extensions["trace"]("http11.receive_response_headers.failed", {})
         message = "Server disconnected without sending a response."
         raise httpx.RemoteProtocolError(message, request=timed.request)
 
@@ -133,8 +138,8 @@ def _translated(request: httpx.Request, body: bytes) -> Request:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     if len(body) > MAX_BODY_BYTES:
-        return Request(request.method, target.decode("latin-1"), headers, b"", too_large=True)
-    return Request(request.method, target.decode("latin-1"), headers, body)
+        return Request(request.method, target.decode("latin-1"), headers, b"", too_large=True, reused=True)
+    return Request(request.method, target.decode("latin-1"), headers, body, reused=True)
 
 
 def _response(reply: Reply, date: bytes, stream: httpx.AsyncByteStream) -> httpx.Response:

@@ -49,6 +49,7 @@ class RequestReader:
         self._parser = httptools.HttpRequestParser(self)
         self._in_head = False
         self._began_in_this_read = False
+        self._has_delivered = False
         self._start_message()
 
     def __repr__(self) -> str:
@@ -142,7 +143,9 @@ class RequestReader:
             self._headers,
             chunks[0] if len(chunks) == 1 else b"".join(chunks),
             self._too_large,
+            self._has_delivered,
         )
+        self._has_delivered = True
         self.finished = not keep_alive
         self._consumer.on_request(request, keep_alive=keep_alive)
 

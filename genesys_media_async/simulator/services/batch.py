@@ -11,9 +11,9 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from ..fault_kinds import Fault, JobFault
+from ..fault_kinds import JobFault
+from ..faults.job_faults import reply_to_submission, spoil_status
 from ..faults.reply_faults import PUBLIC_HTTP_ORIGIN, PUBLIC_HTTPS_ORIGIN
-from ..messages import Kind, Reply
 from ..operations import Call, Operation, Refused
 from ..seeded_ids import random_uuid
 from .permissions import SENSITIVE_PERMISSION, VIEW_PERMISSIONS
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..faults.plan import FaultPlan
+    from ..messages import Reply
     from ..organization import Organization, Recording
     from ..seeded_ids import SeededIds
     from ..settings import SimulatorSettings
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 MAX_ITEMS = 100
 PATH = "/api/v2/recording/batchrequests"
-UNKNOWN_STATUS = "Suspended"
 
 # Genesys does not document the texts of these errors.
 ARCHIVED = "Recording is archived"
@@ -137,15 +137,14 @@ class BatchJobs:
         begins_at = self._beginning(call.now, duration)
         job = BatchJob(job_id, call.client_id, items, call.now, begins_at, begins_at + duration, len(results), fault)
         self._running[job_id] = _Running(job, call.wall + begins_at - call.now, results, discoveries)
-        if fault is JobFault.REPLY_LOST:
-            return Reply(0, kind=Kind.API, fault=Fault.RESET_BEFORE_REPLY)
-        return call.reply({"id": job_id, "selfUri": f"{PATH}/{job_id}"})
+        reply = call.reply({"id": job_id, "selfUri": f"{PATH}/{job_id}"})
+        return reply_to_submission(reply, fault, call.headers, call.correlation_id)
 
     def _status(self, call: Call) -> Reply:
         (job_id,) = call.ids
         self._drop_old(call.now)
         running = self._running.get(job_id)
-        if running is None or _is_lost(running.job, call.now):
+        if running is None or self._is_unknown(running.job, call.now):
             raise Refused("batch.download.job.not.found")
         job = running.job
         if job.client_id != call.client_id:
@@ -159,19 +158,18 @@ class BatchJobs:
         if job.fault is JobFault.DUPLICATE_RESULTS:
             results *= 2
         known = bisect_right(running.discoveries, elapsed, key=lambda discovery: discovery[0])
-        status = "Completed" if completed else "InProgress"
-        return call.reply(
-            {
-                "id": job_id,
-                "jobId": job_id,
-                "expectedResultCount": running.discoveries[known - 1][1] if known else 0,
-                "resultCount": len(results),
-                "errorCount": sum(1 for result in results if result["errorMsg"] is not None),
-                "status": UNKNOWN_STATUS if completed and job.fault is JobFault.UNKNOWN_STATUS else status,
-                "results": results if completed or self._settings.partial_results else [],
-                "selfUri": f"{PATH}/{job_id}",
-            }
-        )
+        visible = results if completed or self._settings.partial_results else []
+        body: dict[str, object] = {
+            "id": job_id,
+            "jobId": job_id,
+            "expectedResultCount": running.discoveries[known - 1][1] if known else 0,
+            "resultCount": len(results),
+            "errorCount": sum(1 for result in results if result["errorMsg"] is not None),
+            "status": "Completed" if completed else "InProgress",
+            "results": visible,
+            "selfUri": f"{PATH}/{job_id}",
+        }
+        return call.reply(spoil_status(body, visible, job.fault))
 
     def _ready(self, running: _Running, elapsed: float, *, completed: bool) -> list[_Result]:
         results, fault = running.results, running.job.fault
@@ -279,16 +277,18 @@ class BatchJobs:
         heapq.heappush(self._free_at, begins_at + duration)
         return begins_at
 
+    def _is_unknown(self, job: BatchJob, now: float) -> bool:
+        """Return whether a job cannot be found, or not yet."""
+        if job.fault is JobFault.NOT_THERE_YET:
+            return now < job.submitted_at + self._settings.unseen_seconds
+        return job.fault is JobFault.LOST and now >= (job.begins_at + job.ends_at) / 2
+
     def _drop_old(self, now: float) -> None:
         while self._running:
             oldest = next(iter(self._running.values())).job
             if now < oldest.submitted_at + self._settings.job_lifetime:
                 return
             del self._running[oldest.id]
-
-
-def _is_lost(job: BatchJob, now: float) -> bool:
-    return job.fault is JobFault.LOST and now >= (job.begins_at + job.ends_at) / 2
 
 
 def _items(body: dict[str, object]) -> tuple[BatchItem, ...]:

@@ -17,9 +17,8 @@ from genesys_media_async import (
 )
 from genesys_media_async.endpoints import RecordingBatch
 from genesys_media_async.endpoints.recordings.batch_job import MARGIN, BatchStatus, Progress
-from genesys_media_async.events import BatchCompleted, BatchSubmitted
+from genesys_media_async.events import BatchAbandoned, BatchCompleted, BatchSubmitted
 from tests.support.batch_runs import (
-    events_of,
     job_reply,
     polls_of,
     result_of,
@@ -40,18 +39,21 @@ class TestEnd:
         results = scripted(early, early, job_reply(result_of("c/r-1"), result_of("c/r-2"))).run(RecordingBatch(), "c")
         assert codes(results) == {"c/r-1": None, "c/r-2": None}
 
-    @pytest.mark.parametrize("status", ["Suspended", "completed?", "", None, 5])
-    def test_of_a_job_with_an_unknown_status_is_the_timeout_and_the_error_names_the_status(
-        self, status: object
-    ) -> None:
-        context = scripted(job_reply(result_of("c/r"), status=status))
+    @pytest.mark.parametrize("status", ["completed", "COMPLETED"])
+    def test_is_the_status_in_any_case(self, status: str) -> None:
+        assert codes(scripted(job_reply(result_of("c/r"), status=status)).run(RecordingBatch(), "c/r")) == {"c/r": None}
+
+    def test_of_a_job_that_is_never_completed_is_the_timeout(self) -> None:
+        context = scripted(job_reply(result_of("c/r"), status="InProgress", expected=2))
         results = context.run(RecordingBatch(timeout=600.0), "c/r", "c/s")
         assert codes(results) == {"c/r": None, "c/s": "batch_never_completed"}
         assert isinstance(results[1].error, DeadlineExceededError)
         assert results[1].error.retryable
-        assert (status if isinstance(status, str) and status else "unknown") in results[1].error.message
+        assert "InProgress" in results[1].error.message
         assert context.clock.monotonic() == pytest.approx(600.0)
         assert len(polls_of(context)) < 20
+        assert context.counters.abandoned_jobs == ["job-1"]
+        assert context.events[1:] == [BatchAbandoned(context.clock.wall(), "job-1", 1, "batch_never_completed")]
 
     @pytest.mark.parametrize(
         ("reply", "code", "retryable", "advice"),
@@ -75,14 +77,16 @@ class TestEnd:
     def test_of_a_job_that_cannot_be_polled_has_its_reason(
         self, reply: HttpReply, code: str, retryable: bool, advice: str
     ) -> None:
-        context = scripted(job_reply(result_of("c/r"), status="InProgress", expected=2), reply)
+        going_on = job_reply(result_of("c/r"), status="InProgress", expected=2)
+        context = scripted(*[going_on] * 6, reply)
         results = context.run(RecordingBatch(), "c/r", "c/s")
         assert codes(results) == {"c/r": None, "c/s": code}
         assert results[1].error is not None
         assert results[1].error.retryable is retryable
         assert advice in str(results[1].error)
-        assert len(polls_of(context)) == 2
-        assert events_of(context.events, BatchCompleted) == []
+        assert len(polls_of(context)) == 7
+        assert context.events[1:] == [BatchAbandoned(context.clock.wall(), "job-1", 1, code)]
+        assert context.counters.abandoned_jobs == ([] if retryable else ["job-1"])
 
     @pytest.mark.parametrize(
         "error",
@@ -99,7 +103,7 @@ class TestEnd:
         assert codes(results) == {"c/r": None}
 
     def test_comes_after_ten_failed_polls_in_a_row(self) -> None:
-        context = scripted(json_reply({"status": [], "results": 5}))
+        context = scripted(json_reply(["no job"]))
         results = context.run(RecordingBatch(), "c/r")
         assert codes(results) == {"c/r": "reply_shape"}
         assert len(polls_of(context)) == 10
@@ -173,7 +177,7 @@ class TestSchedule:
                         "status": "Completed" if finished else "InProgress",
                         "resultCount": done,
                         "expectedResultCount": 100,
-                        "results": [],
+                        "results": [result_of("c-0/r", None, "No")] * finished,
                     }
                 )
 

@@ -19,12 +19,11 @@ from genesys_media_async import (
     PermissionDeniedError,
     RateLimitError,
     SettingsError,
-    TokenRejectedError,
-    TokenUnavailableError,
+    StaleConnectionError,
 )
-from genesys_media_async.api.calls import Call, CallResult
+from genesys_media_async.api.retry import Kind, classify
 from genesys_media_async.endpoints import RecordingBatch
-from genesys_media_async.endpoints.recordings.failures import not_submitted
+from genesys_media_async.events import BatchSubmissionOrphaned
 from tests.support.batch_runs import (
     job_reply,
     result_of,
@@ -33,6 +32,7 @@ from tests.support.batch_runs import (
 from tests.support.scripted_context import ScriptedContext, codes, json_reply
 
 if TYPE_CHECKING:
+    from genesys_media_async.api.calls import Call
     from genesys_media_async.transports import HttpReply
 
 
@@ -58,7 +58,7 @@ class TestSubmission:
         context = scripted(job_reply())
         context.run(RecordingBatch(), "c-1", "c-2/r-2", "c-3")
         call = context.calls[0]
-        assert (call.method, call.path, call.repeatable) == ("POST", "/api/v2/recording/batchrequests", False)
+        assert (call.method, call.path) == ("POST", "/api/v2/recording/batchrequests")
         assert json.loads(call.body) == {
             "batchDownloadRequestList": [
                 {"conversationId": "c-1"},
@@ -79,40 +79,46 @@ class TestSubmission:
         assert alone.calls[0].subject == "c-1"
 
     @pytest.mark.parametrize(
-        ("error", "sent", "unknown"),
+        ("error", "unknown"),
         [
-            (APITimeoutError("slow"), True, True),
-            (APIConnectionError("reset"), True, True),
-            (ConnectError("no route"), True, False),
-            (InternalServerError("500", status_code=500), True, True),
-            (InternalServerError("504", status_code=504), True, True),
-            (InternalServerError("503", status_code=503), True, True),
-            (InternalServerError("503", status_code=503, retry_after=3.0), True, False),
-            (GenesysMediaError("other"), True, False),
-            (RateLimitError("429", status_code=429), True, False),
-            (PermissionDeniedError("403", status_code=403, code="missing_any_permissions"), True, False),
-            (TokenRejectedError("401", status_code=401), True, False),
-            (TokenUnavailableError("no token"), False, False),
-            (InvalidResponseError("cut", status_code=200), True, True),
-            (InvalidResponseError("garbage"), True, True),
-            (InvalidResponseError("elsewhere", status_code=307, code="unexpected_status"), True, False),
-            (DeadlineExceededError("in the middle of it"), True, True),
-            (DeadlineExceededError("before anything was sent"), False, False),
+            (APITimeoutError("slow"), True),
+            (APIConnectionError("reset"), True),
+            (StaleConnectionError("closed"), True),
+            (ConnectError("no route"), False),
+            (InternalServerError("500", status_code=500), True),
+            (InternalServerError("503", status_code=503), True),
+            (InternalServerError("503", status_code=503, retry_after=3.0), False),
+            (GenesysMediaError("other"), False),
+            (RateLimitError("429", status_code=429), False),
+            (PermissionDeniedError("403", status_code=403, code="missing_any_permissions"), False),
+            (InvalidResponseError("cut", status_code=200), True),
+            (InvalidResponseError("elsewhere", status_code=307, code="unexpected_status"), False),
+            (DeadlineExceededError("before anything was sent"), False),
         ],
     )
-    def test_with_a_lost_reply_differs_from_one_that_was_refused(
-        self, error: GenesysMediaError, sent: bool, unknown: bool
-    ) -> None:
-        results = not_submitted(CallResult(None, error, 1, 0.5 if sent else 0.0, "correlated"))
-        assert type(results) is type(error)
-        assert (results.code == "batch_submission_unknown") is unknown
+    def test_with_a_lost_reply_differs_from_one_that_was_refused(self, error: GenesysMediaError, unknown: bool) -> None:
+        context = ScriptedContext(lambda _: error)
+        results = context.run(RecordingBatch(), "c-1", "c-2")
+        assert all(type(result.error) is type(error) for result in results)
+        assert codes(results) == dict.fromkeys(["c-1", "c-2"], "batch_submission_unknown" if unknown else error.code)
+        assert context.counters.orphaned_submissions == len(context.events) == unknown
         if unknown:
-            assert not results.retryable
-            assert "may have made a batch job" in str(results)
-            assert error.message in str(results)
-            assert "retrieve these ids again" in results.advice
-        else:
-            assert results is error
+            assert context.events == [
+                BatchSubmissionOrphaned(context.clock.wall(), "c-1 +1", 2, error.code, error.status_code)
+            ]
+            assert all(result.error.retryable for result in results if not result.ok)
+            assert "may have made a batch job whose id never arrived. " + error.message in str(results[0].error)
+            assert "Retrieve these ids again, which makes another job" in str(results[0].error)
+
+    def test_that_must_not_be_repeated_has_an_error_that_nothing_retries(self) -> None:
+        context = ScriptedContext(lambda _: json_reply({}, status=503))
+        (result,) = context.run(RecordingBatch(resubmit=False), "c-1")
+        assert result.error is not None
+        assert classify(result.error) is Kind.PERMANENT
+        assert not result.error.retryable
+        assert (result.error.code, result.error.status_code) == ("batch_submission_unknown", 503)
+        assert "It is not submitted again, as requested" in str(result.error)
+        assert context.counters.orphaned_submissions == 1
 
     @pytest.mark.parametrize("body", [{}, [], {"id": None}, {"id": ""}, {"id": "../x"}, {"id": "a/b"}, {"id": "?"}])
     def test_without_a_usable_job_id_in_its_reply_is_unknown(self, body: object) -> None:
