@@ -14,6 +14,8 @@ from genesys_media_async.events import (
     BatchSubmissionOrphaned,
     BatchSubmitted,
     Event,
+    OutageBegan,
+    OutageEnded,
     Outcome,
     QuotaLimitChanged,
     QuotaPaused,
@@ -76,6 +78,8 @@ def test_every_event_is_one_flat_json_object_without_a_member_for_secrets(tmp_pa
         BatchSubmissionOrphaned(at=1, file_id="f", requests=1, code="x"),
         BatchAbandoned(at=1, job_id="j", unanswered=1, reason="x"),
         UnrequestedBatchResults(at=1, job_id="j", results=1),
+        OutageBegan(at=1, host="h", code="x", reason="x"),
+        OutageEnded(at=1, host="h", seconds=1, given_up=False),
     ]
     assert {type(each) for each in examples} == set(EVENT_CLASSES) - {Event}
     assert len({each.name for each in examples}) == len(examples)

@@ -231,7 +231,7 @@ class TestDiscover:
         (("--from", "2020-01-02T00:00Z", "--queue", ""), "--queue: must not be empty"),
         (("--from", "2020-01-02T00:00Z", "--wrap-up-code", " "), "--wrap-up-code: must not be empty"),
         (("--from", "2020-01-02T00:00Z", "--min-duration", "-1"), "--min-duration: "),
-        (("--from", "2020-01-02T00:00Z", "--min-duration", "long"), "--min-duration: 'long' is not a number."),
+        (("--from", "2020-01-02T00:00Z", "--min-duration", "long"), "--min-duration: 'long' must be a number."),
         (
             ("--from", "2020-01-02T00:00Z", "--min-duration", "9", "--max-duration", "8"),
             "--min-duration is 9 and --max-duration 8. The minimum must be the smaller one.",

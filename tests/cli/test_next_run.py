@@ -66,7 +66,8 @@ def test_the_ids_that_failed_can_be_retrieved_as_advised(
     simulator: ThreadedSimulator, capsys: pytest.CaptureFixture[str], content: bytes, as_csv: bool
 ):
     Path("my ids").write_bytes(content)
-    simulator.script(None, *[Fault.SERVER_ERROR_503_RETRY_AFTER] * 2)
+    # Each of the two fails again in the second pass.
+    simulator.script(None, *[Fault.SERVER_ERROR_503_RETRY_AFTER] * 4)
     options = ["--deadline", "0.2", *(["--format", "csv"] if as_csv else [])]
     assert main(["retrieve", "-i", "my ids", "-o", "my out.x", "--concurrency", "1", *options]) == 5
     before = Counter(simulator.counts.by_file_id)

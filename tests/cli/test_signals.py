@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from genesys_media_async.cli.exit_codes import ExitCode
+from genesys_media_async.cli.exit_codes import ExitCode, RunReport
 from genesys_media_async.cli.output.progress import NoProgress
 from genesys_media_async.cli.signals import STOP_SIGNALS, end_at_once_by_signals, received
 from genesys_media_async.cli.supervisor import Supervisor
@@ -153,7 +153,10 @@ class SignalledJob(Job):
 def test_a_signal_stops_a_job_and_a_second_one_cancels_it(number: signal.Signals, code: ExitCode, times: int) -> None:
     job = SignalledJob(number, times=times)
 
-    report = anyio.run(Supervisor(job, NoProgress(), is_quiet=True).run)
+    async def supervised() -> RunReport:
+        return await Supervisor(job, NoProgress(), is_quiet=True).run()
+
+    report = anyio.run(supervised)
 
     assert report.exit_code is code
     assert job.is_cancelled is (times == 2)

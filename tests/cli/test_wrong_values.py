@@ -20,13 +20,18 @@ CONNECTION = {
     "--timeout": ("30s", "0", "-1", "nan", "inf", "4000"),
     "--quota": ("300", "0/60", "60/0", "300 per minute", "99999999/1"),
 }
-SPEED = CONNECTION | {"--pace": ("evenly",), "--deadline": ("10m", "0", "nan")}
+SPEED = CONNECTION | {
+    "--pace": ("evenly",),
+    "--deadline": ("10m", "0", "nan"),
+    "--outage-timeout": ("15m", "-1", "nan"),
+}
 WRONG = {
     "retrieve": SPEED
     | {
         "--source": ("recordings", "xyz"),
         "--media-format": ("WAV",),
         "--input": ("/no/such/file",),
+        "--skip-done": ("/no/such/file",),
         "--output": ("/no/such/directory/out",),
         "--format": ("json", "xml"),
         "--progress": ("verbose",),
@@ -49,6 +54,16 @@ WRONG = {
         "--division": (" ",),
         "--direction": ("in",),
         "--by": ("jobs",),
+        "--user": (" ",),
+        "--ani": (" ",),
+        "--dnis": (" ",),
+        "--wrap-up-code": (" ",),
+        "--flow": (" ",),
+        "--language": (" ",),
+        "--min-duration": ("1m", "-1", "nan"),
+        "--max-duration": ("1m", "-1", "nan"),
+        "--look-back-days": ("week", "-1", "9999"),
+        "--filter-file": ("/no/such/file",),
         "--progress": ("bar",),
     },
     "doctor": CONNECTION | {"--source": ("recordings",)},
@@ -59,6 +74,8 @@ WRONG = {
         "--quota-kind": ("rolling",),
         "--latency": ("50ms", "-1", "nan"),
         "--fault": ("flood=0.1", "hang", "hang=2"),
+        "--job-fault": ("flood=0.1", "lost", "lost=2"),
+        "--request-log": ("/no/such/directory/log",),
         "--token-lifetime": ("1h", "-1", "nan"),
         "--client": ("no-secret",),
         "--host": ("no such host",),
@@ -80,6 +97,8 @@ VALUES = {
     "access_level": "a b",
     "timeout": "30s",
     "deadline": "10m",
+    "outage_timeout": "15m",
+    "webhook": "hooks.example.com",
     "proxy": "proxy:3128",
 }
 VARIABLES = [(name, VALUES[setting]) for setting, names in ENVIRONMENT.items() for name in names]

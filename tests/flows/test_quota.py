@@ -183,7 +183,7 @@ def test_an_unreadable_reply_keeps_its_permit_for_one_window_only():
         transport = OddReplies(HttpxTransport(simulator.transport()))
         async with MediaRetriever(settings_for(simulator, quota="2/60"), transport=transport, clock=clock) as retriever:
             for file_id in ids(2):
-                with pytest.raises(TypeError):
+                with pytest.raises(AttributeError):
                     await retriever.retrieve(file_id)
             assert retriever.quota.used == 2
             await clock.sleep(61)
