@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WORKERS = 16
 CURVE_STEP = 30.0
 TIMEOUT = 30.0
-BEGINS = 10.0
+BEGINS = 4.0
 
 CASES = [
     *((kind, "all") for kind in OutageKind),
@@ -64,14 +64,14 @@ def run_through(
         token_lifetime=8.0 if part == "login" else 86_400.0,
         live_tokens=1_000,
         latency=0.5,
-        organization=OrganizationSettings(conversations=600),
+        organization=OrganizationSettings(conversations=240),
     )
     simulator = Simulator(simulated, clock=clock)
     events, taken, times = MemorySink(), list[float](), list[float]()
     if is_batch:
         wanted = [conversation.id for conversation in simulator.organization.conversations()]
     else:
-        wanted = [f"recording-{number}" for number in range(1_000)]
+        wanted = [f"recording-{number}" for number in range(400)]
 
     def ids() -> Iterator[str]:
         for each in wanted:
@@ -81,7 +81,7 @@ def run_through(
     retriever = MediaRetriever(
         settings_for(simulator, quota=ours, timeout=TIMEOUT, concurrency=4 if is_batch else WORKERS, **settings),
         transport=simulator.transport(),
-        endpoint=RecordingBatch(batch_size=20) if is_batch else None,
+        endpoint=RecordingBatch(batch_size=10) if is_batch else None,
         sinks=[events],
         clock=clock,
         rng=random.Random(7),
@@ -139,9 +139,9 @@ def test_nothing_is_taken_from_the_input_meanwhile(kind: OutageKind) -> None:
 
 
 def test_what_was_not_sent_costs_neither_a_permit_nor_a_retry():
-    quota = Quota(limit=100, seconds=1_000.0)
+    quota = Quota(limit=40, seconds=1_000.0)
     outcome = run_through(OutageKind.REFUSED, 60.0, quota=quota, after=0.2, deadline=100_000.0)
-    assert len(outcome.results) == 1_000
+    assert len(outcome.results) == 400
     assert all(result.ok for result in outcome.results)
     # Ten windows, as without an outage.
     assert outcome.clock.monotonic() < 9_200.0
