@@ -65,6 +65,7 @@ class _Progress:
     status: int | None = None
     correlation_id: str | None = None
     is_probe: bool = False
+    is_outage: bool = False
 
 
 class _Headers(dict[str, str]):
@@ -132,6 +133,9 @@ class ApiClient:
         error: GenesysMediaError | None = None
         while True:
             last, (value, error) = error, await self._attempt(call, progress, counters)
+            if error is not None or self._health.failures:
+                # Before anything is awaited: a probe that is cancelled later has had its outcome.
+                self._account_for(error, call, progress)
             recorded = self._recorder.attempt(
                 call.action,
                 call.subject,
@@ -144,17 +148,23 @@ class ApiClient:
             if recorded is not None:
                 await recorded
             if error is None:
-                if self._health.failures:
-                    self._gate.answered(is_probe=progress.is_probe)
                 if budget.left < budget.size:
                     budget.succeeded(progress.retries_paid)
             elif self._is_out_of_time(error, progress):
-                if progress.is_probe:
-                    self._gate.release()
                 error = _out_of_time(deadline, progress, last)
             elif await self._prepare_retry(call, progress, error, budget, counters):
                 continue
             return CallResult(value, error, progress.attempts, progress.latency, progress.correlation_id)
+
+    def _account_for(self, error: GenesysMediaError | None, call: Call[T], progress: _Progress) -> None:
+        """Tell the gate of the hosts what an attempt came to."""
+        is_probe, progress.is_probe, progress.is_outage = progress.is_probe, False, False
+        if error is None:
+            self._gate.answered(is_probe=is_probe)
+        elif not self._is_out_of_time(error, progress):
+            progress.is_outage = self._gate.failed(error, call.subject, is_probe=is_probe)
+        elif is_probe:
+            self._gate.release()
 
     async def _attempt(
         self, call: Call[T], progress: _Progress, counters: Counters
@@ -300,8 +310,7 @@ class ApiClient:
         """Wait until the call may be repeated; False if it must not be."""
         left, remaining = budget.left, progress.ends_at - self._clock.monotonic()
         progress.failures = failures = progress.failures or Failures()
-        is_outage = self._gate.failed(error, call.subject, is_probe=progress.is_probe)
-        progress.is_probe = False
+        is_outage = progress.is_outage
         decision = self._rule.decide(error, failures, remaining=remaining, budget=budget, is_outage=is_outage)
         if not isinstance(decision, Again):
             return False

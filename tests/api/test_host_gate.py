@@ -48,6 +48,11 @@ class Scene:
         return tasks
 
 
+def cancel_timers(gate: HostGate) -> None:
+    for timer in gate._timers:
+        timer.cancel()
+
+
 async def next_done(tasks: list[asyncio.Task[bool]]) -> list[int]:
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     return [number for number, task in enumerate(tasks) if task in done]
@@ -122,6 +127,7 @@ def test_a_cancelled_probe_hands_its_part_on(is_in_the_same_turn: bool) -> None:
         tasks = await scene.turns(2)
         if is_in_the_same_turn:
             # The part is given, and the task cancelled before it could take it.
+            cancel_timers(scene.gate)
             scene.gate._probe()
             tasks[0].cancel()
         else:
@@ -130,6 +136,18 @@ def test_a_cancelled_probe_hands_its_part_on(is_in_the_same_turn: bool) -> None:
         assert await tasks[1] is True
 
     scene.run(main())
+
+
+def test_a_caller_that_comes_when_a_probe_is_due_is_the_probe_at_once():
+    scene = Scene()
+
+    async def main() -> bool:
+        scene.goes_down()
+        await scene.clock.sleep(100.0)
+        return await scene.gate.wait()
+
+    assert scene.run(main()) is True
+    assert scene.clock.monotonic() == pytest.approx(100.0)
 
 
 def test_a_cancelled_caller_is_passed_over():
@@ -214,7 +232,40 @@ def test_no_timer_is_left_after_an_outage():
 
     async def main() -> None:
         scene.goes_down()
+        timers = list(scene.gate._timers)
         scene.gate.answered(is_probe=True)
+        assert [timer.cancelled() for timer in timers] == [True, True]
         assert scene.gate._timers == []
 
     scene.run(main())
+
+
+def test_it_is_open_for_the_intake_but_in_an_outage():
+    scene = Scene(outage_timeout=60.0)
+
+    async def main() -> list[bool]:
+        states = [scene.gate.is_open]
+        scene.goes_down()
+        states.append(scene.gate.is_open)
+        scene.gate.answered(is_probe=True)
+        states.append(scene.gate.is_open)
+        scene.goes_down()
+        await scene.clock.sleep(61.0)
+        return [*states, scene.gate.is_open]
+
+    assert scene.run(main()) == [True, False, True, True]
+
+
+def test_giving_up_is_reported_once_with_the_error():
+    scene = Scene(outage_timeout=60.0)
+    reported: list[OutageError] = []
+    scene.gate._on_give_up = reported.append
+
+    async def main() -> None:
+        scene.goes_down()
+        await scene.clock.sleep(200.0)
+
+    scene.run(main())
+    assert [error.message for error in reported] == [
+        "api.mypurecloud.de has not been reachable for 60 s. The last attempt: No connection: refused."
+    ]
