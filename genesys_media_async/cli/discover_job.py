@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..errors import SettingsError
 from .exit_codes import CommandFailed, ExitCode
+from .options import option_name
 from .output.progress import duration, quota_words
 from .supervisor import CancellableJob
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ..retrieval.retriever import MediaRetriever
     from .output.writer import Output
 
-_OPTION_NAME: Final = re.compile(r"\b(min_duration|max_duration|look_back_days)\b")
+_FILTER_NAME: Final = re.compile(r"\b(min_duration|max_duration|look_back_days)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,17 @@ class DiscoverySnapshot:
 
     def log_line(self) -> str:
         """Return it as one line of `name=value` pairs."""
-        now = self.statistics
-        words = {"found": self.found, "requests": now.requests, "retries": now.retries}
-        more = {"elapsed": duration(now.elapsed), **quota_words(self.quota)}
-        return " ".join(("progress", *(f"{name}={word}" for name, word in {**words, **more}.items())))
+        words = {**self._counts, "elapsed": duration(self.statistics.elapsed), **quota_words(self.quota)}
+        return " ".join(("progress", *(f"{name}={word}" for name, word in words.items())))
 
     def json_object(self, event: str = "progress", **more: object) -> str:
         """Return it as one JSON object; times are seconds."""
-        now = self.statistics
-        counts = {"found": self.found, "requests": now.requests, "retries": now.retries}
-        fields = {"event": event, **more, **counts, "elapsed": round(now.elapsed, 1)}
+        fields = {"event": event, **more, **self._counts, "elapsed": round(self.statistics.elapsed, 1)}
         return json.dumps(fields, separators=(",", ":"))
+
+    @property
+    def _counts(self) -> dict[str, int]:
+        return {"found": self.found, "requests": self.statistics.requests, "retries": self.statistics.retries}
 
 
 class DiscoverJob(CancellableJob):
@@ -104,4 +105,4 @@ def _with_options(sentence: str) -> str:
     """Return a sentence about the interval or a filter that names the options."""
     if sentence.startswith("The interval "):
         return f"--from and --to: {sentence}"
-    return _OPTION_NAME.sub(lambda found: f"--{found[0].replace('_', '-')}", sentence)
+    return _FILTER_NAME.sub(lambda found: option_name(found[0]), sentence)

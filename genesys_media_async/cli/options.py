@@ -314,7 +314,7 @@ def settings_for(*groups: "DataclassInstance", **more: object) -> Settings:
         if field.name in ENVIRONMENT and (value := getattr(group, field.name)) is not None
     }
     for name, value in typed.items():
-        _check(name, value, ExitCode.USAGE, _option_name)
+        _check(name, value, ExitCode.USAGE, option_name)
     for name, value in read_environment(os.environ).items():
         if name not in typed:
             _check(name, value, ExitCode.CONFIGURATION, _variable_name)
@@ -356,7 +356,8 @@ def quota_sentence(sentence: str) -> str:
     return sentence
 
 
-def _option_name(setting_name: str) -> str:
+def option_name(setting_name: str) -> str:
+    """Return the option of a setting, or of a filter."""
     return f"--{setting_name.replace('_', '-')}"
 
 

@@ -13,7 +13,7 @@ import pytest
 from genesys_media_async.cli import main
 from genesys_media_async.simulator import Fault
 from genesys_media_async.testing.threaded_simulator import ThreadedSimulator
-from tests.support.commands import PROMPT_ORGANIZATION, SECRET
+from tests.support.commands import PROMPT_ORGANIZATION, use_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,10 +47,7 @@ class Command:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Command]:
     with ThreadedSimulator(PROMPT_ORGANIZATION) as simulator:
-        monkeypatch.setenv("GENESYSCLOUD_OAUTHCLIENT_ID", "demo-client")
-        monkeypatch.setenv("GENESYSCLOUD_OAUTHCLIENT_SECRET", SECRET)
-        monkeypatch.setenv("GENESYS_MEDIA_BASE_URL", simulator.base_url)
-        monkeypatch.setenv("GENESYS_MEDIA_LOGIN_URL", simulator.login_url)
+        use_environment(simulator, monkeypatch)
         yield Command(simulator, capfd)
 
 

@@ -15,7 +15,7 @@ from genesys_media_async.cli import main
 from genesys_media_async.cli.exit_codes import ExitCode
 from genesys_media_async.simulator import Fault, SimulatorSettings
 from genesys_media_async.testing import ThreadedSimulator
-from tests.support.commands import PROMPT_ORGANIZATION, environment, ids_in, lines_of
+from tests.support.commands import PROMPT_ORGANIZATION, ids_in, lines_of, use_environment
 from tests.support.id_corpus import packed
 
 if TYPE_CHECKING:
@@ -24,18 +24,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="pipes and signals of POSIX")]
 
 
-def use(simulator: ThreadedSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.upper().startswith("GENESYS")]:
-        monkeypatch.delenv(name)
-    for name, value in environment(simulator).items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture
 def simulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ThreadedSimulator]:
     monkeypatch.chdir(tmp_path)
     with ThreadedSimulator(SimulatorSettings(quota=None)) as simulator:
-        use(simulator, monkeypatch)
+        use_environment(simulator, monkeypatch)
         yield simulator
 
 
@@ -114,7 +107,7 @@ def test_nothing_is_left_to_do_if_all_ids_are_done(simulator: ThreadedSimulator,
 def test_an_id_with_several_media_is_retrieved_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.chdir(tmp_path)
     with ThreadedSimulator(PROMPT_ORGANIZATION) as simulator:
-        use(simulator, monkeypatch)
+        use_environment(simulator, monkeypatch)
         one, two = simulator.organization.orphan_ids()[:2]
         simulator.organization.change(one, parts=2)
         Path("ids").write_text(f"{one}\n{two}\n")

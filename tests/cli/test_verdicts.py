@@ -16,7 +16,7 @@ from genesys_media_async.cli.output.writer import Output, open_target
 from genesys_media_async.cli.retrieve_job import RetrieveJob, run_retrieval
 from genesys_media_async.simulator import Fault, Simulator, SimulatorSettings
 from genesys_media_async.testing import ThreadedSimulator
-from tests.support.commands import SECRET, lines_of
+from tests.support.commands import lines_of, use_environment
 from tests.support.retrievers import settings_for
 
 if TYPE_CHECKING:
@@ -30,15 +30,10 @@ BOTH = "GENESYSCLOUD_ACCESS_TOKEN overrides the OAuth client of GENESYSCLOUD_OAU
 
 
 @pytest.fixture
-def genesys(unreachable_genesys: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedSimulator]:
+def genesys(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadedSimulator]:
     """Run a simulator that the environment names."""
     with ThreadedSimulator(SimulatorSettings(quota=None)) as simulator:
-        monkeypatch.delenv("GENESYSCLOUD_ACCESS_TOKEN")
-        monkeypatch.setenv("GENESYSCLOUD_OAUTHCLIENT_ID", "demo-client")
-        monkeypatch.setenv("GENESYSCLOUD_OAUTHCLIENT_SECRET", SECRET)
-        monkeypatch.setenv("GENESYS_MEDIA_BASE_URL", simulator.base_url)
-        monkeypatch.setenv("GENESYS_MEDIA_LOGIN_URL", simulator.login_url)
-        monkeypatch.setenv("GENESYS_MEDIA_QUOTA", "none")
+        use_environment(simulator, monkeypatch)
         yield simulator
 
 

@@ -25,9 +25,11 @@ from genesys_media_async.simulator import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
+    import pytest
     from anyio.abc import Process
 
     from genesys_media_async.simulator import Simulator
+    from genesys_media_async.testing import ThreadedSimulator
 
 COMMAND = (sys.executable, "-m", "genesys_media_async")
 ROOT = Path(__file__).parent.parent.parent
@@ -64,7 +66,7 @@ def ids_in(results: Iterable[dict[str, object]]) -> list[str]:
     return sorted(str(result["file_id"]) for result in results)
 
 
-def environment(simulator: Simulator | None = None, **more: str) -> dict[str, str]:
+def environment(simulator: Simulator | ThreadedSimulator | None = None, **more: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -80,6 +82,14 @@ def environment(simulator: Simulator | None = None, **more: str) -> dict[str, st
             "GENESYS_MEDIA_QUOTA": "none",
         }
     return kept | more
+
+
+def use_environment(simulator: Simulator | ThreadedSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point a command in this process at a simulator, and at nothing else."""
+    for name in [name for name in os.environ if name.upper().startswith("GENESYS")]:
+        monkeypatch.delenv(name)
+    for name, value in environment(simulator).items():
+        monkeypatch.setenv(name, value)
 
 
 async def run(
