@@ -73,7 +73,7 @@ class HostGate:
         """Return a snapshot of the outages so far."""
         if not self.health.is_down:
             return Outages(self._count, self._seconds)
-        return Outages(self._count, self._seconds + self._clock.monotonic() - self.health.began_at, self._host or None)
+        return Outages(self._count, self._seconds + self._clock.monotonic() - self.health.began_at, self._host)
 
     async def wait(self) -> bool:
         """

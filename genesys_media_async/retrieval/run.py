@@ -328,7 +328,7 @@ class Outcomes:
 
     def hand_over_deferred(self) -> None:
         """Hand over what was kept back and is not requested again."""
-        for _, results in self.second_pass.drop():
+        for results in self.second_pass.drop():
             self._counters.deferred -= 1
             self._counters.done += 1
             for result in results:

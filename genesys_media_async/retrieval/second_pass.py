@@ -84,9 +84,9 @@ class SecondPass:
         earlier = self._attempts.get(result.file_id, 0)
         return replace(result, attempts=result.attempts + earlier) if earlier else result
 
-    def drop(self) -> list[tuple[str, list[Failed]]]:
-        """Return what nobody requests again, ids and results, each as often as the input had it; and forget it."""
-        left = [(file_id, kept.results) for file_id, kept in self.deferred.items() for _ in range(kept.copies + 1)]
+    def drop(self) -> list[list[Failed]]:
+        """Return the results of each id that nobody requests again, as often as the input had it; and forget them."""
+        left = [kept.results for kept in self.deferred.values() for _ in range(kept.copies + 1)]
         self.deferred.clear()
         return left
 
