@@ -6,13 +6,12 @@ No event carries a token, a secret or a pre-signed URL. An event may carry a fil
 
 from __future__ import annotations
 
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import ClassVar
 
-from .records import record as record  # noqa: PLC0414 - exported: a user's own event class needs it
+from msgspec import Struct
 
 JsonScalar = str | int | float | bool | None
 
@@ -27,12 +26,12 @@ class Outcome(StrEnum):
     VALIDATION_FAILED = "validation_failed"
 
 
-@record
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """
     Something that happened at the time `at`, in seconds since 1970 UTC.
 
-    An event of your own, which an endpoint may `emit`, is a subclass with a `name` and the decorator `record`.
+    An event of your own, which an endpoint may `emit`, is a subclass (`frozen=True`) with a `name` and annotated
+    members.
     """
 
     name: ClassVar[str] = "event"
@@ -42,8 +41,8 @@ class Event:
     def as_dict(self) -> dict[str, JsonScalar]:
         """Return the event as a flat JSON object: name, time in ISO 8601, then the other members."""
         flat: dict[str, JsonScalar] = {"event": self.name, "time": iso(self.at)}
-        for member in fields(self)[1:]:
-            flat[member.name] = getattr(self, member.name)
+        for name in self.__struct_fields__[1:]:
+            flat[name] = getattr(self, name)
         return flat
 
 
@@ -60,8 +59,7 @@ def _to_the_millisecond(milliseconds: int) -> str:
 _1970 = datetime.fromtimestamp(0, UTC)
 
 
-@record
-class AttemptAudited(Event):
+class AttemptAudited(Event, frozen=True, gc=False):
     """
     The audit record of one attempt, or of a request that was refused before it was sent.
 
@@ -82,8 +80,7 @@ class AttemptAudited(Event):
     correlation_id: str | None = None
 
 
-@record
-class RetrievalFinished(Event):
+class RetrievalFinished(Event, frozen=True, gc=False):
     """
     One medium is done; metrics are made of these events. `latency` and `expires_in` are in seconds.
 
@@ -103,8 +100,7 @@ class RetrievalFinished(Event):
     code: str | None = None
 
 
-@record
-class RetryScheduled(Event):
+class RetryScheduled(Event, frozen=True, gc=False):
     """An attempt failed, and its retry follows in `delay` seconds; emitted when the delay begins."""
 
     name: ClassVar[str] = "retry_scheduled"
@@ -116,8 +112,7 @@ class RetryScheduled(Event):
     status: int | None = None
 
 
-@record
-class BatchSubmitted(Event):
+class BatchSubmitted(Event, frozen=True, gc=False):
     """Genesys accepted a batch job of so many `requests`; its results are found by `job_id`."""
 
     name: ClassVar[str] = "batch_submitted"
@@ -126,8 +121,7 @@ class BatchSubmitted(Event):
     requests: int
 
 
-@record
-class BatchSubmissionOrphaned(Event):
+class BatchSubmissionOrphaned(Event, frozen=True, gc=False):
     """
     Genesys may have accepted a batch job of so many `requests`, but its id never arrived, so nobody polls it.
 
@@ -142,8 +136,7 @@ class BatchSubmissionOrphaned(Event):
     status: int | None = None
 
 
-@record
-class BatchAbandoned(Event):
+class BatchAbandoned(Event, frozen=True, gc=False):
     """
     A batch job is polled no more before its end; so many of its requests are `unanswered`.
 
@@ -157,8 +150,7 @@ class BatchAbandoned(Event):
     reason: str
 
 
-@record
-class BatchCompleted(Event):
+class BatchCompleted(Event, frozen=True, gc=False):
     """
     A batch job is completed: so many `results` for its requests, of which so many `errors` have no usable URL.
 
@@ -173,8 +165,7 @@ class BatchCompleted(Event):
     seconds: float
 
 
-@record
-class UnrequestedBatchResults(Event):
+class UnrequestedBatchResults(Event, frozen=True, gc=False):
     """A batch job had so many `results` for recordings that were not requested; they were dropped."""
 
     name: ClassVar[str] = "unrequested_batch_results"
@@ -183,8 +174,7 @@ class UnrequestedBatchResults(Event):
     results: int
 
 
-@record
-class OutageBegan(Event):
+class OutageBegan(Event, frozen=True, gc=False):
     """
     `host` is not reachable: one call probes, all others wait, and no more ids are taken.
 
@@ -198,8 +188,7 @@ class OutageBegan(Event):
     reason: str
 
 
-@record
-class OutageEnded(Event):
+class OutageEnded(Event, frozen=True, gc=False):
     """The outage of `host` is over after `seconds`, by a reply, or `given_up` after the settings' `outage_timeout`."""
 
     name: ClassVar[str] = "outage_ended"
@@ -209,8 +198,7 @@ class OutageEnded(Event):
     given_up: bool
 
 
-@record
-class TokenRefreshed(Event):
+class TokenRefreshed(Event, frozen=True, gc=False):
     """A token was granted for `lifetime` seconds; the request took `latency` seconds."""
 
     name: ClassVar[str] = "token_refreshed"
@@ -219,8 +207,7 @@ class TokenRefreshed(Event):
     latency: float
 
 
-@record
-class TokenRefreshFailed(Event):
+class TokenRefreshFailed(Event, frozen=True, gc=False):
     """No token was granted; the next request for one follows after `pause` seconds."""
 
     name: ClassVar[str] = "token_refresh_failed"
@@ -229,8 +216,7 @@ class TokenRefreshFailed(Event):
     pause: float
 
 
-@record
-class QuotaPaused(Event):
+class QuotaPaused(Event, frozen=True, gc=False):
     """A 429 arrived: nothing is sent with this token for `seconds`."""
 
     name: ClassVar[str] = "quota_paused"
@@ -238,8 +224,7 @@ class QuotaPaused(Event):
     seconds: float
 
 
-@record
-class QuotaResumed(Event):
+class QuotaResumed(Event, frozen=True, gc=False):
     """The pause is over after `seconds`; the first request is sent again."""
 
     name: ClassVar[str] = "quota_resumed"
@@ -247,8 +232,7 @@ class QuotaResumed(Event):
     seconds: float
 
 
-@record
-class QuotaLimitChanged(Event):
+class QuotaLimitChanged(Event, frozen=True, gc=False):
     """
     The limit in force changed: `allowed` requests in each window from now on.
 
@@ -260,8 +244,7 @@ class QuotaLimitChanged(Event):
     allowed: int
 
 
-@record
-class WebhookDelivered(Event):
+class WebhookDelivered(Event, frozen=True, gc=False):
     """The receiver accepted the event about `file_id`."""
 
     name: ClassVar[str] = "webhook_delivered"
@@ -271,8 +254,7 @@ class WebhookDelivered(Event):
     attempts: int
 
 
-@record
-class WebhookFailed(Event):
+class WebhookFailed(Event, frozen=True, gc=False):
     """The event about `file_id` was not delivered; `reason` is the last failure."""
 
     name: ClassVar[str] = "webhook_failed"

@@ -7,18 +7,18 @@ JSON is checked where it enters and leaves, with pydantic; inside, everything is
 from __future__ import annotations
 
 import re
-from dataclasses import field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from pydantic import TypeAdapter
 from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
 from .errors import InvalidRequestError, sanitized
 from .ids import check_file_id
-from .records import record
+from .records import Record
 
 if TYPE_CHECKING:
     from typing import Never, Self
@@ -41,8 +41,7 @@ SCHEMA_VERSION = 1
 _ACCESS_LEVEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
 
 
-@record
-class MediaRequest:
+class MediaRequest(Struct, frozen=True, gc=False):
     """
     A request for the URL of one id: a lifetime of `expires_in` seconds, and an access level if one is needed.
 
@@ -106,8 +105,7 @@ def check_access_level(access_level: object) -> str:
     return str.__str__(access_level)
 
 
-@record
-class DownloadUrl:
+class DownloadUrl(Record, frozen=True, gc=False):
     """
     A pre-signed URL as an endpoint received it.
 
@@ -116,7 +114,9 @@ class DownloadUrl:
     granted lifetime in seconds. Both are known from `expiry_source`.
     """
 
-    url: str = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"url"})
+
+    url: str
     ends_at: float
     expires_in: int
     file_name: str | None = None
@@ -166,10 +166,8 @@ class ResultDict(TypedDict):
     error_status_code: int | None
 
 
-class _Serializable:
+class _Serializable(Record, frozen=True):
     """Makes a result a field type of pydantic, and so of FastAPI; it is serialized by `as_dict`."""
-
-    __slots__ = ()
 
     def as_dict(self) -> ResultDict:
         """Return the result as a JSON object; see `ResultDict`."""
@@ -191,8 +189,7 @@ class _Serializable:
         return handler(TypeAdapter(ResultDict).core_schema)
 
 
-@record
-class Retrieved(_Serializable):
+class Retrieved(_Serializable, frozen=True, gc=False):
     """
     A validated download URL for one id, or for one of its media.
 
@@ -205,7 +202,9 @@ class Retrieved(_Serializable):
     ok: ClassVar[Literal[True]] = True
 
     file_id: str
-    url: str = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"url"})
+
+    url: str
     ends_at: float
     expires_in: int
     file_name: str | None = None
@@ -256,8 +255,7 @@ class Retrieved(_Serializable):
         }
 
 
-@record
-class Failed(_Serializable):
+class Failed(_Serializable, frozen=True):
     """
     The last error of one id, or of one of its media; the other members are those of `Retrieved`.
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
-from ..records import record
+from ..records import Record
 
 
-@record
-class Token:
+class Token(Record, frozen=True, gc=False):
     """
     A bearer token with the times (monotonic seconds) that decide about its use.
 
     From `refresh_at` on a new one should be requested; from `hard_end` on it must not be used.
     """
 
-    value: str = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"value"})
+
+    value: str
     refresh_at: float
     hard_end: float
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from ..errors import GenesysMediaError
-from ..records import record
+from ..records import Record
 from ..transports.base import MAX_REPLY_SIZE
 
 if TYPE_CHECKING:
@@ -19,8 +18,7 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@record
-class Call(Generic[T_co]):
+class Call(Record, Generic[T_co], frozen=True):
     """
     A request to the API, and how to read its reply.
 
@@ -33,26 +31,29 @@ class Call(Generic[T_co]):
     `redirects`, `read` also gets a redirect that leads away from Genesys's API and login; no redirect is ever followed.
     """
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"body", "read", "on_failure"})
+
     method: str
     path: str
-    body: bytes = field(repr=False)
+    body: bytes
     subject: str
     action: str
-    read: Callable[[HttpReply, float], T_co] = field(repr=False)
-    on_failure: Callable[[GenesysMediaError], GenesysMediaError] | None = field(default=None, repr=False)
+    read: Callable[[HttpReply, float], T_co]
+    on_failure: Callable[[GenesysMediaError], GenesysMediaError] | None = None
     max_reply_size: int = MAX_REPLY_SIZE
     redirects: bool = False
 
 
-@record
-class CallResult(Generic[T]):
+class CallResult(Record, Generic[T], frozen=True):
     """
     The result of a call: exactly one of `value` and `error`, which holds no frames.
 
     `attempts` counts the requests sent. `latency` (in seconds) and `correlation_id` are those of the last one.
     """
 
-    value: T | None = field(repr=False)
+    hidden: ClassVar[frozenset[str]] = frozenset({"value"})
+
+    value: T | None
     error: GenesysMediaError | None
     attempts: int
     latency: float

@@ -23,7 +23,7 @@ from ..errors import (
 )
 from ..events import RetryScheduled
 from ..ids import MAX_CORRELATION_ID, correlation_id, is_file_id
-from ..transports.base import HttpReply, HttpRequest, Transport
+from ..transports.base import HttpReply, HttpRequest, RequestHead, Transport
 from .calls import Call, CallResult
 from .masks import Mask
 from .replies import check_redirect, error_from
@@ -115,13 +115,14 @@ class ApiClient:
         self._rule = RetryRule(settings.retry, rng)
         self._emit = emit
         self._refusals_in_a_row = 0
-        self._origin = settings.api_url
         self._settings = settings
         self._timeout = settings.timeout
         self.mask = Mask.of(settings)
         """Of the secrets that this client sends."""
         self._sent = self.mask.secrets
         self._headers = _Headers("", "")
+        self._heads: dict[str, RequestHead] = {}
+        """One for each method, with the token that was used last."""
 
     async def call(self, call: Call[T], *, deadline: float, budget: RetryBudget, counters: Counters) -> CallResult[T]:
         """
@@ -192,7 +193,7 @@ class ApiClient:
         sent_at, left = clock.wall(), progress.ends_at - sent
         try:
             reply = await self._transport.exchange(
-                HttpRequest(call.method, self._origin + call.path, headers, call.body, progress.fresh),
+                HttpRequest(self._head_of(call.method, headers), call.path, call.body, progress.fresh),
                 timeout=self._timeout if self._timeout < left else max(0.0, left),
                 max_reply_size=call.max_reply_size,
             )
@@ -295,9 +296,16 @@ class ApiClient:
     def _headers_with(self, token: str) -> _Headers:
         if token is not self._headers.token:
             self._headers = _Headers(token, self._settings.user_agent)
+            self._heads.clear()
             self.mask = self.mask.including(token)
             self._sent = self.mask.secrets
         return self._headers
+
+    def _head_of(self, method: str, headers: _Headers) -> RequestHead:
+        head = self._heads.get(method)
+        if head is None:
+            head = self._heads[method] = RequestHead(method, self._settings.api_url, headers)
+        return head
 
     def _is_out_of_time(self, error: GenesysMediaError, progress: _Progress) -> bool:
         if isinstance(error, APITimeoutError):

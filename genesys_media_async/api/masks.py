@@ -6,12 +6,13 @@ import base64
 import html
 import json
 import re
-from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 from urllib.request import getproxies
+
+from msgspec.structs import replace
 
 from ..errors import GenesysMediaError
 from ..settings.checked import secret_text

@@ -287,7 +287,7 @@ def _token_request(settings: Settings) -> HttpRequest:
     else:
         headers["authorization"] = f"Basic {basic_credentials(settings)}"
     # A connection to the login host has rested since the last token, and may be at its end.
-    return HttpRequest("POST", settings.token_url, headers, urlencode(form).encode(), fresh=True)
+    return HttpRequest.to("POST", settings.token_url, headers, urlencode(form).encode(), fresh=True)
 
 
 def _read_token_reply(reply: HttpReply, *, wall: float) -> _TokenReply:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from ..api.replies import repaired_json
 from ..errors import InvalidResponseError, sanitized
-from ..records import record
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -78,8 +78,7 @@ class EndpointContext(Protocol):
         ...
 
 
-@record
-class Probe:
+class Probe(Struct, frozen=True, gc=False):
     """
     A harmless call about something that does not exist; its status shows whether the OAuth client may make such calls.
 

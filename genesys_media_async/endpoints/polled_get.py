@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from msgspec import Struct
+
 from ..api.calls import Call, CallResult
 from ..api.replies import retry_after_of
 from ..errors import DeadlineExceededError, GenesysMediaError, PermissionDeniedError, UrlRejectedError
-from ..records import record
 from ..transports.base import MAX_REPLY_SIZE
 from .polling import Poller
 from .signed_url import DEFAULT_URL_LIFETIME, signed_url
@@ -29,8 +30,7 @@ TIMEOUT: Final = 600.0
 MIN_PAUSE, MAX_PAUSE = 1.0, 30.0
 
 
-@record
-class NotReady:
+class NotReady(Struct, frozen=True, gc=False):
     """The thing is still being prepared; `seconds` is the time it still takes, if Genesys names it."""
 
     seconds: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ..records import record
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +41,7 @@ class _Numbers(dict[str, int]):
 _NUMBERS = _Numbers()
 
 
-@record
-class Reading:
+class Reading(Struct, frozen=True, gc=False):
     """
     The quota headers of one reply.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..records import record
+from msgspec import Struct
 
 
-@record
-class Permit:
+class Permit(Struct, frozen=True, gc=False):
     """
     One request's permit, and what was known when it was taken.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from ..records import record
+from msgspec import Struct
+
+from ..records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,34 +15,74 @@ MAX_REPLY_SIZE = 64 * 1024
 """Bytes of a reply's body, unless its caller allows more or fewer."""
 
 
-@record
-class HttpRequest:
+class RequestHead(Record, frozen=True, gc=False, eq=False):
+    """
+    What many requests have in common: the method, the beginning of the URL, the headers. Its repr shows no header.
+
+    `base` is a URL without its path, or with the beginning of it, and without a slash at its end. A transport may keep
+    the encoded form of a head for the next request with the same object, so `headers` must not change.
+    """
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"headers"})
+
+    method: str
+    base: str
+    headers: Mapping[str, str]
+
+
+class HttpRequest(Struct, frozen=True, gc=False):
     """
     A whole request; its repr shows neither headers nor body, which may hold secrets.
 
-    Once handed over, `headers` must not change: a transport may keep the encoded form of a mapping for the next
-    request with the same one. A `fresh` request should travel over a connection that has carried no other, if the
-    transport can choose.
+    `path` is what follows the head's `base` in the URL. A `fresh` request should travel over a connection that has
+    carried no other, if the transport can choose.
     """
 
-    method: str
-    url: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(default=b"", repr=False)
-    fresh: bool = field(default=False, repr=False)
+    head: RequestHead
+    path: str
+    body: bytes = b""
+    fresh: bool = False
+
+    @classmethod
+    def to(
+        cls, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, fresh: bool = False
+    ) -> HttpRequest:
+        """Return a request with a head of its own."""
+        path_at = url.find("/", url.find("://") + 3)
+        base, path = (url, "") if path_at < 0 else (url[:path_at], url[path_at:])
+        return cls(RequestHead(method, base, headers), path, body, fresh)
+
+    @property
+    def method(self) -> str:
+        """The method of the head."""
+        return self.head.method
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return self.head.base + self.path
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the head."""
+        return self.head.headers
+
+    def __repr__(self) -> str:
+        return f"HttpRequest(method={self.method!r}, url={self.url!r})"
 
 
-@record
-class HttpReply:
+class HttpReply(Record, frozen=True, gc=False):
     """
     A whole reply; its repr shows neither headers nor body, which may hold secrets.
 
     Header names are lower-case. If a header is repeated in the same spelling, the last one counts.
     """
 
+    hidden: ClassVar[frozenset[str]] = frozenset({"headers", "body"})
+
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class Transport(Protocol):

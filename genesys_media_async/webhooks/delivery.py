@@ -174,7 +174,7 @@ class Webhooks:
             "user-agent": self._user_agent,
             "webhook-id": delivery.webhook_id,
         }
-        request = HttpRequest("POST", secret_text(self._target.url), headers, delivery.body(), fresh)
+        request = HttpRequest.to("POST", secret_text(self._target.url), headers, delivery.body(), fresh=fresh)
         try:
             reply = await self._transport.exchange(request, timeout=self._target.timeout)
         except GenesysMediaError as error:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from genesys_media_async import NotFoundError
 from genesys_media_async.cli.output.formats import CSV_COLUMNS, csv_line, json_line, url_line

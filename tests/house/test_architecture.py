@@ -186,6 +186,7 @@ def test_the_core_imports_nothing_but_the_standard_library_and_what_it_depends_o
     needed = {
         "httpx",
         "httptools",
+        "msgspec",
         "anyio",
         "pydantic",
         "pydantic_core",

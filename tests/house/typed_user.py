@@ -23,7 +23,7 @@ from genesys_media_async import (
     ValidationRule,
 )
 from genesys_media_async.endpoints import Call, Endpoint, EndpointContext, RecordingBatch, read_json
-from genesys_media_async.events import Event, record
+from genesys_media_async.events import Event
 
 if TYPE_CHECKING:
     from genesys_media_async.transports import HttpReply
@@ -112,8 +112,7 @@ class Archive(Endpoint):
         return DownloadUrl(read_json(_SHAPE, reply)["url"], sent_at + 60, 60)
 
 
-@record
-class Archived(Event):
+class Archived(Event, frozen=True):
     """An event of one's own."""
 
     name = "archived"

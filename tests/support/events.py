@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, ClassVar, get_type_hints
 
 from hypothesis import strategies as st
 
 from genesys_media_async import events
-from genesys_media_async.events import AttemptAudited, Event, Outcome, QuotaPaused, RetrievalFinished, record
+from genesys_media_async.events import AttemptAudited, Event, Outcome, QuotaPaused, RetrievalFinished
 
 
 def audited(file_id: str = "f-1", **changes: Any) -> AttemptAudited:
@@ -41,8 +40,7 @@ def paused(seconds: float = 1.0) -> QuotaPaused:
     return QuotaPaused(at=1.0, seconds=seconds)
 
 
-@record
-class Tenant(Event):
+class Tenant(Event, frozen=True):
     """An event of a user's own."""
 
     name: ClassVar[str] = 'tenant ä "quoted"'
@@ -51,8 +49,7 @@ class Tenant(Event):
     share: float = 0.0
 
 
-@record
-class TenantAudited(AttemptAudited):
+class TenantAudited(AttemptAudited, frozen=True):
     """An audit record of a user's own."""
 
     name: ClassVar[str] = "tenant_audited"
@@ -60,7 +57,9 @@ class TenantAudited(AttemptAudited):
     tenant: str = ""
 
 
-EVENT_CLASSES = [each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)]
+EVENT_CLASSES: list[type[Event]] = [
+    each for each in vars(events).values() if isinstance(each, type) and issubclass(each, Event)
+]
 
 _TEXT = st.text(st.characters(categories=None) | st.sampled_from('"\\\n\u2028\ud800'), max_size=20)
 _NUMBER = st.floats(allow_nan=False, allow_infinity=False)
@@ -75,7 +74,11 @@ _VALUES: dict[object, st.SearchStrategy[object]] = {
 }
 
 
-def any_event(kind: type[Event]) -> st.SearchStrategy[Event]:
+def _any_of(kind: type[Event]) -> st.SearchStrategy[Event]:
     hints = get_type_hints(kind)
-    members = {member.name: _VALUES[hints[member.name]] for member in fields(kind)}
+    members = {name: _VALUES[hints[name]] for name in kind.__struct_fields__}
     return st.builds(kind, **(members | {"at": st.floats(0, 4e9)}))
+
+
+_KINDS: list[type[Event]] = [*EVENT_CLASSES, Tenant, TenantAudited]
+ANY_EVENT: st.SearchStrategy[Event] = st.one_of([_any_of(kind) for kind in _KINDS])

@@ -59,7 +59,7 @@ def capped(most: int | None = None, tls: ssl.SSLContext | None = None, **limits:
 async def ask(transport: Transport, url: str, *, method: str = "POST", timeout: float = 5, **changes) -> HttpReply:
     longest = changes.pop("max_reply_size", 64 * 1024)
     fresh = changes.pop("fresh", False)
-    request = HttpRequest(method, url, changes.pop("headers", HEADERS), changes.pop("body", b"body"), fresh)
+    request = HttpRequest.to(method, url, changes.pop("headers", HEADERS), changes.pop("body", b"body"), fresh=fresh)
     return await transport.exchange(request, timeout=timeout, max_reply_size=longest)
 
 

@@ -109,7 +109,7 @@ async def test_every_fault_of_the_simulator_is_a_reply_or_the_error_for_it(
 
         async def get_token(timeout: float = 5) -> HttpReply:
             body = b"grant_type=client_credentials"
-            request = HttpRequest("POST", simulator.token_url, {**headers, "accept-encoding": "identity"}, body)
+            request = HttpRequest.to("POST", simulator.token_url, {**headers, "accept-encoding": "identity"}, body)
             return await transport.exchange(request, timeout=timeout)
 
         for fault in sorted(set(Fault) - {Fault.TOKEN_EXPIRED, Fault.EMPTY_URL, Fault.HTTP_URL}, key=str):

@@ -50,7 +50,7 @@ def test_no_check_takes_place_after_the_stop():
 async def test_a_connection_that_grew_too_old_at_rest_is_closed_when_it_is_passed_over():
     async with Simulator(SimulatorSettings(quota=None)) as simulator:
         transport = DirectTransport(max_lifetime=0.05)
-        request = HttpRequest("GET", f"{simulator.base_url}/api/v2/tokens/me", {})
+        request = HttpRequest.to("GET", f"{simulator.base_url}/api/v2/tokens/me", {})
         await transport.exchange(request, timeout=10.0)
         await asyncio.sleep(0.1)
         await transport.exchange(request, timeout=10.0)

@@ -78,7 +78,7 @@ class TestExchange:
 
     async def test_outside_of_asyncio_names_what_is_missing(self) -> None:
         def begin() -> None:
-            exchange = capped().exchange(HttpRequest("GET", "http://127.0.0.1:9/", {}), timeout=1)
+            exchange = capped().exchange(HttpRequest.to("GET", "http://127.0.0.1:9/", {}), timeout=1)
             with pytest.raises(RuntimeError, match="on asyncio"):
                 exchange.send(None)
             response = capped().handle_async_request(httpx.Request("GET", "http://127.0.0.1:9/"))

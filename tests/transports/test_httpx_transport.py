@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
 BEARER = "Bearer canary-token"
-REQUEST = HttpRequest(
+REQUEST = HttpRequest.to(
     "POST",
     "https://api.example.com/api/v2/x?y=1",
     {"authorization": BEARER, "content-type": "application/json", "accept-encoding": "identity", "user-agent": "a/1"},
@@ -148,13 +148,13 @@ class TestTheRequest:
 
     def test_keeps_a_path_that_is_quoted(self, carried: Any) -> None:
         wire = answering()
-        exchange(carried(wire), HttpRequest("POST", "https://api.example.com/a/%2e%2e/b%2Fc/download-url", {}))
+        exchange(carried(wire), HttpRequest.to("POST", "https://api.example.com/a/%2e%2e/b%2Fc/download-url", {}))
         assert wire.requests[0].url.raw_path == b"/a/%2e%2e/b%2Fc/download-url"
 
     def test_does_not_carry_the_clients_own_credentials(self) -> None:
         wire = answering()
         exchange(by_client(wire, auth=("user", "password")))
-        exchange(by_client(wire, auth=("user", "password")), HttpRequest("GET", "https://a.test/", {}))
+        exchange(by_client(wire, auth=("user", "password")), HttpRequest.to("GET", "https://a.test/", {}))
         first, second = wire.requests
         assert first.headers["authorization"] == BEARER
         assert "authorization" not in second.headers
@@ -318,7 +318,7 @@ class TestAFailure:
         assert "canary" not in f"{outcome} {outcome!r}"
 
     def test_by_an_illegal_header_does_not_show_it(self) -> None:
-        request = HttpRequest("POST", "http://127.0.0.1:9/", {"authorization": "Bearer canary\r\nx: y"})
+        request = HttpRequest.to("POST", "http://127.0.0.1:9/", {"authorization": "Bearer canary\r\nx: y"})
 
         async def main() -> BaseException:
             async with httpx.AsyncClient(trust_env=False) as client:
@@ -333,7 +333,7 @@ class TestAFailure:
         async def main() -> None:
             async with httpx.AsyncClient(trust_env=False) as client:
                 with pytest.raises(ConnectError):
-                    await HttpxTransport(client).exchange(HttpRequest("POST", url, {}), timeout=5)
+                    await HttpxTransport(client).exchange(HttpRequest.to("POST", url, {}), timeout=5)
 
         asyncio.run(main())
 

@@ -35,7 +35,7 @@ def own(proxy: Proxy | None = None) -> HttpxTransport:
 
 async def over(transport: HttpxTransport, url: str, timeout: float = 2.0) -> HttpReply:
     try:
-        return await transport.exchange(HttpRequest("POST", url, HEADERS, b"body"), timeout=timeout)
+        return await transport.exchange(HttpRequest.to("POST", url, HEADERS, b"body"), timeout=timeout)
     finally:
         await transport.aclose()
 
@@ -60,10 +60,10 @@ class TestOverASocket:
         monkeypatch.setenv("NETRC", str(netrc))
         async with serving(replying(OK)) as (server, url):
             transport = own()
-            await transport.exchange(HttpRequest("POST", url, {}), timeout=2)
+            await transport.exchange(HttpRequest.to("POST", url, {}), timeout=2)
             await transport.aclose()
             async with httpx.AsyncClient(auth=("user", "canary"), trust_env=False) as client:
-                await HttpxTransport(client).exchange(HttpRequest("POST", url, {}), timeout=2)
+                await HttpxTransport(client).exchange(HttpRequest.to("POST", url, {}), timeout=2)
         assert len(server.requests) == 2
         assert not [request for request in server.requests if b"authorization" in request.lower()]
 
@@ -112,7 +112,7 @@ class TestASecondReply:
             if made == "proxied":
                 url = "http://api.invalid/x"
             transport = HttpxTransport(carrier, owned=True)
-            replies = [await transport.exchange(HttpRequest("POST", url, {}), timeout=5) for _ in range(3)]
+            replies = [await transport.exchange(HttpRequest.to("POST", url, {}), timeout=5) for _ in range(3)]
             await transport.aclose()
         assert [reply.body for reply in replies] == [b"first", b"later", b"later"]
         assert server.connections == 2

@@ -64,7 +64,7 @@ class DoctorClient:
             "authorization": f"Bearer {self._token}",
         }
         self.sent += 1
-        request = HttpRequest(method, self.settings.api_url + path, headers, body)
+        request = HttpRequest.to(method, self.settings.api_url + path, headers, body)
         try:
             reply = await self._transports.api.exchange(request, timeout=self.settings.timeout)
         except GenesysMediaError as error:
