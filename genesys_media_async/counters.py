@@ -10,20 +10,26 @@ class Counters:
     """
     Live counts of ids, media, requests and batch jobs.
 
-    An id is `done`, or `deferred` to the second pass; a medium `succeeded` or `failed`. `abandoned_jobs` are the ids of
-    batch jobs, and not only their number; see `Statistics`.
+    An id is `done`, or `deferred` to the second pass; a medium `succeeded` or `failed`; a request was `sent`, and has
+    `ended` by a reply, a failure or a cancellation. `abandoned_jobs` are the ids of batch jobs, and not only their
+    number; see `Statistics`.
     """
 
     done: int = 0
     deferred: int = 0
     succeeded: int = 0
     failed: int = 0
-    in_flight: int = 0
     sent: int = 0
+    ended: int = 0
     retries: int = 0
     jobs: int = 0
     orphaned_submissions: int = 0
     abandoned_jobs: list[str] = field(default_factory=list[str])
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are sent and have not ended."""
+        return self.sent - self.ended
 
     def add(self, other: Counters) -> None:
         """Add another run's counts to these."""

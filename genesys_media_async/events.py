@@ -13,6 +13,8 @@ from typing import ClassVar
 
 from msgspec import Struct
 
+from .errors import AuthenticationError, GenesysMediaError, InvalidRequestError, UrlRejectedError
+
 JsonScalar = str | int | float | bool | None
 
 
@@ -24,6 +26,21 @@ class Outcome(StrEnum):
     PAYLOAD_INVALID = "payload_invalid"
     GENERATION_FAILED = "generation_failed"
     VALIDATION_FAILED = "validation_failed"
+
+
+def outcome_of(error: GenesysMediaError | None) -> Outcome:
+    """Return the audit trail's word for a result."""
+    match error:
+        case None:
+            return Outcome.SUCCESS
+        case InvalidRequestError():
+            return Outcome.PAYLOAD_INVALID
+        case AuthenticationError():
+            return Outcome.AUTH_FAILURE
+        case UrlRejectedError():
+            return Outcome.VALIDATION_FAILED
+        case _:
+            return Outcome.GENERATION_FAILED
 
 
 class Event(Struct, frozen=True, gc=False):

@@ -21,6 +21,11 @@ _FILE_ID = Annotated[str, Field(strict=True, max_length=MAX_FILE_ID, pattern=r"^
 is_file_id: Callable[[object], bool] = TypeAdapter(_FILE_ID).validator.isinstance_python
 """True for a valid id, or a valid part of one: 1 to 128 of `A-Z a-z 0-9 . _ -`, and no dot first."""
 
+_CORRELATION_ID = Annotated[_FILE_ID, Field(max_length=MAX_CORRELATION_ID)]
+
+is_correlation_id: Callable[[object], bool] = TypeAdapter(_CORRELATION_ID).validator.isinstance_python
+"""True for a correlation id that needs no sanitizing: nearly always it is a UUID."""
+
 
 def check_file_id(file_id: object, id_format: str = "fileId") -> str:
     """
@@ -93,5 +98,4 @@ def correlation_id(headers: Mapping[str, str]) -> str | None:
     found = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id")
     if not found:
         return None
-    # Nearly always a UUID, which needs no sanitizing; that would cost more than the rest of reading a reply.
-    return found if len(found) <= MAX_CORRELATION_ID and is_file_id(found) else sanitized(found, MAX_CORRELATION_ID)
+    return found if is_correlation_id(found) else sanitized(found, MAX_CORRELATION_ID)

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from pydantic_core import core_schema
 from typing_extensions import TypedDict
 
-from .errors import InvalidRequestError, sanitized
+from .errors import GenesysMediaError, InvalidRequestError, sanitized
 from .ids import check_file_id
 from .records import Record
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
-
-    from .errors import GenesysMediaError
 
 ExpirySource = Literal["reply", "url", "settings", "default"]
 """The source of a URL's end: the reply, the signed URL itself, the organisation's settings, or a default."""

@@ -29,7 +29,7 @@ def test_add_adds_every_count(one: Counters, other: Counters) -> None:
 
 
 def test_statistics_are_the_counts_and_their_rate() -> None:
-    counters = Counters(done=10, deferred=1, succeeded=8, failed=3, in_flight=2, sent=14, retries=4)
+    counters = Counters(done=10, deferred=1, succeeded=8, failed=3, sent=14, ended=12, retries=4)
     counters.jobs, counters.orphaned_submissions, counters.abandoned_jobs = 5, 6, ["j-1", "j-2"]
     outages = Outages(2, 31.5, "api.example.com")
     assert Statistics.of(counters, waiting_for_quota=1, outages=outages, elapsed=4.0, transport="direct") == Statistics(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
+from ..audit.group import WRITTEN, RecordGroup
 from ..errors import GenesysMediaError
 from ..records import Record
-from ..transports.base import MAX_REPLY_SIZE
+from ..transports.base import MAX_REPLY_SIZE, HttpReply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..models import DownloadUrl
-    from ..transports.base import HttpReply
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -48,21 +47,23 @@ class CallResult(Record, Generic[T], frozen=True):
     """
     The result of a call: exactly one of `value` and `error`, which holds no frames.
 
-    `attempts` counts the requests sent. `latency` (in seconds) and `correlation_id` are those of the last one.
+    `attempts` counts the requests sent. `latency` (in seconds) and `correlation_id` are those of the last one. `group`
+    is that of its audit record: what it came to is told once the group is written.
     """
 
-    hidden: ClassVar[frozenset[str]] = frozenset({"value"})
+    hidden: ClassVar[frozenset[str]] = frozenset({"value", "group"})
 
     value: T | None
     error: GenesysMediaError | None
     attempts: int
     latency: float
     correlation_id: str | None
+    group: RecordGroup = WRITTEN
 
     def with_outcome(self, outcome: DownloadUrl | GenesysMediaError) -> CallResult[DownloadUrl]:
         """Return the result of one of the media that this call was about."""
         if not isinstance(outcome, GenesysMediaError):
-            return CallResult(outcome, None, self.attempts, self.latency, self.correlation_id)
+            return CallResult(outcome, None, self.attempts, self.latency, self.correlation_id, self.group)
         if outcome.correlation_id is None:
             outcome.correlation_id = self.correlation_id
-        return CallResult(None, outcome.without_frames(), self.attempts, self.latency, self.correlation_id)
+        return CallResult(None, outcome.without_frames(), self.attempts, self.latency, self.correlation_id, self.group)

@@ -7,10 +7,7 @@ attempt leaves an audit record, even one that is cancelled in flight.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
-
-import anyio
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from ..errors import (
     APIConnectionError,
@@ -22,12 +19,13 @@ from ..errors import (
     TokenRejectedError,
 )
 from ..events import RetryScheduled
-from ..ids import MAX_CORRELATION_ID, correlation_id, is_file_id
+from ..ids import correlation_id, is_correlation_id
 from ..transports.base import HttpReply, HttpRequest, RequestHead, Transport
 from .calls import Call, CallResult
+from .clearance import Clearance, Past
 from .masks import Mask
-from .replies import check_redirect, error_from
-from .retry import Again, Failures, RetryBudget, RetryRule, pause_after_429
+from .replies import check_status, retry_after_of
+from .retry import Again, RetryBudget, RetryRule, pause_after_429
 
 if TYPE_CHECKING:
     import random
@@ -51,42 +49,12 @@ EARLY = 0.1
 _TOO_MANY_REQUESTS = 429
 
 
-@dataclass(slots=True)
-class _Progress:
-    """The state of one call. The last four members are of its last attempt, whose number is 0 if it was not sent."""
+class _Head(RequestHead, frozen=True, gc=False, eq=False):
+    """The head of every request with one token and method; no repr shows it, since frames that wait hold it."""
 
-    ends_at: float
-    attempts: int = 0
-    failures: Failures | None = None
-    retries_paid: int = 0
-    fresh: bool = False
-    number: int = 0
-    latency: float = 0.0
-    status: int | None = None
-    correlation_id: str | None = None
-    is_probe: bool = False
-    is_outage: bool = False
+    hidden: ClassVar[frozenset[str]] = frozenset({"headers", "token"})
 
-
-class _Headers(dict[str, str]):
-    """The headers of every request with one token; no repr shows it, since frames that wait hold the headers."""
-
-    __slots__ = ("token",)
-
-    def __init__(self, token: str, user_agent: str) -> None:
-        super().__init__(
-            {
-                "accept": "application/json",
-                "accept-encoding": "identity",
-                "content-type": "application/json",
-                "user-agent": user_agent,
-                "authorization": f"Bearer {token}",
-            }
-        )
-        self.token = token
-
-    def __repr__(self) -> str:
-        return "<headers with a token>"
+    token: str
 
 
 class ApiClient:
@@ -112,6 +80,7 @@ class ApiClient:
         self._gate = gate
         self._health = gate.health
         self._clock = clock
+        self._monotonic, self._wall = clock.monotonic, clock.wall
         self._rule = RetryRule(settings.retry, rng)
         self._emit = emit
         self._refusals_in_a_row = 0
@@ -119,10 +88,11 @@ class ApiClient:
         self._timeout = settings.timeout
         self.mask = Mask.of(settings)
         """Of the secrets that this client sends."""
-        self._sent = self.mask.secrets
-        self._headers = _Headers("", "")
-        self._heads: dict[str, RequestHead] = {}
-        """One for each method, with the token that was used last."""
+        self._secrets = self.mask.secrets
+        self._clearance = Clearance(gate, limiter, tokens, clock, self._use)
+        self._token = ""
+        self._heads: dict[str, _Head] = {}
+        """One for each method, with the token that was sent last."""
 
     async def call(self, call: Call[T], *, deadline: float, budget: RetryBudget, counters: Counters) -> CallResult[T]:
         """
@@ -130,121 +100,91 @@ class ApiClient:
 
         Errors are returned, except `AuditWriteError`, which is raised.
         """
-        progress = _Progress(self._clock.monotonic() + deadline)
-        error: GenesysMediaError | None = None
+        if self._recorder.writing is not None:
+            await self._recorder.writing.written()
+        past: Past | None = None
+        attempts = 0
+        sent = self._monotonic()
+        ends_at = sent + deadline
         while True:
-            last, (value, error) = error, await self._attempt(call, progress, counters)
-            if error is not None or self._health.failures:
-                # Before anything is awaited: a probe that is cancelled later has had its outcome.
-                self._account_for(error, call, progress)
-            recorded = self._recorder.attempt(
-                call.action,
-                call.subject,
-                error,
-                progress.status,
-                progress.latency,
-                progress.number,
-                progress.correlation_id,
-            )
-            if recorded is not None:
-                await recorded
-            if error is None:
-                if budget.left < budget.size:
-                    budget.succeeded(progress.retries_paid)
-            elif self._is_out_of_time(error, progress):
-                error = _out_of_time(deadline, progress, last)
-            elif await self._prepare_retry(call, progress, error, budget, counters):
-                continue
-            return CallResult(value, error, progress.attempts, progress.latency, progress.correlation_id)
+            reply = error = correlation = None
+            token = self._tokens.current
+            permit = None if self._health.is_down else self._limiter.try_acquire(sent)
+            if permit is None or sent >= token.refresh_at or token.value is not self._token:
+                # Seldom: nearly always both are there, and only the reply has to be waited for.
+                past = past or Past(ends_at)
+                permit, error = await self._clearance.wait(permit, past)
+                sent = self._monotonic()
+            if permit is not None:
+                head = self._heads.get(call.method) or self._new_head(call.method)
+                attempts += 1
+                counters.sent += 1
+                left, sent_at = ends_at - sent, self._wall()
+                try:
+                    reply = await self._transport.exchange(
+                        HttpRequest(head, call.path, call.body, past is not None and past.fresh),
+                        timeout=self._timeout if self._timeout < left else max(0.0, left),
+                        max_reply_size=call.max_reply_size,
+                    )
+                    value, correlation = self._read(call, reply, permit, sent_at)
+                except GenesysMediaError as failure:
+                    counters.ended += 1
+                    correlation = failure.correlation_id
+                    error = self._failed(call, failure, permit, reply, head)
+                except BaseException:
+                    counters.ended += 1
+                    self._note_cut_off(call, past, permit, reply, self._monotonic() - sent, attempts)
+                    raise
+                else:
+                    counters.ended += 1
+                    latency = self._monotonic() - sent
+                    if self._health.failures or self._tokens.unaccepted or budget.left < budget.size:
+                        self._note_success(past, budget)
+                    group = self._recorder.attempt(
+                        call.action, call.subject, None, reply.status, latency, attempts, correlation
+                    )
+                    return CallResult(value, None, attempts, latency, correlation, group)
+            past = past or Past(ends_at)
+            failed = CallResult[T](None, error, attempts, self._monotonic() - sent, correlation)
+            end = await self._end_or_wait(call, failed, permit, reply, past, deadline, budget, counters)
+            if end is not None:
+                return end
+            sent = self._monotonic()
 
-    def _account_for(self, error: GenesysMediaError | None, call: Call[T], progress: _Progress) -> None:
-        """Tell the gate of the hosts what an attempt came to."""
-        is_probe, progress.is_probe, progress.is_outage = progress.is_probe, False, False
-        if error is None:
-            self._gate.answered(is_probe=is_probe)
-        elif not self._is_out_of_time(error, progress):
-            progress.is_outage = self._gate.failed(error, call.subject, is_probe=is_probe)
-        elif is_probe:
-            self._gate.release()
-
-    async def _attempt(
-        self, call: Call[T], progress: _Progress, counters: Counters
-    ) -> tuple[T | None, GenesysMediaError | None]:
-        clock = self._clock
-        # The fast path: permit and token are there, and only the reply has to be waited for.
-        sent = clock.monotonic()
-        permit = None if self._health.is_down else self._limiter.try_acquire(sent)
-        current = self._tokens.current
-        headers = self._headers
-        if permit is None or sent >= current.refresh_at:
-            try:
-                permit, headers = await self._wait_for(permit, progress)
-            except GenesysMediaError as refusal:
-                progress.number = 0
-                return None, refusal.without_frames()
-            sent = clock.monotonic()
-        elif current.value is not headers.token:
-            headers = self._headers_with(current.value)
-        progress.number = progress.attempts = progress.attempts + 1
-        counters.sent += 1
-        counters.in_flight += 1
-        value: T | None = None
-        error: GenesysMediaError | None = None
-        sent_at, left = clock.wall(), progress.ends_at - sent
-        try:
-            reply = await self._transport.exchange(
-                HttpRequest(self._head_of(call.method, headers), call.path, call.body, progress.fresh),
-                timeout=self._timeout if self._timeout < left else max(0.0, left),
-                max_reply_size=call.max_reply_size,
-            )
-            value = self._read(call, reply, permit, sent_at, progress)
-        except GenesysMediaError as failure:
-            failed = failure if call.on_failure is None else call.on_failure(failure)
-            error = self.mask.error(failed.without_frames())
-        except BaseException:
-            self._note_cut_off(call, progress, clock.monotonic() - sent)
-            raise
-        finally:
-            counters.in_flight -= 1
-            if isinstance(error, ConnectError):
-                self._limiter.cancel(permit)
-            elif progress.status is None:
-                # Genesys may have counted a request that has no reply, or none that can be read.
-                self._limiter.complete(permit)
-        if isinstance(error, TokenRejectedError):
-            self._tokens.invalidate(headers.token)
-        elif self._tokens.unaccepted and progress.status is not None:
+    def _note_success(self, past: Past | None, budget: RetryBudget) -> None:
+        """Note a success where something had failed before."""
+        if self._health.failures:
+            self._gate.answered(is_probe=past is not None and past.is_probe)
+        if self._tokens.unaccepted:
             self._tokens.accepted()
-        progress.latency = clock.monotonic() - sent
-        return value, error
+        if budget.left < budget.size:
+            budget.succeeded(0 if past is None else past.retries_paid)
 
-    def _read(self, call: Call[T], reply: HttpReply, permit: Permit, sent_at: float, progress: _Progress) -> T:
-        """Return the permit, and the value of the reply. Raises the error that the reply means."""
+    def _read(self, call: Call[T], reply: HttpReply, permit: Permit, sent_at: float) -> tuple[T, str | None]:
+        """
+        Give back the permit, and return the value and the correlation id of the reply.
+
+        Raises the error that the reply means.
+        """
         status, headers = reply.status, reply.headers
-        found = headers.get("inin-correlation-id", "")
-        # Nearly always a plain id, which needs no sanitizing.
-        is_plain = (
-            len(found) <= MAX_CORRELATION_ID and is_file_id(found) and not any(map(found.__contains__, self._sent))
-        )
-        correlation = found if is_plain else correlation_id(headers)
-        if status >= 400 or (correlation is not None and not is_plain):
-            reply = self.mask.reply(reply)
-            correlation = correlation_id(reply.headers)
-        progress.status, progress.correlation_id = status, correlation
         if status == _TOO_MANY_REQUESTS:
-            error = error_from(reply, wall=self._clock.wall())
-            self._refuse(permit, error.retry_after)
-            raise error
-        self._refusals_in_a_row = 0
-        self._limiter.complete(permit, headers)
-        if not 200 <= status < (400 if call.redirects else 300):
-            raise error_from(reply, wall=self._clock.wall())
+            self._refuse(permit, retry_after_of(reply, wall=self._wall()))
+        else:
+            self._refusals_in_a_row = 0
+            self._limiter.complete(permit, headers)
+        found = headers.get("inin-correlation-id", "")
+        correlation: str | None = found
+        # Nearly always a plain id, which needs no sanitizing.
+        if status >= 400 or not is_correlation_id(found) or any(map(found.__contains__, self._secrets)):
+            if status >= 400 or correlation_id(headers) is not None:
+                reply = self.mask.reply(reply)
+            correlation = correlation_id(reply.headers)
         try:
-            if status >= 300:
-                check_redirect(reply, call.path, self._settings)
-            return call.read(reply, sent_at)
+            if not 200 <= status < 300:
+                check_status(reply, call, self._settings, wall=self._wall())
+            return call.read(reply, sent_at), correlation
         except GenesysMediaError as error:
-            error.status_code, error.correlation_id = status, progress.correlation_id
+            error.status_code, error.correlation_id = status, correlation
             raise
 
     def _refuse(self, permit: Permit, retry_after: float | None) -> None:
@@ -252,97 +192,128 @@ class ApiClient:
         pause = pause_after_429(retry_after, self._refusals_in_a_row)
         self._limiter.reject(permit, pause, has_retry_after=retry_after is not None)
 
-    def _note_cut_off(self, call: Call[T], progress: _Progress, latency: float) -> None:
-        if progress.is_probe:
+    def _failed(
+        self, call: Call[T], failure: GenesysMediaError, permit: Permit, reply: HttpReply | None, head: _Head
+    ) -> GenesysMediaError:
+        """Return what is recorded and told of the failure of an attempt."""
+        if isinstance(failure, ConnectError):
+            self._limiter.cancel(permit)
+        elif reply is None:
+            # Genesys may have counted a request that has no reply, or none that can be read.
+            self._limiter.complete(permit)
+        error = failure if call.on_failure is None else call.on_failure(failure)
+        error = self.mask.error(error.without_frames())
+        if isinstance(error, TokenRejectedError):
+            self._tokens.invalidate(head.token)
+        elif self._tokens.unaccepted and reply is not None:
+            self._tokens.accepted()
+        return error
+
+    def _note_cut_off(
+        self, call: Call[T], past: Past | None, permit: Permit, reply: HttpReply | None, latency: float, number: int
+    ) -> None:
+        if reply is None:
+            self._limiter.complete(permit)
+        if past is not None and past.is_probe:
             self._gate.release()
         if call.on_failure is not None:
             call.on_failure(APIConnectionError("Cancelled in flight.", code="cut_off"))
-        self._recorder.cut_off(
-            call.action, call.subject, progress.status, latency, progress.number, progress.correlation_id
-        )
+        status, correlation = None, None
+        if reply is not None:
+            status, correlation = reply.status, correlation_id(self.mask.reply(reply).headers)
+        self._recorder.cut_off(call.action, call.subject, status, latency, number, correlation)
 
-    async def _wait_for(self, permit: Permit | None, progress: _Progress) -> tuple[Permit, _Headers]:
-        """Wait for a host that is down, then for a permit and the token; the host may be down again by then."""
-        headers: _Headers | None = None
-        with anyio.move_on_after(progress.ends_at - self._clock.monotonic()):
-            while permit is None or headers is None:
-                if self._health.is_down:
-                    progress.is_probe = await self._gate.wait()
-                permit, headers = await self._permit_and_headers(permit, progress)
-            return permit, headers
-        raise DeadlineExceededError("There was no permit, or no token, in time.")
-
-    async def _permit_and_headers(
-        self, permit: Permit | None, progress: _Progress
-    ) -> tuple[Permit | None, _Headers | None]:
-        """Return both, or neither because a host has gone down meanwhile."""
-        try:
-            if permit is None:
-                permit = await self._limiter.acquire(deadline=progress.ends_at)
-            if progress.is_probe or not self._health.is_down:
-                headers = self._headers_with(await self._tokens.get())
-                if progress.is_probe or not self._health.is_down:
-                    return permit, headers
-        except BaseException as error:
-            if permit is not None:
-                self._limiter.cancel(permit)
-            if progress.is_probe and not isinstance(error, GenesysMediaError):
-                progress.is_probe = False
-                self._gate.release()
-            raise
-        self._limiter.cancel(permit)
-        return None, None
-
-    def _headers_with(self, token: str) -> _Headers:
-        if token is not self._headers.token:
-            self._headers = _Headers(token, self._settings.user_agent)
-            self._heads.clear()
+    def _use(self, token: str) -> None:
+        if token != self._token:
+            self._heads = {}
             self.mask = self.mask.including(token)
-            self._sent = self.mask.secrets
-        return self._headers
+            self._secrets = self.mask.secrets
+        # The same object as the source has: it is compared by identity.
+        self._token = token
 
-    def _head_of(self, method: str, headers: _Headers) -> RequestHead:
-        head = self._heads.get(method)
-        if head is None:
-            head = self._heads[method] = RequestHead(method, self._settings.api_url, headers)
+    def _new_head(self, method: str) -> _Head:
+        headers = {
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": self._settings.user_agent,
+            "authorization": f"Bearer {self._token}",
+        }
+        head = self._heads[method] = _Head(method, self._settings.api_url, headers, self._token)
         return head
 
-    def _is_out_of_time(self, error: GenesysMediaError, progress: _Progress) -> bool:
+    async def _end_or_wait(
+        self,
+        call: Call[T],
+        failed: CallResult[T],
+        permit: Permit | None,
+        reply: HttpReply | None,
+        past: Past,
+        deadline: float,
+        budget: RetryBudget,
+        counters: Counters,
+    ) -> CallResult[T] | None:
+        """Record a failed attempt, or one without a permit; return the result, or None once it may be repeated."""
+        error, attempts = failed.error, failed.attempts
+        assert error is not None  # noqa: S101 - it failed
+        # Before anything is awaited: a probe that is cancelled later has had its outcome.
+        self._account_for(error, call, past)
+        status, latency, number = None if reply is None else reply.status, failed.latency, attempts
+        if permit is None:
+            latency, number = 0.0, 0
+        correlation = failed.correlation_id
+        group = self._recorder.attempt(call.action, call.subject, error, status, latency, number, correlation)
+        if self._is_out_of_time(error, past.ends_at):
+            error = _out_of_time(deadline, attempts, past.error)
+        elif await self._prepare_retry(call, past, error, attempts, budget, counters):
+            group.require()
+            return None
+        return CallResult(None, error, attempts, latency, correlation, group)
+
+    def _account_for(self, error: GenesysMediaError, call: Call[T], past: Past) -> None:
+        """
+        Tell the gate of the hosts what a failed attempt came to.
+
+        Before anything is awaited: a probe that is cancelled later has had its outcome.
+        """
+        is_probe, past.is_probe, past.is_outage = past.is_probe, False, False
+        if not self._is_out_of_time(error, past.ends_at):
+            past.is_outage = self._gate.failed(error, call.subject, is_probe=is_probe)
+        elif is_probe:
+            self._gate.release()
+
+    def _is_out_of_time(self, error: GenesysMediaError, ends_at: float) -> bool:
         if isinstance(error, APITimeoutError):
-            return self._clock.monotonic() >= progress.ends_at - EARLY
+            return self._monotonic() >= ends_at - EARLY
         return isinstance(error, DeadlineExceededError)
 
     async def _prepare_retry(
-        self, call: Call[T], progress: _Progress, error: GenesysMediaError, budget: RetryBudget, counters: Counters
+        self,
+        call: Call[T],
+        past: Past,
+        error: GenesysMediaError,
+        attempts: int,
+        budget: RetryBudget,
+        counters: Counters,
     ) -> bool:
         """Wait until the call may be repeated; False if it must not be."""
-        left, remaining = budget.left, progress.ends_at - self._clock.monotonic()
-        progress.failures = failures = progress.failures or Failures()
-        is_outage = progress.is_outage
-        decision = self._rule.decide(error, failures, remaining=remaining, budget=budget, is_outage=is_outage)
+        left, remaining = budget.left, past.ends_at - self._monotonic()
+        decision = self._rule.decide(error, past.failures, remaining=remaining, budget=budget, is_outage=past.is_outage)
         if not isinstance(decision, Again):
             return False
-        progress.fresh = decision.fresh
-        progress.retries_paid += budget.left < left
+        past.error, past.fresh = error, decision.fresh
+        past.retries_paid += budget.left < left
         counters.retries += not isinstance(error, AuthenticationError)
-        if not is_outage:
+        if not past.is_outage:
             # In an outage nobody knows the delay, and one event stands for all calls.
             self._emit(
-                RetryScheduled(
-                    at=self._clock.wall(),
-                    file_id=call.subject,
-                    attempt=progress.attempts,
-                    delay=decision.delay,
-                    code=error.code,
-                    status=error.status_code,
-                )
+                RetryScheduled(self._wall(), call.subject, attempts, decision.delay, error.code, error.status_code)
             )
-        progress.status, progress.correlation_id, progress.latency = None, None, 0.0
         if decision.delay > 0:
             await self._clock.sleep(decision.delay)
         return True
 
 
-def _out_of_time(deadline: float, progress: _Progress, last: GenesysMediaError | None) -> DeadlineExceededError:
+def _out_of_time(deadline: float, attempts: int, last: GenesysMediaError | None) -> DeadlineExceededError:
     words = f" The last attempt: {last.message}" if last is not None else ""
-    return DeadlineExceededError(f"No result within {deadline:g} s, after {progress.attempts} requests.{words}")
+    return DeadlineExceededError(f"No result within {deadline:g} s, after {attempts} requests.{words}")

@@ -47,7 +47,7 @@ class HostGate:
         clock: Clock,
         rng: random.Random,
         emit: Callable[[Event], None],
-        on_give_up: Callable[[OutageError], None] = lambda _: None,
+        on_give_up: Callable[[OutageError], object] = lambda _: None,
     ) -> None:
         self._timeout = settings.outage_timeout
         self._hosts = {True: _host(settings.token_url), False: _host(settings.api_url)}

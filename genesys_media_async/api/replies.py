@@ -26,6 +26,7 @@ from .retry import STATUSES, parse_retry_after, sensible_wait
 if TYPE_CHECKING:
     from ..settings.settings import Settings
     from ..transports.base import HttpReply
+    from .calls import Call
 
 FORBIDDEN_THING = "unauthorized"
 """Genesys's code for a 401 that is about the requested thing, such as a document, and not about the token."""
@@ -92,6 +93,13 @@ def error_from(reply: HttpReply, *, wall: float) -> GenesysMediaError:
     )
     is_page = error.correlation_id is None and (is_page or status >= 600)
     return _from_a_page(error, reply) if is_page else error
+
+
+def check_status(reply: HttpReply, call: Call[object], settings: Settings, *, wall: float) -> None:
+    """Raise the error that a status other than 2xx means, unless it is a redirect that the call wants."""
+    if not (call.redirects and 300 <= reply.status < 400):
+        raise error_from(reply, wall=wall)
+    _check_redirect(reply, call.path, settings)
 
 
 def read_error(shape: type[ErrorT], body: bytes) -> tuple[ErrorT, bool]:
@@ -168,7 +176,7 @@ def _class_of(status: int, code: str | None) -> type[APIStatusError]:
             return InternalServerError if 500 <= status < 600 else APIStatusError
 
 
-def check_redirect(reply: HttpReply, path: str, settings: Settings) -> None:
+def _check_redirect(reply: HttpReply, path: str, settings: Settings) -> None:
     """Raise `InvalidResponseError` for a redirect to nowhere, to its own path, or to Genesys's API or login."""
     location = reply.headers.get("location", "").strip()
     requested = urlsplit(settings.api_url + path)

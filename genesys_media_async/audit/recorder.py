@@ -1,5 +1,5 @@
 """
-Makes every audit record, and has it written before anybody gets the result.
+Makes every audit record, and has it written before anybody is told what came of it.
 
     `attempt`   one attempt of a call, after its reply or its failure
     `cut_off`   an attempt that was cancelled in flight
@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from ..errors import (
-    AuditWriteError,
-    AuthenticationError,
-    GenesysMediaError,
-    InvalidRequestError,
-    UrlRejectedError,
-    sanitized,
-)
-from ..events import AttemptAudited, Outcome
+from ..errors import AuditWriteError, GenesysMediaError, sanitized
+from ..events import AttemptAudited, Outcome, outcome_of
+from .group import WRITTEN, RecordGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,24 +30,22 @@ CLOSE_TIMEOUT = 5.0
 """Seconds that an audit sink may take to close."""
 
 RECORD_TIMEOUT = 10.0
-"""Seconds that an audit sink may take to write a batch."""
+"""Seconds that an audit sink may take to write a group of records."""
 
 _SUCCESS = Outcome.SUCCESS
-
-Written = asyncio.Future[None]
 
 
 class AuditRecorder:
     """
     Makes audit records and hands them to the audit sinks, then to `then`.
 
-    `attempt`, `unsent` and `result` only queue a record. They return a future that is done when every audit sink has
-    written the record, and fails with `AuditWriteError` if one could not, or if the recorder is closed; or None if
-    there is no audit sink. The caller awaits the future before it hands out the result. A caller that does not wait
-    cancels it; the record is written all the same.
+    `attempt`, `unsent` and `result` only queue a record, and return the group with which it will be written: every
+    record that is made in the same turn of the event loop, or while the sinks write. Nobody waits for it; what the
+    record is about is kept in the group (see `RecordGroup`) until the sinks have it. Without a sink the group is
+    `WRITTEN`, and with neither a sink nor `then` there is no record at all.
 
-    The records that arrive while the sinks write are their next batch. A batch that one of them cannot write never
-    reaches `then`, which gets every written batch.
+    A group that one of the sinks cannot write never reaches `then`; `on_lost` gets the error, and returns whether
+    anybody was there to hear it. If not, and nobody learns of it from the group either, `aclose` raises it.
     """
 
     def __init__(
@@ -62,22 +54,26 @@ class AuditRecorder:
         *,
         clock: Clock,
         user_agent: str,
-        then: Callable[[Sequence[AttemptAudited]], None],
+        then: Callable[[Sequence[AttemptAudited]], None] | None = None,
+        on_lost: Callable[[AuditWriteError], bool] = lambda _: False,
     ) -> None:
         self._sinks = tuple(sinks)
-        self._clock = clock
+        self._wall = clock.wall
         self._user_agent = user_agent
         self._then = then
-        self._records: list[AttemptAudited] = []
-        # One for each record, in the same order.
-        self._futures: list[Written] = []
+        self._on_lost = on_lost
+        self._next = RecordGroup()
+        self.newest = WRITTEN
+        """The group of the newest record: once it is written, so are all before it."""
+        self.writing: RecordGroup | None = None
+        """The group that the sinks are writing. Callers read it before they send: a slow sink makes them wait."""
         self._arrived = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._lost: AuditWriteError | None = None
+        self._lost = WRITTEN
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<AuditRecorder: {len(self._sinks)} sinks, {len(self._records)} records waiting>"
+        return f"<AuditRecorder: {len(self._sinks)} sinks, {len(self._next.records)} records waiting>"
 
     def start(self, task_group: TaskGroup) -> None:
         """Start to write."""
@@ -93,11 +89,12 @@ class AuditRecorder:
         latency: float,
         number: int,
         correlation_id: str | None,
-    ) -> Written | None:
+    ) -> RecordGroup:
         """Record an attempt, the `number`-th of its call; `latency` is in seconds."""
-        # By position: that is three times faster than by name, and this is done for every attempt.
+        if not self._sinks and self._then is None:
+            return WRITTEN
         record = AttemptAudited(
-            self._clock.wall(),
+            self._wall(),
             action,
             subject,
             _SUCCESS if error is None else outcome_of(error),
@@ -105,22 +102,29 @@ class AuditRecorder:
             latency,
             self._user_agent,
             number,
-            error.code if error is not None else None,
+            None if error is None else error.code,
             correlation_id,
         )
+        group = self._next
+        records = group.records
+        if not records and not self._begin(group, record):
+            return self.newest
+        records.append(record)
+        return group
+
+    def _begin(self, group: RecordGroup, record: AttemptAudited) -> bool:
+        """Begin a group with its first record; False if there are no sinks, or no more."""
         if not self._sinks:
-            self._then((record,))
-            return None
-        # The loop's `create_future` makes the same future in three times the time.
-        written: Written = asyncio.Future()
+            if self._then is not None:
+                self._then((record,))
+            return False
+        self.newest = group
         if self._closed:
-            written.set_exception(_too_late(record))
-            return written
-        if not self._records:
-            self._arrived.set()
-        self._records.append(record)
-        self._futures.append(written)
-        return written
+            group.lose(_too_late(record))
+            self._next = RecordGroup()
+            return False
+        self._arrived.set()
+        return True
 
     def cut_off(
         self,
@@ -132,16 +136,14 @@ class AuditRecorder:
         correlation_id: str | None,
     ) -> None:
         """
-        Record an attempt that was cancelled in flight; nobody waits for the record.
+        Record an attempt that was cancelled in flight.
 
         Genesys may have generated a URL that nobody will see, and the audit trail must not have a gap there.
         """
         error = GenesysMediaError("Cancelled, or out of time, while the request was in flight.", code="cut_off")
-        written = self.attempt(action, subject, error, status, latency, number, correlation_id)
-        if written is not None:
-            written.cancel()
+        self.attempt(action, subject, error, status, latency, number, correlation_id)
 
-    def unsent(self, action: str, subject: str, error: GenesysMediaError) -> Written | None:
+    def unsent(self, action: str, subject: str, error: GenesysMediaError) -> RecordGroup:
         """Record a request that was refused before it was sent."""
         return self.attempt(action, subject, error, None, 0.0, 0, None)
 
@@ -153,7 +155,7 @@ class AuditRecorder:
         latency: float,
         attempts: int,
         correlation_id: str | None,
-    ) -> Written | None:
+    ) -> RecordGroup:
         """Record the result for one medium of a call about several, after so many `attempts`."""
         status = None if error is None else error.status_code
         return self.attempt(f"{action}.result", media_id, error, status, latency, attempts, correlation_id)
@@ -162,7 +164,7 @@ class AuditRecorder:
         """
         Write the records that wait, and close every sink.
 
-        Raises `AuditWriteError` if a sink could not be closed, or lost a record that nobody was waiting for; the other
+        Raises `AuditWriteError` if a sink could not be closed, or lost a record and nobody heard of it; the other
         sinks are closed all the same.
         """
         lost: AuditWriteError | None = None
@@ -177,7 +179,9 @@ class AuditRecorder:
                         await sink.aclose()
                 except Exception as error:  # noqa: BLE001 - raised as AuditWriteError once the others are closed
                     lost = _lost("The end of the audit trail", sink, error)
-        if (lost := self._lost or lost) is not None:
+        if not self._lost.is_heard:
+            self._lost.require()
+        if lost is not None:
             raise lost
 
     async def _run(self) -> None:
@@ -188,25 +192,27 @@ class AuditRecorder:
 
     async def _write_waiting(self) -> None:
         self._arrived.clear()
-        if not self._records:
+        group = self._next
+        if not group.records:
             return
-        records, self._records = tuple(self._records), []
-        futures, self._futures = self._futures, []
-        lost = await self._write(records)
+        self._next = RecordGroup()
+        self.writing = group
+        try:
+            lost = await self._write(group.records)
+        finally:
+            self.writing = None
         if lost is None:
-            self._then(records)
-            for written in futures:
-                if not written.done():
-                    written.set_result(None)
+            if self._then is not None:
+                self._then(group.records)
+            group.settle()
             return
-        for record, written in zip(records, futures, strict=True):
-            error = _lost(_named(record), *lost)
-            if written.done():
-                self._lost = error
-            else:
-                written.set_exception(error)
+        error = _lost(_named(group.records), *lost)
+        group.is_heard = self._on_lost(error)
+        group.lose(error)
+        if self._lost.is_written or self._lost.is_heard:
+            self._lost = group
 
-    async def _write(self, records: tuple[AttemptAudited, ...]) -> tuple[SinkLike, Exception] | None:
+    async def _write(self, records: Sequence[AttemptAudited]) -> tuple[SinkLike, Exception] | None:
         """Return the sink that failed and its error, or None."""
         for sink in self._sinks:
             try:
@@ -220,28 +226,14 @@ class AuditRecorder:
         return None
 
 
-def outcome_of(error: GenesysMediaError | None) -> Outcome:
-    """Return the audit trail's word for a result."""
-    match error:
-        case None:
-            return Outcome.SUCCESS
-        case InvalidRequestError():
-            return Outcome.PAYLOAD_INVALID
-        case AuthenticationError():
-            return Outcome.AUTH_FAILURE
-        case UrlRejectedError():
-            return Outcome.VALIDATION_FAILED
-        case _:
-            return Outcome.GENERATION_FAILED
-
-
-def _named(record: AttemptAudited) -> str:
-    return f"The audit record of {sanitized(record.file_id, 128)}"
+def _named(records: Sequence[AttemptAudited]) -> str:
+    first, others = sanitized(records[0].file_id, 128), len(records) - 1
+    return f"The audit records of {first} and {others} more" if others else f"The audit record of {first}"
 
 
 def _too_late(record: AttemptAudited) -> AuditWriteError:
     return AuditWriteError(
-        f"{_named(record)} is too late: the audit trail is closed.",
+        f"{_named((record,))} is too late: the audit trail is closed.",
         advice="Let every run end before the MediaRetriever is closed, then run again for what is not yet done.",
     )
 

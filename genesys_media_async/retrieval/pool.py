@@ -14,31 +14,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
-from enum import Enum, auto
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from .background import BackgroundTasks, cancelled_from_outside
 from .source_reader import SourceReader, self_cancellation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Sequence
     from types import TracebackType
     from typing import Self
 
 Item = TypeVar("Item")
+Item_contra = TypeVar("Item_contra", contravariant=True)
 Result = TypeVar("Result")
+Begun = TypeVar("Begun")
 
 MAX_RELEASED = 1_000
 """Slots that may be released at once while other workers use them; each holds its items in memory."""
-
-
-class _End(Enum):
-    END = auto()
-
-
-_END: Final = _End.END
 
 
 class Intake(Protocol):
@@ -68,9 +62,42 @@ class OpenIntake:
         """Do nothing: nobody waits."""
 
 
-class Pool(Generic[Item, Result]):
+class Work(Protocol[Item_contra, Begun]):
+    """What a pool does with its items, in steps: only what has to wait is awaited."""
+
+    @property
+    def repeated(self) -> Sequence[object]:
+        """Items that wait for others in progress; while there are any, `share` is awaited."""
+        ...
+
+    def begin(self, items: tuple[Item_contra, ...]) -> tuple[Begun, ...]:
+        """Begin items; return what there is to do for them."""
+        ...
+
+    def do(self, begun: tuple[Begun, ...]) -> Awaitable[None]:
+        """Do what was begun together."""
+        ...
+
+    def end(self, begun: tuple[Begun, ...]) -> None:
+        """End what is done."""
+        ...
+
+    def let_go(self, begun: tuple[Begun, ...]) -> None:
+        """Forget what could not be done."""
+        ...
+
+    async def share(self) -> None:
+        """Wait for what is in progress in place of `repeated`."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until every result so far is handed over."""
+        ...
+
+
+class Pool(Generic[Item, Result, Begun]):
     """
-    Calls `work` for the items, at most `concurrency` at once, and iterates over the results it hands over.
+    Does the `work` for the items, at most `concurrency` at once, and iterates over the results it hands over.
 
     `work` gets one item, or up to `batch_size` of them, and may hand over none, one or many results. They come in the
     order in which they are handed over, not in the order of the items. Once more than `concurrency` of them wait to be
@@ -81,7 +108,7 @@ class Pool(Generic[Item, Result]):
     def __init__(
         self,
         items: Iterable[Item] | AsyncIterable[Item],
-        work: Callable[[tuple[Item, ...]], Awaitable[None]],
+        work: Work[Item, Begun],
         *,
         concurrency: int,
         batch_size: int = 1,
@@ -92,10 +119,10 @@ class Pool(Generic[Item, Result]):
         self._work = work
         self._concurrency = concurrency
         self._batch_size = batch_size
-        self._source: Iterator[Item] = iter(())
+        self._batches: Iterator[tuple[Item, ...]] = iter(())
         self._reader: SourceReader[Item] | None = None
         self._stopped = False
-        self._is_exhausted = False
+        self._takes_items = True
         self._failure: BaseException | None = None
         self._tasks = BackgroundTasks()
         self._own_tasks: set[asyncio.Task[object] | None] = set()
@@ -105,7 +132,8 @@ class Pool(Generic[Item, Result]):
         self.ready: deque[Result] = deque()
         """Results that were handed over and not yet taken."""
         self._arrived = asyncio.Event()
-        self._waiting_for_room: deque[asyncio.Future[None]] = deque()
+        self.waiting_for_room: deque[asyncio.Future[None]] = deque()
+        """Workers that wait until fewer results are `ready`."""
 
     def __repr__(self) -> str:
         return f"<Pool of {self._concurrency}{', stopped' if self._stopped else ''}>"
@@ -114,7 +142,9 @@ class Pool(Generic[Item, Result]):
         if isinstance(self._items, AsyncIterable):
             self._reader = SourceReader(aiter(self._items))
         else:
-            self._source = iter(self._items)
+            source = iter(self._items)
+            # One by one, zip makes the batches without any Python.
+            self._batches = zip(source, strict=False) if self._batch_size == 1 else self._in_batches(source)
         await self._tasks.open()
         if self._reader is not None:
             self._working += 1
@@ -162,8 +192,8 @@ class Pool(Generic[Item, Result]):
     def take(self) -> Result:
         """Return the oldest result in `ready`, which must not be empty."""
         result = self.ready.popleft()
-        if self._waiting_for_room and len(self.ready) <= self._concurrency:
-            self._make_room()
+        if self.waiting_for_room:
+            self.make_room()
         return result
 
     def take_back(self, result: Result) -> None:
@@ -172,8 +202,9 @@ class Pool(Generic[Item, Result]):
 
     def hand_over(self, result: Result) -> None:
         """Add a result for the iteration."""
+        if not self.ready:
+            self._arrived.set()
         self.ready.append(result)
-        self._arrived.set()
 
     def fail(self, error: BaseException) -> None:
         """Take no more items; what is in progress is finished and handed over, then the iteration raises `error`."""
@@ -182,7 +213,7 @@ class Pool(Generic[Item, Result]):
 
     def stop(self) -> None:
         """Take no more items; what is in progress is finished and handed over, then the iteration ends."""
-        self._stopped = True
+        self._stopped, self._takes_items = True, False
         self._intake.wake()
         if self._reader is not None:
             self._reader.stop()
@@ -209,41 +240,65 @@ class Pool(Generic[Item, Result]):
         self._tasks.start_soon(self._run_worker)
 
     async def _run_worker(self) -> None:
-        self._own_tasks.add(task := asyncio.current_task())
-        try:
-            while not self._stopped and not self._is_exhausted:
+        work = self._work
+        with self._own_task():
+            while self._takes_items:
                 if self._spare_workers:
                     self._spare_workers -= 1
                     break
+                begun: tuple[Begun, ...] = ()
                 try:
                     if not self._intake.is_open and not await self._intake.admitted():
                         continue
-                    batch = await self._reader.take(self._batch_size) if self._reader else self._next_batch()
-                    if not batch:
-                        self._is_exhausted = True
+                    items = (
+                        next(self._batches, ()) if self._reader is None else await self._reader.take(self._batch_size)
+                    )
+                    if not items:
+                        self._takes_items = False
                         self._intake.wake()
                         break
-                    await self._work(batch)
-                except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
-                    self.fail(error)
-                except asyncio.CancelledError as error:
-                    self.fail(self_cancellation(error, "work"))
+                    begun = work.begin(items)
+                    if begun:
+                        await work.do(begun)
+                        work.end(begun)
+                    if work.repeated:
+                        # Only now: others may wait for what was begun here, and this worker for others.
+                        begun = ()
+                        await work.share()
+                except BaseException as error:  # noqa: BLE001 - raised again, here or by the iteration
+                    self._failed(error, begun)
                 if len(self.ready) > self._concurrency:
                     await self._room()
-        except BaseException as error:
-            self._note_end(error)
-            raise
-        finally:
-            self._own_tasks.discard(task)
-            self._working -= 1
-            self._arrived.set()
+            await self._settled()
 
     async def _run_reader(self, reader: SourceReader[Item]) -> None:
-        self._own_tasks.add(task := asyncio.current_task())
+        with self._own_task():
+            try:
+                await reader.run()
+            except Exception as error:  # noqa: BLE001 - raised by the iteration, after what is already done
+                self.fail(error)
+
+    async def _settled(self) -> None:
         try:
-            await reader.run()
+            await self._work.settled()
         except Exception as error:  # noqa: BLE001 - likewise
             self.fail(error)
+
+    def _failed(self, error: BaseException, begun: tuple[Begun, ...]) -> None:
+        """Let the iteration raise an exception after what is already done; raise here if the task is cancelled."""
+        self._work.let_go(begun)
+        if isinstance(error, asyncio.CancelledError):
+            error = self_cancellation(error, "work")
+        elif not isinstance(error, Exception):
+            raise error
+        self.fail(error)
+
+    @contextmanager
+    def _own_task(self) -> Generator[None]:
+        """Know the current task as one of the pool's, and how it ended."""
+        self._own_tasks.add(task := asyncio.current_task())
+        try:
+            yield
         except BaseException as error:
             self._note_end(error)
             raise
@@ -258,21 +313,21 @@ class Pool(Generic[Item, Result]):
             is_cancelled = isinstance(error, asyncio.CancelledError)
             self._failure = cancelled_from_outside() if is_cancelled else error
 
-    def _next_batch(self) -> tuple[Item, ...]:
-        if self._batch_size == 1:
-            item = next(self._source, _END)
-            return () if item is _END else (item,)
-        batch: list[Item] = []
+    def _in_batches(self, items: Iterator[Item]) -> Iterator[tuple[Item, ...]]:
+        while batch := tuple(self._until_failure(islice(items, self._batch_size))):
+            yield batch
+
+    def _until_failure(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield items; those before an exception are done all the same."""
         try:
-            batch.extend(islice(self._source, self._batch_size))
+            yield from items
         except Exception as error:  # noqa: BLE001 - likewise
             self.fail(error)
-        return tuple(batch)
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
         """Let one waiting work go on, or all if nothing is left to take: released slots may make them more."""
-        while self._waiting_for_room:
-            waiter = self._waiting_for_room.popleft()
+        while self.waiting_for_room and len(self.ready) <= self._concurrency:
+            waiter = self.waiting_for_room.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 if self.ready:
@@ -280,5 +335,5 @@ class Pool(Generic[Item, Result]):
 
     async def _room(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self._waiting_for_room.append(waiter)
+        self.waiting_for_room.append(waiter)
         await waiter

@@ -23,8 +23,9 @@ from ..ids import display_id
 from ..settings.settings import Settings
 from ..sinks.base import as_sinks
 from ..sinks.metrics import MetricsSink
+from .context import OneId
 from .options import resolve
-from .run import Run, retrieve_one
+from .run import Run
 from .session import Session
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class MediaRetriever:
         session = self._open_session()
         resolved = resolve(self.settings, options)
         await session.first_token()
-        results = await retrieve_one(session, resolved, session.counters, session.budget, file_id)
+        results = await OneId(session, resolved, session.counters, session.budget).results(file_id)
         session.counters.done += 1
         is_ok = all(result.ok for result in results)
         session.counters.succeeded += is_ok

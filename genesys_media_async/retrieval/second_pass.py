@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from ..errors import DeadlineExceededError, OutageError
 
 if TYPE_CHECKING:
+    from ..audit.group import RecordGroup
     from ..errors import GenesysMediaError
     from ..models import Failed, MediaResult
 
@@ -19,7 +20,7 @@ MAX_DEFERRED = 100_000
 
 @dataclass(slots=True)
 class _Deferred:
-    results: list[Failed]
+    results: list[tuple[Failed, RecordGroup]]
     copies: int = 0
     """How often the input has repeated the id since."""
 
@@ -33,22 +34,22 @@ class SecondPass:
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, list[Failed]] = {}
-        """The results kept back of each id in flight."""
+        self.held: dict[str, list[tuple[Failed, RecordGroup]]] = {}
+        """The results kept back of each id in flight, each with the group of its audit record."""
         self.deferred: dict[str, _Deferred] = {}
         """The ids that wait, with their results."""
         self._attempts: dict[str, int] = {}
         self.is_over = False
         """True once the second pass has begun: from then on every result is final."""
 
-    def hold(self, result: Failed) -> bool:
+    def hold(self, result: Failed, group: RecordGroup) -> bool:
         """Keep back a result of an id in flight, if it can be better later; return whether it was kept."""
         if self.is_over or not is_worth_repeating(result.error) or len(self.deferred) >= MAX_DEFERRED:
             return False
-        self.held.setdefault(result.file_id, []).append(result)
+        self.held.setdefault(result.file_id, []).append((result, group))
         return True
 
-    def settle(self, file_id: str, *, has_others: bool) -> list[Failed]:
+    def settle(self, file_id: str, *, has_others: bool) -> list[tuple[Failed, RecordGroup]]:
         """
         Decide about an id that is done: return the results kept back that are now to be handed over.
 
@@ -78,7 +79,7 @@ class SecondPass:
         kept = self.deferred.pop(file_id, None)
         if kept is None:
             return 0
-        self._attempts[file_id] = max(result.attempts for result in kept.results)
+        self._attempts[file_id] = max(result.attempts for result, _ in kept.results)
         return 1 + kept.copies
 
     def whole(self, result: MediaResult) -> MediaResult:
@@ -86,7 +87,7 @@ class SecondPass:
         earlier = self._attempts.get(result.file_id, 0)
         return replace(result, attempts=result.attempts + earlier) if earlier else result
 
-    def drop(self) -> list[list[Failed]]:
+    def drop(self) -> list[list[tuple[Failed, RecordGroup]]]:
         """Return the results of each id that nobody requests again, as often as the input had it; and forget them."""
         left = [kept.results for kept in self.deferred.values() for _ in range(kept.copies + 1)]
         self.deferred.clear()

@@ -83,8 +83,10 @@ class Session:
         self._rng = rng
         self.transports = Transports(transport, settings)
         self._background = BackgroundTasks()
-        self.dispatcher = Dispatcher(metrics=sinks, own=own_metrics)
-        self.recorder = AuditRecorder(audit, clock=clock, user_agent=settings.user_agent, then=self.dispatcher.emit_all)
+        self.dispatcher = Dispatcher(metrics=sinks, own=own_metrics, clock=clock)
+        then = self.dispatcher.emit_all if sinks else None
+        agent = settings.user_agent
+        self.recorder = AuditRecorder(audit, clock=clock, user_agent=agent, then=then, on_lost=self._end_runs)
         emit = self.dispatcher.emit
         self.webhooks: Webhooks | None = None
         self.tokens = tokens or TokenManager(
@@ -144,9 +146,11 @@ class Session:
             )
             self.webhooks.start(self._background.task_group)
 
-    def _end_runs(self, error: GenesysMediaError) -> None:
+    def _end_runs(self, error: GenesysMediaError) -> bool:
+        """End every run with an error; return whether there is any."""
         for run in self.runs:
             run.fail(error)
+        return bool(self.runs)
 
     @property
     def is_closed(self) -> bool:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from .metrics import MAX_UNCOUNTED, MetricsSink
+from ..clock import SystemClock
+from .metrics import MAX_UNCOUNTED, MetricsSink, finished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anyio.abc import TaskGroup
 
+    from ..clock import Clock
     from ..events import Event
+    from ..models import MediaResult
     from .base import SinkLike
 
 LOGGER = logging.getLogger("genesys_media_async.sinks")
@@ -40,9 +43,11 @@ class Dispatcher:
         *,
         metrics: Sequence[SinkLike] = (),
         own: MetricsSink | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._own = own or MetricsSink()
-        self._uncounted = self._own.uncounted
+        self._results = self._own.results
+        self._clock = clock or SystemClock()
         self._metrics = [_MetricsLane(sink) for sink in metrics]
 
     def __repr__(self) -> str:
@@ -58,19 +63,23 @@ class Dispatcher:
         for lane in self._metrics:
             task_group.start_soon(lane.run)
 
+    def finish(self, result: MediaResult) -> None:
+        """Count a result in the retriever's own metrics, and queue its event for every metrics sink."""
+        self._results.append(result)
+        if len(self._results) >= MAX_UNCOUNTED:
+            self._own.count()
+        if self._metrics:
+            event = finished(result, self._clock.wall())
+            for lane in self._metrics:
+                lane.put((event,))
+
     def emit(self, event: Event) -> None:
         """Count an event in the retriever's own metrics, and queue it for every metrics sink."""
-        self._uncounted.append(event)
-        if len(self._uncounted) >= MAX_UNCOUNTED:
-            self._own.count()
-        for lane in self._metrics:
-            lane.put((event,))
+        self.emit_all((event,))
 
     def emit_all(self, events: Sequence[Event]) -> None:
         """Do for events that came together what `emit` does for one."""
-        self._uncounted += events
-        if len(self._uncounted) >= MAX_UNCOUNTED:
-            self._own.count()
+        self._own.add(events)
         for lane in self._metrics:
             lane.put(events)
 

@@ -14,6 +14,7 @@ from ..events import (
     TokenRefreshed,
     WebhookDelivered,
     WebhookFailed,
+    outcome_of,
 )
 from .base import Sink
 from .histogram import Histogram
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ..events import Event
+    from ..models import MediaResult
 
 MAX_NAMES = 64
 """Content types and error codes counted by name; a server that invents more of them cannot fill the memory."""
@@ -30,6 +32,8 @@ MAX_UNCOUNTED = 500
 """Events that are counted in one go: one by one they cost twice as much."""
 
 _COUNTED: tuple[type[Event], ...] = (QuotaPaused, RetryScheduled, TokenRefreshed, WebhookDelivered, WebhookFailed)
+
+_SUCCESS = Outcome.SUCCESS
 
 # Results that agree in these are counted together: outcome, attempts, code, content type, lifetime in seconds.
 _Labels = tuple[Outcome, int, str | None, str | None, int | None]
@@ -64,12 +68,12 @@ class MetricsSink(Sink):
     """
     Aggregates events; `snapshot` returns the numbers at any moment. No label carries an id.
 
-    An event may also be appended to the list `uncounted`: every snapshot counts what is there. Call `count` when
-    `MAX_UNCOUNTED` events have come together, so that the list stays short.
+    A result may also be appended to the list `results`, in place of its `RetrievalFinished`: every snapshot counts what
+    is there. Call `count` when `MAX_UNCOUNTED` have come together, so that the list stays short.
     """
 
     def __init__(self) -> None:
-        self.uncounted: list[Event] = []
+        self.results: list[MediaResult] = []
         self._outcomes: Counter[Outcome] = Counter()
         self._error_codes: Counter[str] = Counter()
         self._content_types: Counter[str] = Counter()
@@ -84,15 +88,10 @@ class MetricsSink(Sink):
 
     async def write(self, events: Sequence[Event]) -> None:
         """Count the events."""
-        self.uncounted += events
-        if len(self.uncounted) >= MAX_UNCOUNTED:
-            self.count()
+        self.add(events)
 
-    def count(self) -> None:
-        """Count the events in `uncounted`, and remove them."""
-        events = self.uncounted[:]
-        # In place, and only what was copied: others hold the list, and another thread may append to it meanwhile.
-        del self.uncounted[: len(events)]
+    def add(self, events: Sequence[Event]) -> None:
+        """Count events."""
         latencies: defaultdict[_Labels, list[float]] = defaultdict(list)
         happened = self._happened
         for event in events:
@@ -101,6 +100,21 @@ class MetricsSink(Sink):
                 latencies[labels].append(event.latency)
             elif (kind := type(event)) in happened:
                 happened[kind] += 1
+        for labels, values in latencies.items():
+            self._add(labels, values)
+
+    def count(self) -> None:
+        """Count the results in `results`, and remove them."""
+        results = self.results[:]
+        # In place, and only what was copied: others hold the list, and another thread may append to it meanwhile.
+        del self.results[: len(results)]
+        latencies: defaultdict[_Labels, list[float]] = defaultdict(list)
+        for result in results:
+            if result.ok:
+                labels: _Labels = _SUCCESS, result.attempts, None, result.content_type, result.expires_in
+            else:
+                labels = outcome_of(result.error), result.attempts, result.error.code, None, None
+            latencies[labels].append(result.latency)
         for labels, values in latencies.items():
             self._add(labels, values)
 
@@ -143,6 +157,22 @@ class MetricsSink(Sink):
             webhooks_delivered=self._happened[WebhookDelivered],
             webhooks_failed=self._happened[WebhookFailed],
         )
+
+
+def finished(result: MediaResult, at: float) -> RetrievalFinished:
+    """Return the event of a result."""
+    return RetrievalFinished(
+        at,
+        result.file_id,
+        _SUCCESS if result.ok else outcome_of(result.error),
+        result.latency,
+        result.attempts,
+        result.ok,
+        result.media_id,
+        result.content_type if result.ok else None,
+        result.expires_in if result.ok else None,
+        None if result.ok else result.error.code,
+    )
 
 
 def _count_name(counts: Counter[str], name: str, times: int) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
 from ..records import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_REPLY_SIZE = 64 * 1024
 """Bytes of a reply's body, unless its caller allows more or fewer."""

@@ -198,7 +198,7 @@ def test_a_probe_that_has_no_record_makes_way_for_the_next_one():
         async with anyio.create_task_group() as task_group:
             scene.recorder.start(task_group)
             with pytest.raises(AuditWriteError):
-                await scene.call("a")
+                await (await scene.call("a")).group.written()
             task_group.cancel_scope.cancel()
 
     scene.run(main)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from genesys_media_async.audit.recorder import AuditRecorder, Written, outcome_of
+from genesys_media_async.audit.group import WRITTEN, RecordGroup
+from genesys_media_async.audit.recorder import AuditRecorder
 from genesys_media_async.clock import VirtualClock
 from genesys_media_async.errors import (
     AuditWriteError,
@@ -24,30 +24,32 @@ from genesys_media_async.errors import (
     TokenRejectedError,
     UrlRejectedError,
 )
-from genesys_media_async.events import AttemptAudited, Outcome
+from genesys_media_async.events import AttemptAudited, Outcome, outcome_of
+from genesys_media_async.models import Failed, Retrieved
 from tests.support.scripted_sink import ScriptedSink, run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from genesys_media_async.models import MediaResult
 
 WALL = 1_700_000_000.0
+RESULTS: list[MediaResult] = [Retrieved("f-1", "https://a.test/1", 2e9, 60), Failed("f-2", NotFoundError("No."))]
 
 
 class Audit(AuditRecorder):
     """A recorder with a clock of its own that keeps what it passes on."""
 
-    def __init__(self, *sinks: ScriptedSink) -> None:
+    def __init__(self, *sinks: ScriptedSink, on_lost: Callable[[AuditWriteError], bool] = lambda _: False) -> None:
         self.passed_on: list[AttemptAudited] = []
-        super().__init__(sinks, clock=VirtualClock(wall=WALL), user_agent="agent/1", then=self._keep)
+        super().__init__(sinks, clock=VirtualClock(wall=WALL), user_agent="agent/1", then=self._keep, on_lost=on_lost)
 
     def _keep(self, records: Sequence[AttemptAudited]) -> None:
         self.passed_on += records
 
-    def record(self, file_id: str = "f-1") -> Written:
+    def record(self, file_id: str = "f-1") -> RecordGroup:
         """Record a successful attempt."""
-        written = self.attempt("media_storage.download_url", file_id, None, 200, 0.25, 1, "corr-1")
-        assert written is not None
-        return written
+        return self.attempt("media_storage.download_url", file_id, None, 200, 0.25, 1, "corr-1")
 
 
 def audited(file_id: str = "f-1") -> AttemptAudited:
@@ -82,7 +84,7 @@ class TestRecord:
     def test_of_an_attempt_has_its_error_and_its_status(self) -> None:
         audit = Audit()
         error = NotFoundError("It is not there.", status_code=404)
-        assert audit.attempt("document", "d-1", error, 404, 0.5, 3, "corr-1") is None
+        assert audit.attempt("document", "d-1", error, 404, 0.5, 3, "corr-1") is WRITTEN
         assert audit.passed_on == [
             AttemptAudited(
                 WALL, "document", "d-1", Outcome.GENERATION_FAILED, 404, 0.5, "agent/1", 3, "not_found", "corr-1"
@@ -138,7 +140,7 @@ class TestRecord:
 
 async def waiting_for(audit: Audit, file_id: str) -> None:
     """Record an attempt and wait until it is written, as a call does."""
-    await audit.record(file_id)
+    await audit.record(file_id).written()
 
 
 class TestLane:
@@ -146,7 +148,7 @@ class TestLane:
         async def main(clock: VirtualClock) -> None:
             quick, slow = ScriptedSink(), ScriptedSink(takes=3)
             async with writing(Audit(quick, slow)) as audit:
-                await audit.record()
+                await audit.record().written()
             assert clock.monotonic() == pytest.approx(3, abs=0.01)
             assert quick.events == slow.events == [audited()]
 
@@ -154,7 +156,7 @@ class TestLane:
 
     def test_without_a_sink_there_is_nothing_to_wait_for(self) -> None:
         audit = Audit()
-        assert audit.attempt("media_storage.download_url", "f-1", None, 200, 0.25, 1, "corr-1") is None
+        assert audit.record() is WRITTEN
         assert audit.passed_on == [audited()]
 
     def test_records_that_come_together_are_one_batch_in_their_order(self) -> None:
@@ -176,7 +178,7 @@ class TestLane:
             broken = ScriptedSink(fails=OSError("disk full at https://a.test/?sig=canary"))
             async with writing(Audit(before, broken, after)) as audit:
                 with pytest.raises(AuditWriteError) as caught:
-                    await audit.record("f-7")
+                    await audit.record("f-7").written()
             assert "f-7" in str(caught.value)
             assert "disk full" in str(caught.value)
             assert "<ScriptedSink>" in str(caught.value)
@@ -188,12 +190,15 @@ class TestLane:
 
         run(main)
 
-    def test_each_lost_record_has_its_own_error(self) -> None:
+    def test_the_error_of_records_that_are_lost_together_names_the_first_and_counts_the_others(self) -> None:
         async def main(clock: VirtualClock) -> None:
             async with writing(Audit(ScriptedSink(fails=OSError("full")))) as audit:
-                records = [audit.record(f"f-{number}") for number in range(3)]
-                outcomes = await asyncio.gather(*records, return_exceptions=True)
-            assert [f"f-{number}" in str(outcome) for number, outcome in enumerate(outcomes)] == [True] * 3
+                groups = [audit.record(f"f-{number}") for number in range(3)]
+                outcomes = await asyncio.gather(*(group.written() for group in groups), return_exceptions=True)
+            assert ["The audit records of f-0 and 2 more could not" in str(outcome) for outcome in outcomes] == [
+                True
+            ] * 3
+            assert len(set(map(id, outcomes))) == 3, "each has a traceback of its own"
 
         run(main)
 
@@ -201,7 +206,7 @@ class TestLane:
         async def main(clock: VirtualClock) -> None:
             async with writing(Audit(ScriptedSink(fails=TimeoutError()))) as audit:
                 with pytest.raises(AuditWriteError, match="TimeoutError"):
-                    await audit.record()
+                    await audit.record().written()
 
         run(main)
 
@@ -209,7 +214,7 @@ class TestLane:
         async def main(clock: VirtualClock) -> None:
             async with writing(Audit(ScriptedSink(takes=1_000))) as audit:
                 with pytest.raises(AuditWriteError, match="TimeoutError"):
-                    await audit.record()
+                    await audit.record().written()
             assert clock.monotonic() < 15
 
         run(main)
@@ -219,8 +224,8 @@ class TestLane:
             sink = ScriptedSink(takes=5)
             async with writing(Audit(sink)) as audit:
                 with anyio.move_on_after(1):
-                    await audit.record("cut off")
-                await audit.record("next")
+                    await audit.record("cut off").written()
+                await audit.record("next").written()
             assert ids_in(sink) == ["cut off", "next"]
 
         run(main)
@@ -256,22 +261,21 @@ class TestLane:
             audit = Audit(sink)
             async with anyio.create_task_group() as closing:
                 async with writing(audit):
-                    records = [audit.record("first")]
+                    groups = [audit.record("first")]
                     await anyio.sleep(1)
-                    records.append(audit.record("second"))
+                    groups.append(audit.record("second"))
                     closing.start_soon(audit.aclose)
                     await anyio.sleep(1)
             assert ids_in(sink) == ["first", "second"]
-            assert [record.done() for record in records] == [True, True]
+            assert [group.is_written for group in groups] == [True, True]
             assert sink.closed == 1
 
         run(main)
 
-    def test_closing_raises_for_a_lost_record_that_nobody_waited_for(self) -> None:
+    def test_closing_raises_for_a_lost_record_that_nobody_heard_of(self) -> None:
         async def main(clock: VirtualClock) -> None:
             audit = Audit(ScriptedSink(fails=OSError("full")))
-            written = audit.record("f-9")
-            written.cancel()
+            audit.record("f-9")
             with pytest.raises(AuditWriteError, match="f-9"):
                 await audit.aclose()
 
@@ -280,10 +284,11 @@ class TestLane:
     def test_passes_a_batch_on_once_every_sink_has_written_it(self) -> None:
         async def main(clock: VirtualClock) -> None:
             async with writing(Audit(ScriptedSink(takes=1), ScriptedSink(takes=1))) as audit:
-                written = [audit.record("f-1"), audit.record("f-2")]
+                group = audit.record("f-1")
+                assert audit.record("f-2") is group
                 await anyio.sleep(1.5)
                 assert audit.passed_on == []
-                await asyncio.gather(*written)
+                await group.written()
                 assert audit.passed_on == [audited("f-1"), audited("f-2")]
             await audit.aclose()
 
@@ -314,12 +319,10 @@ class TestLane:
             sink = ScriptedSink()
             audit = Audit(sink)
             async with writing(audit):
-                await audit.record("in time")
+                await audit.record("in time").written()
                 await audit.aclose()
-                written = audit.record("f-8")
-                assert written.done()
                 with pytest.raises(AuditWriteError, match=r"f-8 .* the audit trail is closed\. Let every run end"):
-                    await written
+                    audit.record("f-8").require()
             assert sink.events == audit.passed_on == [audited("in time")]
 
         run(main)
@@ -334,26 +337,81 @@ class TestLane:
                 closing.start_soon(audit.aclose)
                 await anyio.sleep(comes_after)
                 late = audit.record("late")
-            assert in_time.result() is None
-            assert late.done()
-            assert isinstance(late.exception(), AuditWriteError)
+            assert in_time.is_written
+            assert late.is_lost
             assert sink.events == [audited("in time")]
 
         run(main)
 
-    @pytest.mark.parametrize(("cancelled", "complaints"), [(True, 0), (False, 1)])
-    def test_a_failed_record_that_nobody_waits_for_is_logged_unless_it_was_cancelled(
-        self, caplog: pytest.LogCaptureFixture, cancelled: bool, complaints: int
-    ) -> None:
+    @pytest.mark.parametrize("is_heard", [True, False])
+    def test_closing_is_silent_about_lost_records_that_somebody_heard_of(self, is_heard: bool) -> None:
         async def main(clock: VirtualClock) -> None:
-            audit = Audit(ScriptedSink())
-            await audit.aclose()
-            written = audit.record()
-            if cancelled:
-                written.cancel()
-            del written
-            gc.collect()
+            told: list[AuditWriteError] = []
+
+            def on_lost(error: AuditWriteError) -> bool:
+                told.append(error)
+                return is_heard
+
+            audit = Audit(ScriptedSink(fails=OSError("full")), on_lost=on_lost)
+            async with writing(audit):
+                audit.record("f-1")
+                await anyio.sleep(1)
+            with nullcontext() if is_heard else pytest.raises(AuditWriteError, match="f-1"):
+                await audit.aclose()
+            assert len(told) == 1
 
         run(main)
-        assert caplog.text.count("Future exception was never retrieved") == complaints
-        assert len(caplog.records) == complaints
+
+
+def writes(audit: Audit, group: RecordGroup) -> bool:
+    """Return whether the sinks are writing a group."""
+    return audit.writing is group
+
+
+class TestHeldResults:
+    def test_are_told_in_their_order_once_every_sink_has_the_records(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            told: list[MediaResult] = []
+            async with writing(Audit(ScriptedSink(takes=1), ScriptedSink(takes=1))) as audit:
+                for result in RESULTS:
+                    audit.record(result.file_id).tell_later(told.append, result)
+                await anyio.sleep(1.5)
+                assert told == []
+                await anyio.sleep(1)
+                assert told == RESULTS
+                audit.newest.tell_later(told.append, RESULTS[0])
+                assert told == [*RESULTS, RESULTS[0]], "what is recorded already is told at once"
+            await audit.aclose()
+
+        run(main)
+
+    def test_are_never_told_if_the_records_are_lost(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            told: list[MediaResult] = []
+            async with writing(Audit(ScriptedSink(fails=OSError("full")))) as audit:
+                group = audit.record("f-1")
+                group.tell_later(told.append, RESULTS[0])
+                await anyio.sleep(1)
+                with pytest.raises(AuditWriteError, match="f-1"):
+                    group.tell_later(told.append, RESULTS[1])
+            assert told == []
+            await audit.aclose()
+
+        run(main)
+
+    def test_a_write_in_progress_is_seen_only_while_a_sink_makes_others_wait(self) -> None:
+        async def main(clock: VirtualClock) -> None:
+            async with writing(Audit(ScriptedSink(takes=2))) as audit:
+                group = audit.record("f-1")
+                assert not writes(audit, group)
+                await anyio.sleep(1)
+                assert writes(audit, group)
+                later = audit.record("f-2")
+                assert later is not group
+                await anyio.sleep(2)
+                assert writes(audit, later)
+                await later.written()
+                assert not writes(audit, later)
+            await audit.aclose()
+
+        run(main)

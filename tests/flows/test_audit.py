@@ -65,8 +65,9 @@ async def test_a_failed_audit_sink_ends_the_run_after_the_finished_results():
                 async with retriever.retrieve_many(ids(1_000), concurrency=4) as results:
                     async for result in results:
                         done.append(result)
-        assert len(done) == 20
-        assert simulator.counts.api_requests <= 24
+        # Records that come together are lost together, and each worker may have sent its next request.
+        assert 16 <= len(done) <= 20
+        assert simulator.counts.api_requests <= len(done) + 3 * 4
 
 
 def test_a_lost_record_of_a_fresh_url_is_raised_after_the_finished_results():

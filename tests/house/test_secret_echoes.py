@@ -211,7 +211,7 @@ class TestAnEcho:
                 async with asyncio.timeout(0.1):
                     await retriever.retrieve("silent")
         frames = frames_of(raised.value)
-        assert any("ApiClient._attempt" in frame for frame in frames)
+        assert any("ApiClient.call" in frame for frame in frames)
         assert not found_in([*shown, *frames])
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesys_media_async.retrieval.pool import Pool
-from tests.support.pools import Source, run
+from tests.support.pools import Batches, Source, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,8 @@ class TestWorkThatReleasesItsSlot:
                     pool.hand_over(item)
 
         source = Source(range(total))
-        pool = Pool[int, int](
-            source() if is_async else range(total), work, concurrency=concurrency, batch_size=batch_size
+        pool = Pool[int, int, int](
+            source() if is_async else range(total), Batches(work), concurrency=concurrency, batch_size=batch_size
         )
 
         async def main() -> None:
@@ -69,7 +69,7 @@ def test_an_exception_of_the_input_comes_after_the_incomplete_batch() -> None:
             for item in batch:
                 pool.hand_over(item)
 
-        pool = Pool[int, int](broken(), work, concurrency=1, batch_size=3)
+        pool = Pool[int, int, int](broken(), Batches(work), concurrency=1, batch_size=3)
         with pytest.raises(ConnectionError, match="broke off"):
             async with pool as results:
                 async for result in results:

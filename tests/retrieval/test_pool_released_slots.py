@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 from genesys_media_async.retrieval.pool import MAX_RELEASED, Pool
-from tests.support.pools import run
+from tests.support.pools import Batches, run
 
 
 def test_a_run_with_more_waits_than_slots_that_may_be_released_at_once_stays_as_fast():
@@ -17,7 +17,7 @@ def test_a_run_with_more_waits_than_slots_that_may_be_released_at_once_stays_as_
                 await anyio.sleep(1)
             pool.hand_over(items[0])
 
-        pool = Pool[int, int](range(count), work, concurrency=4)
+        pool = Pool[int, int, int](range(count), Batches(work), concurrency=4)
         began = anyio.current_time()
         async with pool as results:
             assert len([result async for result in results]) == count

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from genesys_media_async import MediaRetriever, VirtualClock
-from genesys_media_async.retrieval import run as run_module
-from genesys_media_async.retrieval import single_flight
+from genesys_media_async.retrieval import outcomes, single_flight
 from genesys_media_async.simulator import Simulator, SimulatorSettings
 from tests.support.retrievers import settings_for
 from tests.support.virtual_runs import ids
@@ -33,7 +32,7 @@ def test_a_url_with_less_than_a_tenth_of_its_lifetime_left_is_requested_again(wa
 
 
 def test_a_repeat_long_after_its_id_is_requested_again_since_memory_has_a_bound(monkeypatch: pytest.MonkeyPatch):
-    for module in (run_module, single_flight):
+    for module in (outcomes, single_flight):
         monkeypatch.setattr(module, "MAX_REMEMBERED", 8)
     clock = VirtualClock()
     simulator = Simulator(SimulatorSettings(quota=None), clock=clock)

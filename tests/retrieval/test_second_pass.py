@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from genesys_media_async import DownloadUrl, MediaResult, MediaRetriever, MemorySink, RetryPolicy, VirtualClock
 from genesys_media_async.api.calls import CallResult
+from genesys_media_async.audit.group import WRITTEN
 from genesys_media_async.endpoints.base import Endpoint
 from genesys_media_async.errors import (
     APITimeoutError,
@@ -59,9 +60,9 @@ def test_nothing_that_is_kept_back_gets_lost(ids: list[str], others: set[str]) -
     for file_id in ids:
         if second.repeats(file_id):
             continue
-        assert second.hold(Failed(file_id, InternalServerError("x")))
-        handed_over.update(result.file_id for result in second.settle(file_id, has_others=file_id in others))
-    handed_over.update(result.file_id for results in second.drop() for result in results)
+        assert second.hold(Failed(file_id, InternalServerError("x")), WRITTEN)
+        handed_over.update(result.file_id for result, _ in second.settle(file_id, has_others=file_id in others))
+    handed_over.update(result.file_id for results in second.drop() for result, _ in results)
     assert handed_over == Counter(ids)
     assert second.begin() == ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from genesys_media_async.errors import InvalidRequestError, NotFoundError
 from genesys_media_async.events import Outcome
+from genesys_media_async.models import Failed, MediaResult, Retrieved
 from genesys_media_async.sinks import MetricsSink
 from genesys_media_async.sinks.dispatch import CLOSE_TIMEOUT, MAX_WAITING, Dispatcher
 from genesys_media_async.sinks.metrics import MAX_UNCOUNTED
+from genesys_media_async.sinks.metrics import finished as event_of
 from tests.support.events import audited, finished, paused
 from tests.support.scripted_sink import ScriptedSink, run, writing
 
@@ -196,16 +200,29 @@ class TestOwnMetrics:
         dispatcher = Dispatcher(own=own)
         dispatcher.emit_all([finished(), paused()])
         dispatcher.emit_all([paused()] * (2 * MAX_UNCOUNTED))
-        assert len(own.uncounted) < MAX_UNCOUNTED
         it = own.snapshot()
         assert (it.outcomes, it.pauses) == ({Outcome.SUCCESS: 1}, 2 * MAX_UNCOUNTED + 1)
 
-    def test_uncounted_events_stay_few(self) -> None:
+    def test_results_count_as_their_events_do(self) -> None:
+        results: list[MediaResult] = [
+            Retrieved("a", "https://a.test/?sig=canary", 2e9, 60, None, "audio/wav", attempts=2, latency=0.5),
+            Failed("b", NotFoundError("No."), attempts=1, latency=0.25),
+            Failed("c", InvalidRequestError("No."), media_id="m"),
+        ]
+        own, watching = MetricsSink(), MetricsSink()
+        dispatcher = Dispatcher(own=own)
+        for result in results:
+            dispatcher.finish(result)
+        asyncio.run(watching.write([event_of(result, 1.0) for result in results]))
+        assert own.snapshot() == watching.snapshot()
+
+    def test_uncounted_results_stay_few(self) -> None:
         own = MetricsSink()
         dispatcher = Dispatcher(own=own)
         for _ in range(3 * MAX_UNCOUNTED):
-            dispatcher.emit(finished())
-            assert len(own.uncounted) < MAX_UNCOUNTED
+            dispatcher.finish(Failed("a", NotFoundError("No.")))
+            assert len(own.results) < MAX_UNCOUNTED
+        assert own.snapshot().outcomes == {Outcome.GENERATION_FAILED: 3 * MAX_UNCOUNTED}
 
     def test_metrics_outlive_the_dispatcher(self) -> None:
         own = MetricsSink()
@@ -219,9 +236,9 @@ class TestOwnMetrics:
             dispatcher.emit(finished())
         assert dispatcher.dropped == 0
 
-    def test_emit_calls_nothing_else_of_the_package(self) -> None:
+    def test_finish_calls_nothing_else_of_the_package(self) -> None:
         dispatcher = Dispatcher(own=MetricsSink())
-        event = finished()
+        result = Failed("a", NotFoundError("No."))
         called: list[CodeType] = []
 
         def note(frame: FrameType, kind: str, _: object) -> None:
@@ -230,7 +247,7 @@ class TestOwnMetrics:
 
         sys.setprofile(note)
         try:
-            dispatcher.emit(event)
+            dispatcher.finish(result)
         finally:
             sys.setprofile(None)
-        assert [code.co_qualname for code in called] == ["Dispatcher.emit"]
+        assert [code.co_qualname for code in called] == ["Dispatcher.finish"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
 import anyio.lowlevel
@@ -30,16 +30,36 @@ def run(main: Callable[[], Coroutine[object, object, None]]) -> None:
     VirtualClock().run(watched())
 
 
+class Batches(Generic[Item]):
+    """Work that awaits a function of each batch."""
+
+    repeated = ()
+
+    def __init__(self, function: Callable[[tuple[Item, ...]], Awaitable[None]]) -> None:
+        self.do = function
+
+    def begin(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        return items
+
+    def end(self, begun: tuple[Item, ...]) -> None: ...
+
+    def let_go(self, begun: tuple[Item, ...]) -> None: ...
+
+    async def share(self) -> None: ...
+
+    async def settled(self) -> None: ...
+
+
 def pool_of(
     items: Iterable[Item] | AsyncIterable[Item], work: Callable[[Item], Awaitable[Result]], *, concurrency: int
-) -> Pool[Item, Result]:
+) -> Pool[Item, Result, Item]:
     """A pool whose work hands over one result for each item."""
 
     async def one_result(batch: tuple[Item, ...]) -> None:
         (item,) = batch
         pool.hand_over(await work(item))
 
-    pool = Pool[Item, Result](items, one_result, concurrency=concurrency)
+    pool = Pool[Item, Result, Item](items, Batches(one_result), concurrency=concurrency)
     return pool
 
 

@@ -1,0 +1,219 @@
+"""Which result each id of a run gets: counted, shared with ids that repeat it, or kept back for the second pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import AuditWriteError, InvalidRequestError
+from ..ids import exact_str
+from .context import RunContext
+from .refusals import Refusals
+from .second_pass import SecondPass
+from .single_flight import MAX_REMEMBERED, SingleFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from ..api.retry import RetryBudget
+    from ..audit.group import RecordGroup
+    from ..counters import Counters
+    from ..errors import GenesysMediaError
+    from ..models import MediaRequest, MediaResult
+    from .options import Options
+    from .pool import Pool
+    from .session import Session
+
+FRESH_SHARE = 0.1
+"""A URL with less than this share of its lifetime left when it is handed over is requested again."""
+
+
+class Outcomes(RunContext):
+    """
+    The context and the book of a run, and the work of its pool: an id is begun, retrieved by the endpoint, ended.
+
+    Everything here is decided at once; the pool waits for the endpoint, and `share` for ids in flight. `pool` gets what
+    is to be handed over, and is the one that works at the moment.
+    """
+
+    def __init__(self, session: Session, options: Options, counters: Counters, budget: RetryBudget) -> None:
+        super().__init__(session, options, counters, budget)
+        self._flights = SingleFlight()
+        self._refusals = Refusals(options.max_refusals, session.endpoint)
+        self._has_second_pass = options.second_pass
+        self.second_pass = SecondPass()
+        self.pool: Pool[str, MediaResult, MediaRequest]
+        self.repeated: list[tuple[str, list[MediaResult]]] = []
+        """Ids that repeat one in flight, with the list of its results so far."""
+        self._is_trail_broken = False
+
+    def slot_released(self) -> AbstractAsyncContextManager[None]:
+        """Return a block in which another worker uses the slot."""
+        return self.pool.slot_released()
+
+    # The work of the pool.
+
+    def begin(self, file_ids: tuple[str, ...]) -> tuple[MediaRequest, ...]:
+        """Return the requests to make; what else the ids come to is done here, or noted in `repeated`."""
+        if len(file_ids) == 1:
+            request = self._begin(file_ids[0])
+            return () if request is None else (request,)
+        return tuple(request for file_id in file_ids if (request := self._begin(file_id)) is not None)
+
+    def _begin(self, given: str) -> MediaRequest | None:
+        if self._refusals.all_refused is not None and not self.counters.succeeded:
+            # Only now is it certain that ids remain; from this one on they are not requested, and have no result.
+            self.pool.fail(self._refusals.all_refused)
+            return None
+        flights = self._flights
+        # What is not text may not even have a hash.
+        file_id = given if type(given) is str else exact_str(given)
+        if type(file_id) is str:
+            in_flight = flights.in_flight.get(file_id)
+            if in_flight is not None:
+                self.repeated.append((file_id, in_flight))
+                return None
+            known = flights.recent.get(file_id) or flights.earlier.get(file_id)
+            if known and not any(map(self.is_stale, known)):
+                self._repeat(known)
+                return None
+            if self.second_pass.deferred and self._is_deferred(file_id):
+                return None
+        try:
+            request = self.request(file_id)
+        except InvalidRequestError as error:
+            self.counters.done += 1
+            self._hand_over(*self.refuse(file_id, error))
+            return None
+        flights.in_flight[file_id] = []
+        return request
+
+    def do(self, requests: tuple[MediaRequest, ...]) -> Awaitable[None]:
+        """Let the endpoint retrieve what was begun together."""
+        return self._endpoint.retrieve(requests, self)
+
+    def end(self, requests: tuple[MediaRequest, ...]) -> None:
+        """End the ids of requests. Raises `RuntimeError` if one has no result."""
+        flights = self._flights
+        for request in requests:
+            file_id = request.file_id
+            results = flights.in_flight[file_id]
+            if self.second_pass.held and self._settle(file_id, results):
+                continue
+            if not results:
+                self.require_result(file_id, results)
+            self.counters.done += 1
+            if flights.waiting or len(flights.recent) >= MAX_REMEMBERED // 2:
+                flights.end(file_id)
+            else:
+                flights.recent[file_id] = flights.in_flight.pop(file_id)
+
+    def let_go(self, requests: tuple[MediaRequest, ...]) -> None:
+        """Forget ids in flight whose endpoint raised."""
+        for request in requests:
+            self._flights.let_go(request.file_id)
+
+    async def share(self) -> None:
+        """Wait for the ids in flight that others repeat, and hand their results over once more."""
+        repeated, self.repeated = self.repeated, []
+        for file_id, results in repeated:
+            if self._flights.in_flight.get(file_id) is results:
+                async with self.pool.slot_released():
+                    await self._flights.wait(file_id)
+            if results:
+                self._repeat(results)
+            elif self.second_pass.repeats(file_id):
+                self.counters.deferred += 1
+
+    async def settled(self) -> None:
+        """Wait until everything so far is recorded, and so told. Raises `AuditWriteError`."""
+        await self._recorder.newest.written()
+
+    # The results.
+
+    def take(self, result: MediaResult, group: RecordGroup) -> None:
+        """Take a result of an id in flight: hand it over once it is recorded, or keep it for the second pass."""
+        if not result.ok and self._has_second_pass and self.second_pass.hold(result, group):
+            return
+        if self.second_pass.is_over:
+            result = self.second_pass.whole(result)
+        self._flights.in_flight[result.file_id].append(result)
+        if group.is_written:
+            self.tell(result)
+        else:
+            group.tell_later(self.tell, result)
+
+    def tell(self, result: MediaResult) -> None:
+        """Tell everybody of a recorded result, and give it to the iteration."""
+        self.announce(result)
+        if result.ok:
+            self.counters.succeeded += 1
+        else:
+            self.counters.failed += 1
+            self.judge(result.error)
+        self.pool.hand_over(result)
+
+    def _tell_again(self, result: MediaResult) -> None:
+        """Give a result to the iteration once more; it shows nothing new."""
+        if result.ok:
+            self.counters.succeeded += 1
+        else:
+            self.counters.failed += 1
+        self.pool.hand_over(result)
+
+    def _repeat(self, results: Sequence[MediaResult]) -> None:
+        self.counters.done += 1
+        if not self._is_trail_broken:
+            # The first of their kind may not be recorded yet.
+            for result in results:
+                self._recorder.newest.tell_later(self._tell_again, result)
+
+    def _hand_over(self, result: MediaResult, group: RecordGroup) -> None:
+        group.tell_later(self.tell, result)
+
+    def judge(self, error: GenesysMediaError) -> None:
+        """End the run after a failure that leaves no way to go on."""
+        end = self._refusals.add(error, has_success=self.counters.succeeded > 0)
+        if end is not None:
+            self.pool.fail(end)
+
+    def fail(self, error: GenesysMediaError) -> None:
+        """Take no more ids, and raise an error after the last result."""
+        self._is_trail_broken |= isinstance(error, AuditWriteError)
+        self.pool.fail(error)
+
+    def is_stale(self, result: MediaResult) -> bool:
+        """Return whether the URL of a result has next to no lifetime left."""
+        return result.ok and result.ends_at - self.clock.wall() < FRESH_SHARE * result.expires_in
+
+    # The second pass.
+
+    def _is_deferred(self, file_id: str) -> bool:
+        """Return whether an id waits for the second pass; in that one it is taken out."""
+        if not self.second_pass.is_over:
+            if self.second_pass.repeats(file_id):
+                self.counters.deferred += 1
+                return True
+        else:
+            self.counters.deferred -= self.second_pass.take(file_id)
+        return False
+
+    def _settle(self, file_id: str, results: list[MediaResult]) -> bool:
+        """Decide about what was kept back of an id that is done; return whether it waits for the second pass."""
+        for result, group in self.second_pass.settle(file_id, has_others=bool(results)):
+            results.append(result)
+            self._hand_over(result, group)
+        if file_id not in self.second_pass.deferred:
+            return False
+        self.counters.deferred += 1
+        self._flights.let_go(file_id)
+        return True
+
+    def hand_over_deferred(self) -> None:
+        """Hand over what was kept back and is not requested again."""
+        for results in self.second_pass.drop():
+            self.counters.deferred -= 1
+            self.counters.done += 1
+            for result, group in results:
+                if not group.is_lost:
+                    self._hand_over(result, group)
