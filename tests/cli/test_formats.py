@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import json
 from datetime import UTC, datetime
+from enum import StrEnum
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from genesys_media_async import NotFoundError
 from genesys_media_async.cli.output.formats import CSV_COLUMNS, csv_line, json_line, url_line
+from genesys_media_async.errors import escaped
 from genesys_media_async.models import Failed, ResultDict, Retrieved
 
 ENDS_AT = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
@@ -47,6 +51,27 @@ class TestJson:
         name = b"\xff".decode(errors="surrogateescape")
 
         assert json.loads(json_line(Failed(name, NotFoundError("no"))))["file_id"] == name
+
+    @given(
+        st.text(st.characters(categories=None) | st.sampled_from('"\\/\n\x7f\u2028\ud800')),
+        st.none() | st.text(st.characters(codec="utf-8")),
+        st.floats(0.001, 1e9),
+    )
+    @settings(deadline=None)
+    def test_is_what_the_json_module_writes_of_it(self, file_id: str, name: str | None, latency: float):
+        result = replace(RETRIEVED, file_id=file_id, file_name=name, latency=latency)
+        written = json.dumps(result.as_dict(), ensure_ascii=False, separators=(",", ":"))
+        assert json_line(result) == escaped(written).encode() + b"\n"
+
+    def test_is_written_of_a_subclass_of_text(self):
+        class Id(StrEnum):
+            FIRST = "f-1"
+
+        class Name(str):
+            __slots__ = ()
+
+        named = replace(RETRIEVED, file_id=Id.FIRST, file_name=Name("a"))
+        assert json_line(named) == json_line(replace(RETRIEVED, file_id="f-1", file_name="a"))
 
 
 class TestCsv:

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genesys_media_async.endpoints.media_storage import payload, read_reply
+from genesys_media_async.endpoints import MediaStorage
+from genesys_media_async.endpoints.media_storage import read_reply
 from genesys_media_async.errors import InvalidResponseError
 from genesys_media_async.models import DownloadUrl, MediaRequest
 from genesys_media_async.settings.policies import ValidationRule
 from genesys_media_async.transports.base import HttpReply
+from tests.support.scripted_context import ScriptedContext, in_turn
 
 SIGNED = "https://media.example.com/a.wav?X-Signature=canary-signature"
 REQUEST = MediaRequest("f-1", 3_600)
@@ -26,17 +28,18 @@ def reply(**changes: Any) -> bytes:
 
 def read(body: bytes, *, sent_at: float = 0.0, rule: ValidationRule | None = None) -> DownloadUrl:
     anything = ValidationRule(content_types=("*/*",), max_lifetime=10**12)
-    return read_reply(HttpReply(200, {"content-type": "application/json"}, body), sent_at, REQUEST, rule or anything)
+    return read_reply(REQUEST, rule or anything, HttpReply(200, {"content-type": "application/json"}, body), sent_at)
 
 
 class TestPayload:
     def test_the_body_is_the_agreed_json(self) -> None:
-        assert payload(MediaRequest("f-1", 60)) == b'{"fileId":"f-1","expiresIn":60}'
-        assert json.loads(payload(MediaRequest("f-1", 60, "private"))) == {
-            "fileId": "f-1",
-            "expiresIn": 60,
-            "accessLevel": "private",
-        }
+        context = ScriptedContext(in_turn(HttpReply(200, {}, reply())))
+        for request in (MediaRequest("f-1", 60), MediaRequest("f-1", 60, "private")):
+            context.clock.run(MediaStorage().retrieve((request,), context))
+        assert [call.body for call in context.calls] == [
+            b'{"fileId":"f-1","expiresIn":60}',
+            b'{"fileId":"f-1","expiresIn":60,"accessLevel":"private"}',
+        ]
 
 
 class TestReply:

@@ -16,14 +16,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from genesys_media_async.events import Event, iso
+from genesys_media_async.events import AttemptAudited, Event, Outcome, iso
 from genesys_media_async.sinks import JsonLinesSink
-from genesys_media_async.sinks.jsonl import _time
+from genesys_media_async.sinks.jsonl import _start
 from tests.support.events import ANY_EVENT, audited, finished, paused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+
+    from genesys_media_async.events import JsonScalar
 
 
 @contextmanager
@@ -103,6 +105,32 @@ class TestLines:
         assert [json.loads(line)["event"] for line in lines[:-1]] == ["attempt_audited", "quota_paused"]
         assert json.loads(lines[0])["file_id"] == file_id
         assert lines[-1] == b""
+
+    @pytest.mark.parametrize("file_id", ["ä", "\x7f", "\ud800", "\u2028"])
+    def test_an_odd_id_is_written_in_visible_ascii_and_the_lines_around_it_as_ever(
+        self, tmp_path: Path, file_id: str
+    ) -> None:
+        self.write(JsonLinesSink(tmp_path / "plain.jsonl"), audited("f-1"), audited("f-2"))
+        self.write(JsonLinesSink(tmp_path / "odd.jsonl"), audited("f-1"), audited(file_id), audited("f-2"))
+        before, odd, after = (tmp_path / "odd.jsonl").read_bytes().splitlines(keepends=True)
+        assert before + after == (tmp_path / "plain.jsonl").read_bytes()
+        assert odd.removesuffix(b"\n").decode("ascii").isprintable()
+        assert odd == before.replace(b'"f-1"', json.dumps(file_id).encode())
+
+    def test_an_event_class_of_a_users_own_is_written_by_its_as_dict(self, tmp_path: Path) -> None:
+        class Masked(AttemptAudited, frozen=True, rename="camel"):
+            def as_dict(self) -> dict[str, JsonScalar]:
+                return {"event": "masked", "file_id": Text("f-…")}
+
+        class Text(str):
+            __slots__ = ()
+
+        path = tmp_path / "audit.jsonl"
+        masked = Masked(1.0, "a", "f-1", Outcome.SUCCESS, 200, 0.25, "agent/1", 1)
+        self.write(JsonLinesSink(path), masked, audited(Text("f-2")))
+        lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+        assert lines[0] == {"event": "masked", "file_id": "f-…"}
+        assert lines[1]["file_id"] == "f-2"
 
     @given(written=st.lists(ANY_EVENT, max_size=4))
     @settings(deadline=None, max_examples=100)
@@ -257,7 +285,7 @@ class TestLines:
 @example(253_402_300_799.999)
 @settings(deadline=None, max_examples=300)
 def test_the_time_of_a_line_is_that_of_the_event(at: float) -> None:
-    assert _time(int(at * 1_000)) == iso(at)
+    assert json.loads(_start("paused", int(at * 1_000)) + b'"":0}') == {"event": "paused", "time": iso(at), "": 0}
 
 
 def test_writing_calls_nothing_else_of_the_package(tmp_path: Path) -> None:
