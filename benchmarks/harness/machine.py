@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .interpreter import Interpreter
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -57,13 +59,13 @@ def describe(versions: dict[str, str]) -> str:
     programs = ", ".join(f"{name} {versions[name]}" for name in sorted(versions, key=str.lower))
     return (
         f"{time.strftime('%Y-%m-%d')}: {cpu}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
-        f"Python {platform.python_version()}; {programs}"
+        f"{Interpreter.this()}; {programs}"
     )
 
 
 def describe_briefly() -> str:
     """Return the line of a report whose numbers hardly depend on the machine."""
-    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, {Interpreter.this()}"
 
 
 @dataclass(frozen=True)
