@@ -1,11 +1,13 @@
 """
 Each benchmark is a command: it starts from the checkout, and the benchmarks' README names it.
 
-It names how its interpreter was built, and finds a better one.
+It names how its interpreter was built, and finds a better one. Its peers share their work among processes.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +17,11 @@ import pytest
 
 from benchmarks.harness import interpreter
 from benchmarks.harness.interpreter import THIS, Interpreter, build_of, programs, start_again
+from benchmarks.peers.options import Options
+
+if sys.platform == "linux":
+    from benchmarks.harness.machine import Cores
+    from benchmarks.peers.measurement import add_reports
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks pin processes to cores")
 ROOT = Path(__file__).parents[2]
@@ -194,3 +201,111 @@ def executable(file: Path, script: str) -> Path:
     file.write_text(f"#!/bin/sh\n{script}\n")
     file.chmod(0o755)
     return file
+
+
+def options_of(folder: Path, *, items: int, in_flight: int, warm_up: int, processes: int) -> Options:
+    out, audit = folder / "out.json", folder / "audit.jsonl"
+    url = "http://127.0.0.1"
+    rest = argparse.Namespace()
+    return Options(url, url, items, 0.0, in_flight, warm_up, out, audit, "asyncio", rest, processes)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_processes_share_all_ids_and_the_number_in_flight(tmp_path: Path, processes: int):
+    whole = options_of(tmp_path, items=1_001, in_flight=65, warm_up=131, processes=processes)
+    shares = list(whole.shares())
+    assert len({share.out for share in shares}) == processes
+    assert {share.processes for share in shares} == {1}
+    assert sum(share.in_flight for share in shares) == 65
+    assert sum(share.items for share in shares) == 1_001
+    ids = [file_id for share in shares for file_id in (*share.warm_up_ids(), *share.ids())]
+    assert sorted(ids) == [*whole.warm_up_ids(), *whole.ids()]
+
+
+@needs_linux
+def test_reports_are_added_from_the_first_start_to_the_last_end(tmp_path: Path):
+    options = options_of(tmp_path, items=30, in_flight=2, warm_up=0, processes=2)
+    common = {"peak_mib": 20.0, "latency_p50": 0.001}
+    reports: list[dict[str, object]] = [
+        {"items": 10, "answers": 10, "started": 5.0, "seconds": 2.0, "cpu_seconds": 1.5, "errors": 0},
+        {"items": 20, "answers": 21, "started": 5.5, "seconds": 3.0, "cpu_seconds": 2.0, "errors": 1},
+    ]
+    for report, first_error, latency_p99 in zip(reports, (None, "status 500"), (0.5, 0.25), strict=True):
+        report |= {**common, "first_error": first_error, "latency_p99": latency_p99}
+    files = [tmp_path / f"{number}.json" for number in range(2)]
+    for file, report in zip(files, reports, strict=True):
+        file.write_text(json.dumps(report))
+    add_reports(options, files)
+    assert json.loads(options.out.read_text()) == {
+        "items": 30,
+        "answers": 31,
+        "started": 5.0,
+        "seconds": 3.5,
+        "cpu_seconds": 3.5,
+        "peak_mib": 40.0,
+        "errors": 1,
+        "first_error": "status 500",
+        "latency_p50": 0.001,
+        "latency_p99": 0.5,
+    }
+
+
+# A process of its own forks: one of pytest may have threads.
+PEER = """
+import argparse, asyncio, sys, time
+from pathlib import Path
+from benchmarks.peers.driver import run
+from benchmarks.peers.measurement import Counters, Measurement, write_report
+from benchmarks.peers.options import Options
+
+async def main(options):
+    if sys.argv[2] == "fail":
+        raise ConnectionError("refused")
+    await asyncio.sleep(0.0 if options.first else 0.2)
+    ready, measurement = time.perf_counter(), Measurement()
+    with measurement:
+        counters = Counters(answers=sum(1 for _ in options.ids()), errors=options.first)
+    write_report(options, measurement, counters, {"latency_p50": ready, "latency_p99": ready})
+
+url, out = "http://127.0.0.1", Path(sys.argv[1])
+run(main, Options(url, url, 1_000, 0.0, 2, 0, out, None, "asyncio", argparse.Namespace(), 2))
+"""
+
+
+def run_peer(out: Path, how: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", PEER, str(out), how]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@needs_linux
+def test_processes_measure_together_and_write_one_report(tmp_path: Path):
+    done = run_peer(tmp_path / "out.json", "measure")
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert (report["items"], report["errors"]) == (1_000, 500)
+    # The percentiles of this peer are the moments at which its processes were ready; the last one's is kept.
+    assert report["started"] >= report["latency_p50"]
+
+
+@needs_linux
+def test_a_process_that_fails_leaves_no_report(tmp_path: Path):
+    done = run_peer(tmp_path / "out.json", "fail")
+    assert done.returncode == 1
+    assert "ConnectionError: refused" in done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+@needs_linux
+def test_one_process_has_a_core_apart_from_the_server_and_more_share_all(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 1, 2})
+    assert Cores.choose() == Cores(frozenset({1}), frozenset({2}))
+    assert not Cores.choose().are_shared
+    assert Cores.choose(2) == Cores(frozenset({1, 2, 3}), frozenset({1, 2, 3}))
+    assert "none pinned apart" in str(Cores.choose(2))
+
+
+@needs_linux
+def test_the_only_core_is_shared(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4})
+    assert Cores.choose().are_shared
+    assert "the only one" in str(Cores.choose())
