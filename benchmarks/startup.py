@@ -17,13 +17,12 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING
 
 from .harness.command_line import add_common_options, at_least_one, parse, parser_of, write_json
-from .harness.environment import DEFAULT_DIRECTORY, PROJECT, last_line, pip_install, prepare
+from .harness.environment import DEFAULT_DIRECTORY, PROJECT, last_line, make_venv, pip_install, prepare
 from .harness.machine import Cores, describe, pinned
 from .harness.servers import SlowServer
 
@@ -121,7 +120,7 @@ class Costs:
 def install(library: Library, directory: Path) -> Path:
     """Install a library, and nothing else, into a new environment; return its Python."""
     shutil.rmtree(directory, ignore_errors=True)
-    venv.create(directory, with_pip=True)
+    make_venv(directory)
     python = directory / "bin" / "python"
     if library.requirement is not None:
         pip_install(python, "--no-cache-dir", library.requirement)

@@ -4,12 +4,16 @@ Requests a second and CPU time of the whole pipeline on one core: this package b
     python -m benchmarks.throughput                    every row, five rounds (some minutes)
     python -m benchmarks.throughput --tls              the same over TLS, certificates verified
     python -m benchmarks.throughput --only ours go     rows whose names contain one of these words
+    python -m benchmarks.throughput --processes 2      every client with two processes or threads
     python -m benchmarks.throughput --json FILE        also write every single number
 
 nginx answers on one core; the clients run on another, one at a time. In each round every row runs once, in an order
 drawn anew from `--seed`. The numbers are medians over the rounds, and the ratios are medians of the ratios within a
 round, so that a machine that becomes slower does not favour a row. The number of ids of each row is determined in
 advance, so that a run takes about `--seconds`. benchmarks/README.md describes how the peers are tuned.
+
+With `--processes N` the Python peers run as N processes, each with an event loop and its share of the ids, and Go and
+wrk as one with N threads. `--in-flight` is then for each of the N. Clients and server share all cores.
 
 Every client checks every answer, including that it is for the requested id; a row with errors is marked.
 """
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SWEEP_ROUNDS = 3
+ONE_PROCESS = ("with_sdk.py",)
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,7 @@ class Benchmark:
         missing = self._missing(row)
         if missing is not None:
             raise PeerFailed(missing)
-        choices = row.in_flight or (self._options.in_flight,)
+        choices = [each * self._options.processes for each in row.in_flight or (self._options.in_flight,)]
         items = {in_flight: self._options.items or self._suitable_items(row, in_flight) for in_flight in choices}
         best = self._best_in_flight(row, items) if len(choices) > 1 else choices[0]
         return Plan(row, best, items[best])
@@ -158,6 +163,8 @@ class Benchmark:
     def _missing(self, row: Row) -> str | None:
         if row.peer.program == "wrk" and shutil.which("wrk") is None:
             return "wrk was not found: apt-get install wrk"
+        if row.peer.program in ONE_PROCESS and self._options.processes > 1:
+            return "its threads take turns in one process"
         return self._runner.environment.skipped.get(row.needs) if row.needs else None
 
     def _suitable_items(self, row: Row, in_flight: int) -> int:
@@ -166,7 +173,7 @@ class Benchmark:
         return suitable_items(lambda items: self._run(row, in_flight, items), self._options.seconds)
 
     def _run(self, row: Row, in_flight: int, items: int) -> Measured:
-        return self._runner.run(row.peer, Load(in_flight, items, self._options.seconds))
+        return self._runner.run(row.peer, Load(in_flight, items, self._options.seconds, self._options.processes))
 
     def run_round(self, number: int) -> None:
         """Run every row once, in the round's order; a row that fails is removed and reported."""
@@ -230,6 +237,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=at_least_one, default=5, metavar="N")
     parser.add_argument("--items", type=at_least_one, metavar="N", help="ids of each run, instead of --seconds")
     parser.add_argument("--in-flight", type=at_least_one, default=64, metavar="N")
+    parser.add_argument("--processes", type=at_least_one, default=1, metavar="N", help="cores for every client")
     parser.add_argument("--seconds", type=duration, default=1.5, metavar="S", help="approximate length of each run")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="rows whose names contain one of these words")
     parser.add_argument("--tls", action="store_true")
@@ -243,7 +251,9 @@ def measure(rows: list[Row], environment: Environment, cores: Cores, options: ar
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         chain, key, authority = make_certificate(environment, folder) if options.tls else (None, None, None)
-        nginx = stack.enter_context(Nginx(cores.server, (chain, key) if chain and key else None))
+        nginx = stack.enter_context(
+            Nginx(cores.server, (chain, key) if chain and key else None, workers=options.processes)
+        )
         runner = Runner(environment, Server(nginx.url, nginx.token_url, authority), cores.client)
         benchmark = Benchmark(runner, options)
         benchmark.plan(rows)
@@ -257,10 +267,13 @@ def report(benchmark: Benchmark, environment: Environment, cores: Cores, options
     """Print the table, and write the file of `--json`."""
     machine = describe(environment.versions)
     print(machine)
-    print(f"{'TLS' if options.tls else 'Plain HTTP'}, {options.rounds} rounds, {cores}.\n")
+    each = f", {options.processes} processes or threads each" if options.processes > 1 else ""
+    print(f"{'TLS' if options.tls else 'Plain HTTP'}, {options.rounds} rounds{each}, {cores}.\n")
     print_table(benchmark.plans)
-    share = max((plan.of("others_share") for plan in benchmark.plans), default=0.0)
-    print(f"\nOther processes used up to {share:.0%} of the client's core (median of the worst row).")
+    print()
+    if not cores.are_shared:
+        share = max((plan.of("others_share") for plan in benchmark.plans), default=0.0)
+        print(f"Other processes used up to {share:.0%} of the client's core (median of the worst row).")
     for name, reason in benchmark.skipped.items():
         print(f"Skipped: {name}: {reason}")
     numbers = {
@@ -268,6 +281,7 @@ def report(benchmark: Benchmark, environment: Environment, cores: Cores, options
         "versions": environment.versions,
         "tls": options.tls,
         "rounds": options.rounds,
+        "processes": options.processes,
         "rows": [plan.as_dict() for plan in benchmark.plans],
         "skipped": benchmark.skipped,
     }
@@ -282,7 +296,8 @@ def main() -> int:
     if find_nginx() is None:
         sys.exit(NO_NGINX)
     raise_file_limit()
-    environment, cores = prepare(options.environment, go=any(row.peer.program == "go" for row in rows)), Cores.choose()
+    environment = prepare(options.environment, go=any(row.peer.program == "go" for row in rows))
+    cores = Cores.choose(options.processes)
     benchmark = measure(rows, environment, cores, options)
     report(benchmark, environment, cores, options)
     return exit_code(measured=bool(benchmark.plans), errors=sum(plan.errors for plan in benchmark.plans))

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .interpreter import THIS, start_again
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -54,7 +56,7 @@ def parser_of(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def add_common_options(parser: argparse.ArgumentParser, environment: Path) -> None:
-    """Add `--json` and `--environment`."""
+    """Add `--json`, `--environment` and `--python`."""
     parser.add_argument("--json", type=writable, metavar="FILE", help="write all numbers to this file")
     parser.add_argument(
         "--environment",
@@ -63,11 +65,21 @@ def add_common_options(parser: argparse.ArgumentParser, environment: Path) -> No
         metavar="DIR",
         help="virtual environment of the benchmarks, made if it does not exist (default: %(default)s)",
     )
+    parser.add_argument(
+        "--python",
+        metavar="PATH",
+        help=f"interpreter to run on, or {THIS!r} (default: {THIS}, or the newest with PGO if {THIS} has none)",
+    )
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the command line. From here on SIGTERM also stops the servers before it ends the benchmark."""
+    """
+    Read the command line, and start again if `--python` or the build says so.
+
+    From here on SIGTERM also stops the servers before it ends the benchmark.
+    """
     options = parser.parse_args()
+    start_again(parser.prog.rpartition(".")[2], options.python)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return options
 

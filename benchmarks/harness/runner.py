@@ -1,10 +1,11 @@
-"""One peer, run once in a process of its own on the client's core: its measurement of itself, checked."""
+"""One peer, run once in processes of its own on the client's cores: its measurement of itself, checked."""
 
 from __future__ import annotations
 
 import json
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -54,12 +55,14 @@ class Load:
     How much a peer does in one run.
 
     It retrieves `items` ids after some that are not measured. With None, and for wrk, which knows no number of
-    requests, it is measured for `seconds` instead.
+    requests, it is measured for `seconds` instead. Its `processes`, which are threads in Go and wrk, share the ids and
+    the number in flight.
     """
 
     in_flight: int
     items: int | None = None
     seconds: float = 0.0
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class Measured:
     One run of one peer.
 
     `cpu` is microseconds of the client process for each item, user and system, its children's included. `others_share`
-    is the share of the client's core that other processes used meanwhile. `errors` counts answers that were wrong in
-    any way. `answers` counts all of them, `items` the measured ones.
+    is the share of the client's core that other processes used meanwhile, the server included if it runs there too.
+    `errors` counts answers that were wrong in any way. `answers` counts all of them, `items` the measured ones.
     """
 
     answers: int
@@ -89,21 +92,21 @@ class PeerFailed(Exception):
 
 
 class Runner:
-    """Runs peers on one core against one server, one at a time."""
+    """Runs peers on the client's cores against one server, one at a time."""
 
-    def __init__(self, environment: Environment, server: Server, core: int) -> None:
+    def __init__(self, environment: Environment, server: Server, cores: frozenset[int]) -> None:
         self.environment = environment
         self._server = server
-        self._core = core
+        self._cores = cores
 
     def run(self, peer: Peer, load: Load, *, timeout: float = TIMEOUT) -> Measured:
         """Run a peer once. Raises `PeerFailed`, also after `timeout` seconds."""
         with tempfile.TemporaryDirectory() as folder:
             run = _Run(peer, load, Path(folder))
-            before = Usage.of(self._core)
-            with pinned(self._core):
+            before = Usage.of(self._cores)
+            with pinned(self._cores):
                 run.wait(run.command(self.environment, self._server), run.variables(self._server), timeout)
-            return run.measured(before, Usage.of(self._core))
+            return run.measured(before, Usage.of(self._cores))
 
 
 class _Run:
@@ -119,13 +122,15 @@ class _Run:
     def command(self, environment: Environment, server: Server) -> list[str]:
         load = self._load
         if self._is_wrk:
-            extent = ["--threads", "1", "--connections", str(load.in_flight)]
+            extent = ["--threads", str(load.processes), "--connections", str(load.in_flight)]
             extent += ["--duration", str(max(1, round(load.seconds)))]
             return ["wrk", *extent, "--script", str(PROJECT / PEERS / "wrk.lua"), server.url]
         command = [*self._program(environment), "--url", server.url, "--token-url", server.token_url]
         command += ["--in-flight", str(load.in_flight), *self._peer.arguments]
         command += ["--seconds", str(load.seconds)] if load.items is None else ["--items", str(load.items)]
         command += ["--warm-up", str(self._warm_up), "--out", str(self._out)]
+        if load.processes > 1 and self._peer.program != "go":
+            command += ["--processes", str(load.processes)]
         return command + (["--audit", str(self._audit)] if self._peer.audit else [])
 
     def _program(self, environment: Environment) -> list[str]:
@@ -138,7 +143,11 @@ class _Run:
     def variables(self, server: Server) -> dict[str, str]:
         # A proxy has no place between two cores.
         variables = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-        variables |= {"GOMAXPROCS": "1", "OUT": str(self._out), "PYTHONPATH": str(self._peer.checkout)}
+        variables |= {
+            "GOMAXPROCS": str(self._load.processes),
+            "OUT": str(self._out),
+            "PYTHONPATH": str(self._peer.checkout),
+        }
         if server.certificate is not None:
             variables |= {"SSL_CERT_FILE": str(server.certificate)}
             variables.pop("SSL_CERT_DIR", None)
@@ -146,13 +155,16 @@ class _Run:
 
     def wait(self, command: list[str], variables: dict[str, str], timeout: float) -> None:
         with self._output.open("w") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=variables)
+            # In a group of its own, so that all of its processes are ended together.
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=variables, process_group=0)
             try:
                 code = process.wait(timeout=timeout)
-            except subprocess.TimeoutExpired:
-                process.kill()
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                raise PeerFailed(f"did not end within {timeout:.0f} s") from None
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise PeerFailed(f"did not end within {timeout:.0f} s") from None
+                raise
         if code or not self._out.exists():
             raise PeerFailed(f"exit code {code}: {last_line(self._output.read_text())}")
 

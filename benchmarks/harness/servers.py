@@ -1,7 +1,8 @@
 """
 Two servers in place of the platform: nginx, which is fast, and one of our own, which adds a delay.
 
-nginx has one worker on one core, and answers the token request and the download-url request by itself.
+nginx has one worker on one core, or as many as the client has processes. It answers the token request and the
+download-url request by itself.
 
 The reply follows the contract: about 400 bytes of JSON with the requested file in `fileName` and in the URL's path, and
 a correlation id like a Genesys reply's. It has no `inin-ratelimit-*` headers: Genesys has announced their removal, and
@@ -45,7 +46,7 @@ _CONFIGURATION = Template(
     daemon off;
     pid $folder/nginx.pid;
     error_log stderr error;
-    worker_processes 1;
+    worker_processes $workers;
     worker_rlimit_nofile 16384;
     events { worker_connections 8192; multi_accept on; }
     http {
@@ -79,8 +80,11 @@ _CONFIGURATION = Template(
 class Nginx:
     """The fast server, on a free port of 127.0.0.1, while the context is open."""
 
-    def __init__(self, core: int, certificate: tuple[Path, Path] | None = None) -> None:
-        self._core = core
+    def __init__(
+        self, cores: frozenset[int], certificate: tuple[Path, Path] | None = None, *, workers: int = 1
+    ) -> None:
+        self._cores = cores
+        self._workers = workers
         self._certificate = certificate
         self._folder = tempfile.TemporaryDirectory()
         self._process: subprocess.Popen[bytes] | None = None
@@ -94,7 +98,7 @@ class Nginx:
             raise SystemExit(NO_NGINX)
         file = Path(self._folder.name) / "nginx.conf"
         file.write_text(self._configuration())
-        with pinned(self._core):
+        with pinned(self._cores):
             command = [program, "-p", self._folder.name, "-e", "stderr", "-c", str(file)]
             self._process = subprocess.Popen(command)
         wait_until_open(self.port, self._process)
@@ -107,6 +111,7 @@ class Nginx:
             ssl = f"ssl; ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3"
         return _CONFIGURATION.substitute(
             folder=self._folder.name,
+            workers=self._workers,
             port=self.port,
             ssl=ssl,
             token_reply=TOKEN_REPLY,
@@ -125,9 +130,9 @@ class Nginx:
 class SlowServer:
     """The server that delays its replies, in a process of its own, on a free port, while the context is open."""
 
-    def __init__(self, environment: Environment, core: int, delay: float) -> None:
+    def __init__(self, environment: Environment, cores: frozenset[int], delay: float) -> None:
         self._environment = environment
-        self._core = core
+        self._cores = cores
         self._delay = delay
         self._process: subprocess.Popen[bytes] | None = None
         self._port = free_port()
@@ -137,7 +142,7 @@ class SlowServer:
     def __enter__(self) -> Self:
         arguments = ("--port", str(self._port), "--delay", str(self._delay))
         command = module_command(self._environment.python, "harness.slow_server", *arguments)
-        with pinned(self._core):
+        with pinned(self._cores):
             self._process = subprocess.Popen(command, cwd=PROJECT)
         wait_until_open(self._port, self._process)
         return self

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import multiprocessing
+import sys
 from typing import TYPE_CHECKING
 
-from benchmarks.peers.measurement import Measurement, write_report
+from benchmarks.peers.measurement import Measurement, add_reports, write_report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
     from benchmarks.peers.options import Options
     from benchmarks.peers.pipeline import Pipeline
+
+WARM_UP_TIMEOUT = 60.0
 
 
 async def with_workers(ids: Iterator[str], in_flight: int, ask: Callable[[str], Awaitable[None]]) -> None:
@@ -60,8 +64,27 @@ async def measure(
     write_report(options, measurement, pipeline.counters, pipeline.latencies())
 
 
-def run(main: Coroutine[object, object, None], loop: str) -> None:
-    """Run on the event loop of this name."""
-    factory = importlib.import_module("uvloop").new_event_loop if loop == "uvloop" else None
+def run(main: Callable[[Options], Coroutine[object, object, None]], options: Options) -> None:
+    """Run on the chosen event loop, in as many processes as chosen, and report their sum."""
+    if options.processes == 1:
+        _run_alone(main, options)
+        return
+    # Forked before there is a loop or a thread, so that nothing is imported again.
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(options.processes, timeout=WARM_UP_TIMEOUT)
+    Measurement.wait = barrier.wait
+    shares = list(options.shares())
+    processes = [context.Process(target=_run_alone, args=(main, share)) for share in shares]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        sys.exit(1)
+    add_reports(options, [share.out for share in shares])
+
+
+def _run_alone(main: Callable[[Options], Coroutine[object, object, None]], options: Options) -> None:
+    factory = importlib.import_module("uvloop").new_event_loop if options.loop == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main)
+        runner.run(main(options))

@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 from itertools import count as numbers
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.peers.options import file_id_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from benchmarks.peers.options import Options
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 class Measurement:
     """Wall time and CPU time, children's included, between entering and leaving."""
 
+    wait: ClassVar[Callable[[], object]] = staticmethod(lambda: None)
+    """Waits for the other processes of this run before the measurement begins."""
+
     def __init__(self) -> None:
-        self.seconds = self.cpu_seconds = 0.0
+        self.started = self.seconds = self.cpu_seconds = 0.0
 
     def __enter__(self) -> None:
         self.begin()
@@ -32,11 +35,12 @@ class Measurement:
 
     def begin(self) -> None:
         """Start measuring."""
-        self._started, self._cpu_before = time.perf_counter(), _cpu_seconds()
+        Measurement.wait()
+        self.started, self._cpu_before = time.perf_counter(), _cpu_seconds()
 
     def end(self) -> None:
         """Stop measuring."""
-        self.seconds = time.perf_counter() - self._started
+        self.seconds = time.perf_counter() - self.started
         self.cpu_seconds = _cpu_seconds() - self._cpu_before
 
 
@@ -121,6 +125,7 @@ def write_report(
     measured = {
         "items": counters.answers if items is None else items,
         "answers": counters.answers,
+        "started": measurement.started,
         "seconds": measurement.seconds,
         "cpu_seconds": measurement.cpu_seconds,
         "peak_mib": peak_mib(),
@@ -129,6 +134,25 @@ def write_report(
         **latencies,
     }
     options.out.write_text(json.dumps(measured))
+
+
+def add_reports(options: Options, files: Iterable[Path]) -> None:
+    """
+    Write the report of processes that measured themselves at the same time, from the first's start to the last's end.
+
+    Their clock is the system's, one for all. Memory that processes share counts for each. Percentiles cannot be added:
+    those of the slowest process are kept.
+    """
+    reports = [json.loads(file.read_text()) for file in files]
+    total: dict[str, object] = {
+        name: sum(report[name] for report in reports)
+        for name in ("items", "answers", "cpu_seconds", "peak_mib", "errors")
+    }
+    started = min(report["started"] for report in reports)
+    total |= {"started": started, "seconds": max(each["started"] + each["seconds"] for each in reports) - started}
+    total["first_error"] = next(filter(None, (report["first_error"] for report in reports)), None)
+    total |= {name: max(report[name] for report in reports) for name in ("latency_p50", "latency_p99")}
+    options.out.write_text(json.dumps(total))
 
 
 def peak_mib() -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,9 @@ class Options:
     audit: Path | None
     loop: str
     rest: argparse.Namespace
+    processes: int = 1
+    first: int = 0
+    """The number of the first id."""
 
     @classmethod
     def parse(cls, **choices: tuple[str, ...]) -> Options:
@@ -47,15 +50,28 @@ class Options:
             given.audit,
             given.loop,
             given,
+            given.processes,
         )
 
     def warm_up_ids(self) -> Iterator[str]:
         """Yield the ids that are not measured."""
-        return map(file_id_of, range(self.warm_up))
+        return map(file_id_of, range(self.first, self.first + self.warm_up))
 
     def ids(self) -> Iterator[str]:
         """Yield the measured ids, each made on demand."""
-        return map(file_id_of, range(self.warm_up, self.warm_up + self.items))
+        first = self.first + self.warm_up
+        return map(file_id_of, range(first, first + self.items))
+
+    def shares(self) -> Iterator[Options]:
+        """Yield what each process does: its share of the ids and of the number in flight, and a report of its own."""
+        first = self.first
+        for number in range(self.processes):
+            items, in_flight, warm_up = (
+                (total + number) // self.processes for total in (self.items, self.in_flight, self.warm_up)
+            )
+            out = self.out.with_suffix(f".{number}.json")
+            yield replace(self, items=items, in_flight=in_flight, warm_up=warm_up, out=out, first=first, processes=1)
+            first += warm_up + items
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--audit", type=Path)
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    parser.add_argument("--processes", type=int, default=1, help="share --items and --in-flight among so many")
     return parser
 
 

@@ -96,4 +96,4 @@ if __name__ == "__main__":
     if parsed.rest.collector == "seldom":
         gc.freeze()
         gc.set_threshold(YOUNG_OBJECTS)
-    run(main(parsed), parsed.loop)
+    run(main, parsed)

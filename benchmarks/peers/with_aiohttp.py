@@ -51,4 +51,4 @@ async def main(options: Options) -> None:
 
 if __name__ == "__main__":
     parsed = Options.parse()
-    run(main(parsed), parsed.loop)
+    run(main, parsed)

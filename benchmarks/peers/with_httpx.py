@@ -65,4 +65,4 @@ async def main(options: Options) -> None:
 
 if __name__ == "__main__":
     parsed = Options.parse(library=("httpx", "httpx2"), transport=("own", "direct"))
-    run(main(parsed), parsed.loop)
+    run(main, parsed)
