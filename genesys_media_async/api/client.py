@@ -119,11 +119,13 @@ class ApiClient:
                 head = self._heads.get(call.method) or self._new_head(call.method)
                 attempts += 1
                 counters.sent += 1
-                left, sent_at = ends_at - sent, self._wall()
+                sent_at, timeout = self._wall(), self._timeout
+                if sent + timeout > ends_at:
+                    timeout = max(0.0, ends_at - sent)
                 try:
                     reply = await self._transport.exchange(
                         HttpRequest(head, call.path, call.body, past is not None and past.fresh),
-                        timeout=self._timeout if self._timeout < left else max(0.0, left),
+                        timeout=timeout,
                         max_reply_size=call.max_reply_size,
                     )
                     value, correlation = self._read(call, reply, permit, sent_at)
@@ -138,7 +140,7 @@ class ApiClient:
                 else:
                     counters.ended += 1
                     latency = self._monotonic() - sent
-                    if self._health.failures or self._tokens.unaccepted or budget.left < budget.size:
+                    if self._health.failures or self._tokens.unaccepted or budget.is_spent:
                         self._note_success(past, budget)
                     group = self._recorder.attempt(
                         call.action, call.subject, None, reply.status, latency, attempts, correlation
@@ -157,7 +159,7 @@ class ApiClient:
             self._gate.answered(is_probe=past is not None and past.is_probe)
         if self._tokens.unaccepted:
             self._tokens.accepted()
-        if budget.left < budget.size:
+        if budget.is_spent:
             budget.succeeded(0 if past is None else past.retries_paid)
 
     def _read(self, call: Call[T], reply: HttpReply, permit: Permit, sent_at: float) -> tuple[T, str | None]:

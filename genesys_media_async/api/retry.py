@@ -168,6 +168,8 @@ class RetryBudget:
     def __init__(self, size: int) -> None:
         self.size = size
         self.left = float(size)
+        self.is_spent = False
+        """Whether any is missing."""
 
     def __repr__(self) -> str:
         return f"<RetryBudget {self.left:.1f} of {self.size} left>"
@@ -177,15 +179,18 @@ class RetryBudget:
         if self.left < 1:
             return False
         self.left -= 1
+        self.is_spent = True
         return True
 
     def renew(self) -> None:
         """Begin anew, as for the second pass of a run."""
         self.left = float(self.size)
+        self.is_spent = False
 
     def succeeded(self, retries: int) -> None:
         """Account for a call that succeeded after that many retries."""
         self.left = min(self.size, self.left + (retries or 1 / SUCCESSES_PER_EARNED_RETRY))
+        self.is_spent = self.left < self.size
 
 
 class RetryRule:

@@ -3,47 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from copy import copy
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..errors import AuditWriteError
     from ..events import AttemptAudited
     from ..models import MediaResult
+
+
+class Audience(Protocol):
+    """Whoever is told of results once their records are written."""
+
+    def tell(self, results: list[MediaResult]) -> None:
+        """Take results that were recorded together."""
+        ...
 
 
 class RecordGroup:
     """
     Audit records that are written together.
 
-    Until that is done, results are kept in `held`, each with the function that tells it; then all of them are told. If
-    the group is lost, they are not: an error takes their place, which `require` and `written` raise.
+    While `is_pending`, results are kept in `held` for each audience, which is told of all of them once the records are
+    written. If the group is lost, nobody is: an error takes their place, which `require` and `written` raise.
     """
 
-    __slots__ = ("_error", "_waiters", "held", "is_heard", "is_written", "records")
+    __slots__ = ("_error", "_waiters", "held", "is_heard", "is_pending", "records")
 
     def __init__(self) -> None:
         self.records: list[AttemptAudited] = []
-        self.held: list[tuple[Callable[[MediaResult], None], MediaResult]] = []
-        self.is_written = False
+        self.held: defaultdict[Audience, list[MediaResult]] = defaultdict(list)
+        self.is_pending = True
         self.is_heard = False
         """Whether somebody knows that the records are lost."""
         self._error: AuditWriteError | None = None
         self._waiters: list[asyncio.Future[None]] = []
 
     def __repr__(self) -> str:
-        state = "written" if self.is_written else "lost" if self._error is not None else "not yet written"
+        state = "not yet written" if self.is_pending else "lost" if self.is_lost else "written"
         return f"<RecordGroup: {len(self.records)} records, {state}>"
 
-    def tell_later(self, tell: Callable[[MediaResult], None], result: MediaResult) -> None:
-        """Call `tell` with a result once the records are written. Raises `AuditWriteError` if they are lost."""
-        if self.is_written:
-            tell(result)
+    def tell_later(self, audience: Audience, result: MediaResult) -> None:
+        """Tell of a result once the records are written. Raises `AuditWriteError` if they are lost."""
+        if self.is_pending:
+            self.held[audience].append(result)
         else:
             self.require()
-            self.held.append((tell, result))
+            audience.tell([result])
 
     @property
     def is_lost(self) -> bool:
@@ -59,7 +66,7 @@ class RecordGroup:
 
     async def written(self) -> None:
         """Wait until the records are written. Raises `AuditWriteError` if they are lost."""
-        if not self.is_written and self._error is None:
+        if self.is_pending:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
@@ -67,21 +74,21 @@ class RecordGroup:
 
     def settle(self) -> None:
         """Note that the records are written, tell what was held, and let those go on who wait."""
-        self.is_written = True
+        self._end()
         # Results that are kept for long keep their group.
         self.records = []
-        held, self.held = self.held, []
-        for tell, result in held:
-            tell(result)
-        self._wake()
+        for audience, results in self.held.items():
+            audience.tell(results)
+        self.held.clear()
 
     def lose(self, error: AuditWriteError) -> None:
         """Note that the records are lost, and drop what was held."""
         self._error = error
+        self._end()
         self.held.clear()
-        self._wake()
 
-    def _wake(self) -> None:
+    def _end(self) -> None:
+        self.is_pending = False
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -90,7 +97,7 @@ class RecordGroup:
 
 def _written() -> RecordGroup:
     group = RecordGroup()
-    group.is_written = True
+    group.settle()
     return group
 
 

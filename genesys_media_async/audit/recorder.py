@@ -61,6 +61,7 @@ class AuditRecorder:
         self._wall = clock.wall
         self._user_agent = user_agent
         self._then = then
+        self._is_needed = bool(self._sinks) or then is not None
         self._on_lost = on_lost
         self._next = RecordGroup()
         self.newest = WRITTEN
@@ -91,7 +92,7 @@ class AuditRecorder:
         correlation_id: str | None,
     ) -> RecordGroup:
         """Record an attempt, the `number`-th of its call; `latency` is in seconds."""
-        if not self._sinks and self._then is None:
+        if not self._is_needed:
             return WRITTEN
         record = AttemptAudited(
             self._wall(),
@@ -209,7 +210,7 @@ class AuditRecorder:
         error = _lost(_named(group.records), *lost)
         group.is_heard = self._on_lost(error)
         group.lose(error)
-        if self._lost.is_written or self._lost.is_heard:
+        if self._lost.is_heard or not self._lost.is_lost:
             self._lost = group
 
     async def _write(self, records: Sequence[AttemptAudited]) -> tuple[SinkLike, Exception] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import GenesysMediaError, InvalidRequestError
@@ -47,12 +48,18 @@ class RunContext:
         formats = session.endpoint.id_formats
         self._formats = {id_format.count("/"): id_format for id_format in formats}
         self._is_one_part = len(formats) == 1 and "/" not in formats[0]
+        self._plain_request = partial(
+            MediaRequest,
+            expires_in=options.expires_in,
+            access_level=options.access_level,
+            id_format=formats[0],
+        )
 
     def request(self, file_id: str) -> MediaRequest:
         """Return the request for an id. Raises `InvalidRequestError`."""
-        options, formats = self._options, self._endpoint.id_formats
         if self._is_one_part and type(file_id) is str and is_file_id(file_id):
-            return MediaRequest(file_id, options.expires_in, options.access_level, formats[0])
+            return self._plain_request(file_id)
+        options, formats = self._options, self._endpoint.id_formats
         id_format = formats[0]
         if len(formats) > 1 and type(file_id) is str:
             id_format = self._formats.get(file_id.count("/"), id_format)
@@ -127,12 +134,14 @@ class RunContext:
         """Take a result that nobody may be told of before the group is written."""
         raise NotImplementedError
 
-    def announce(self, result: MediaResult) -> None:
-        """Send a recorded result to webhooks and sinks."""
+    def announce(self, results: list[MediaResult]) -> None:
+        """Send recorded results to webhooks and sinks."""
         webhooks = self._session.webhooks
-        if webhooks is not None and isinstance(result, Retrieved):
-            webhooks.post(result)
-        self._session.dispatcher.finish(result)
+        if webhooks is not None:
+            for result in results:
+                if result.ok:
+                    webhooks.post(result)
+        self._session.dispatcher.finish(results)
 
     def require_result(self, file_id: str, results: Sequence[MediaResult]) -> None:
         """Raise `RuntimeError` if the endpoint returned without a result for a request: no id may be lost."""
@@ -163,5 +172,5 @@ class OneId(RunContext):
         self.require_result(file_id, results)
         for result, group in self._taken:
             await group.written()
-            self.announce(result)
+            self.announce([result])
         return results

@@ -9,7 +9,7 @@ from ..ids import exact_str
 from .context import RunContext
 from .refusals import Refusals
 from .second_pass import SecondPass
-from .single_flight import MAX_REMEMBERED, SingleFlight
+from .single_flight import HALF, SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -45,6 +45,7 @@ class Outcomes(RunContext):
         self.pool: Pool[str, MediaResult, MediaRequest]
         self.repeated: list[tuple[str, list[MediaResult]]] = []
         """Ids that repeat one in flight, with the list of its results so far."""
+        self._repeats = Repeats(self)
         self._is_trail_broken = False
 
     def slot_released(self) -> AbstractAsyncContextManager[None]:
@@ -69,24 +70,33 @@ class Outcomes(RunContext):
         # What is not text may not even have a hash.
         file_id = given if type(given) is str else exact_str(given)
         if type(file_id) is str:
-            in_flight = flights.in_flight.get(file_id)
-            if in_flight is not None:
-                self.repeated.append((file_id, in_flight))
-                return None
-            known = flights.recent.get(file_id) or flights.earlier.get(file_id)
-            if known and not any(map(self.is_stale, known)):
-                self._repeat(known)
-                return None
-            if self.second_pass.deferred and self._is_deferred(file_id):
+            if file_id in flights.recent or file_id in flights.in_flight or file_id in flights.earlier:
+                if self._is_known(file_id):
+                    return None
+            elif self.second_pass.deferred and self._is_deferred(file_id):
                 return None
         try:
             request = self.request(file_id)
         except InvalidRequestError as error:
             self.counters.done += 1
-            self._hand_over(*self.refuse(file_id, error))
+            refused, group = self.refuse(file_id, error)
+            group.tell_later(self, refused)
             return None
         flights.in_flight[file_id] = []
         return request
+
+    def _is_known(self, file_id: str) -> bool:
+        """Return whether an id has its results, or will have them when the one in flight ends."""
+        flights = self._flights
+        in_flight = flights.in_flight.get(file_id)
+        if in_flight is not None:
+            self.repeated.append((file_id, in_flight))
+            return True
+        known = flights.recent.get(file_id) or flights.earlier.get(file_id)
+        if known is None or any(map(self.is_stale, known)):
+            return False
+        self._repeat(known)
+        return True
 
     def do(self, requests: tuple[MediaRequest, ...]) -> Awaitable[None]:
         """Let the endpoint retrieve what was begun together."""
@@ -98,15 +108,16 @@ class Outcomes(RunContext):
         for request in requests:
             file_id = request.file_id
             results = flights.in_flight[file_id]
-            if self.second_pass.held and self._settle(file_id, results):
-                continue
-            if not results:
+            if not results or self.second_pass.held:
+                if self._settle(file_id, results):
+                    continue
                 self.require_result(file_id, results)
             self.counters.done += 1
-            if flights.waiting or len(flights.recent) >= MAX_REMEMBERED // 2:
+            if flights.waiting or len(flights.recent) >= HALF:
                 flights.end(file_id)
             else:
-                flights.recent[file_id] = flights.in_flight.pop(file_id)
+                del flights.in_flight[file_id]
+                flights.recent[file_id] = results
 
     def let_go(self, requests: tuple[MediaRequest, ...]) -> None:
         """Forget ids in flight whose endpoint raised."""
@@ -138,38 +149,32 @@ class Outcomes(RunContext):
         if self.second_pass.is_over:
             result = self.second_pass.whole(result)
         self._flights.in_flight[result.file_id].append(result)
-        if group.is_written:
-            self.tell(result)
+        if group.is_pending:
+            group.held[self].append(result)
         else:
-            group.tell_later(self.tell, result)
+            group.tell_later(self, result)
 
-    def tell(self, result: MediaResult) -> None:
-        """Tell everybody of a recorded result, and give it to the iteration."""
-        self.announce(result)
-        if result.ok:
-            self.counters.succeeded += 1
-        else:
-            self.counters.failed += 1
-            self.judge(result.error)
-        self.pool.hand_over(result)
+    def tell(self, results: list[MediaResult]) -> None:
+        """Tell everybody of recorded results, and give them to the iteration."""
+        self.announce(results)
+        self.give(results)
+        for result in results:
+            if not result.ok:
+                self.judge(result.error)
 
-    def _tell_again(self, result: MediaResult) -> None:
-        """Give a result to the iteration once more; it shows nothing new."""
-        if result.ok:
-            self.counters.succeeded += 1
-        else:
-            self.counters.failed += 1
-        self.pool.hand_over(result)
+    def give(self, results: list[MediaResult]) -> None:
+        """Count results, and give them to the iteration."""
+        succeeded = sum([result.ok for result in results])
+        self.counters.succeeded += succeeded
+        self.counters.failed += len(results) - succeeded
+        self.pool.hand_over(results)
 
     def _repeat(self, results: Sequence[MediaResult]) -> None:
         self.counters.done += 1
         if not self._is_trail_broken:
             # The first of their kind may not be recorded yet.
             for result in results:
-                self._recorder.newest.tell_later(self._tell_again, result)
-
-    def _hand_over(self, result: MediaResult, group: RecordGroup) -> None:
-        group.tell_later(self.tell, result)
+                self._recorder.newest.tell_later(self._repeats, result)
 
     def judge(self, error: GenesysMediaError) -> None:
         """End the run after a failure that leaves no way to go on."""
@@ -202,7 +207,7 @@ class Outcomes(RunContext):
         """Decide about what was kept back of an id that is done; return whether it waits for the second pass."""
         for result, group in self.second_pass.settle(file_id, has_others=bool(results)):
             results.append(result)
-            self._hand_over(result, group)
+            group.tell_later(self, result)
         if file_id not in self.second_pass.deferred:
             return False
         self.counters.deferred += 1
@@ -216,4 +221,11 @@ class Outcomes(RunContext):
             self.counters.done += 1
             for result, group in results:
                 if not group.is_lost:
-                    self._hand_over(result, group)
+                    group.tell_later(self, result)
+
+
+class Repeats:
+    """The audience of results that a run has told of before: they show nothing new, and only the iteration gets them."""
+
+    def __init__(self, outcomes: Outcomes) -> None:
+        self.tell = outcomes.give

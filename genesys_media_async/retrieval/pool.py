@@ -200,11 +200,10 @@ class Pool(Generic[Item, Result, Begun]):
         """Put a result that was taken in front of the others."""
         self.ready.appendleft(result)
 
-    def hand_over(self, result: Result) -> None:
-        """Add a result for the iteration."""
-        if not self.ready:
-            self._arrived.set()
-        self.ready.append(result)
+    def hand_over(self, results: Iterable[Result]) -> None:
+        """Add results for the iteration."""
+        self.ready.extend(results)
+        self._arrived.set()
 
     def fail(self, error: BaseException) -> None:
         """Take no more items; what is in progress is finished and handed over, then the iteration raises `error`."""

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from ..models import MediaResult
 
-MAX_REMEMBERED = 4_096
-"""Ids whose results are kept to answer duplicates; a bound, so that memory does not grow with the input."""
+HALF = 2_048
+"""Half of the ids whose results are kept to answer duplicates; a bound, so that memory does not grow with the input."""
 
 
 class SingleFlight:
@@ -32,7 +32,7 @@ class SingleFlight:
 
     def end(self, file_id: str) -> None:
         """Remember the results of an id in flight that is done, and wake those that wait for it."""
-        if len(self.recent) >= MAX_REMEMBERED // 2:
+        if len(self.recent) >= HALF:
             self.recent, self.earlier = {}, self.recent
         self.recent[file_id] = self.in_flight[file_id]
         self.let_go(file_id)

@@ -63,15 +63,16 @@ class Dispatcher:
         for lane in self._metrics:
             task_group.start_soon(lane.run)
 
-    def finish(self, result: MediaResult) -> None:
-        """Count a result in the retriever's own metrics, and queue its event for every metrics sink."""
-        self._results.append(result)
+    def finish(self, results: Sequence[MediaResult]) -> None:
+        """Count results in the retriever's own metrics, and queue their events for every metrics sink."""
+        self._results += results
         if len(self._results) >= MAX_UNCOUNTED:
             self._own.count()
         if self._metrics:
-            event = finished(result, self._clock.wall())
+            at = self._clock.wall()
+            events = [finished(result, at) for result in results]
             for lane in self._metrics:
-                lane.put((event,))
+                lane.put(events)
 
     def emit(self, event: Event) -> None:
         """Count an event in the retriever's own metrics, and queue it for every metrics sink."""

@@ -39,7 +39,7 @@ class TestWorkThatReleasesItsSlot:
                         await anyio.sleep(rng.choice([1, 1, 5]))
                 for _ in range(rng.choice([0, 1, 1, 3])):
                     handed_over.append(item)
-                    pool.hand_over(item)
+                    pool.hand_over([item])
 
         source = Source(range(total))
         pool = Pool[int, int, int](
@@ -67,7 +67,7 @@ def test_an_exception_of_the_input_comes_after_the_incomplete_batch() -> None:
 
         async def work(batch: tuple[int, ...]) -> None:
             for item in batch:
-                pool.hand_over(item)
+                pool.hand_over([item])
 
         pool = Pool[int, int, int](broken(), Batches(work), concurrency=1, batch_size=3)
         with pytest.raises(ConnectionError, match="broke off"):

@@ -15,7 +15,7 @@ def test_a_run_with_more_waits_than_slots_that_may_be_released_at_once_stays_as_
         async def work(items: tuple[int, ...]) -> None:
             async with pool.slot_released():
                 await anyio.sleep(1)
-            pool.hand_over(items[0])
+            pool.hand_over(items)
 
         pool = Pool[int, int, int](range(count), Batches(work), concurrency=4)
         began = anyio.current_time()

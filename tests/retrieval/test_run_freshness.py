@@ -33,7 +33,7 @@ def test_a_url_with_less_than_a_tenth_of_its_lifetime_left_is_requested_again(wa
 
 def test_a_repeat_long_after_its_id_is_requested_again_since_memory_has_a_bound(monkeypatch: pytest.MonkeyPatch):
     for module in (outcomes, single_flight):
-        monkeypatch.setattr(module, "MAX_REMEMBERED", 8)
+        monkeypatch.setattr(module, "HALF", 4)
     clock = VirtualClock()
     simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
     given = ["soon", "soon", "late", *ids(20), "late"]

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from genesys_media_async import Failed, NotFoundError
-from genesys_media_async.retrieval.single_flight import MAX_REMEMBERED, SingleFlight
+from genesys_media_async.retrieval.single_flight import HALF, SingleFlight
 from tests.support.pools import run
 
 
@@ -40,11 +40,11 @@ def test_an_id_that_is_let_go_is_forgotten():
 
 def test_the_latest_half_is_always_remembered_and_never_more_than_the_bound():
     flights = SingleFlight()
-    for number in range(3 * MAX_REMEMBERED):
+    for number in range(6 * HALF):
         begin(flights, f"id-{number}")
         flights.end(f"id-{number}")
-        assert len(flights.recent) + len(flights.earlier) <= MAX_REMEMBERED
-        assert known(flights, f"id-{max(0, number - MAX_REMEMBERED // 2 + 1)}")
+        assert len(flights.recent) + len(flights.earlier) <= 2 * HALF
+        assert known(flights, f"id-{max(0, number - HALF + 1)}")
     assert not known(flights, "id-0")
 
 

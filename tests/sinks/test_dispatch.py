@@ -211,8 +211,7 @@ class TestOwnMetrics:
         ]
         own, watching = MetricsSink(), MetricsSink()
         dispatcher = Dispatcher(own=own)
-        for result in results:
-            dispatcher.finish(result)
+        dispatcher.finish(results)
         asyncio.run(watching.write([event_of(result, 1.0) for result in results]))
         assert own.snapshot() == watching.snapshot()
 
@@ -220,7 +219,7 @@ class TestOwnMetrics:
         own = MetricsSink()
         dispatcher = Dispatcher(own=own)
         for _ in range(3 * MAX_UNCOUNTED):
-            dispatcher.finish(Failed("a", NotFoundError("No.")))
+            dispatcher.finish([Failed("a", NotFoundError("No."))])
             assert len(own.results) < MAX_UNCOUNTED
         assert own.snapshot().outcomes == {Outcome.GENERATION_FAILED: 3 * MAX_UNCOUNTED}
 
@@ -247,7 +246,7 @@ class TestOwnMetrics:
 
         sys.setprofile(note)
         try:
-            dispatcher.finish(result)
+            dispatcher.finish([result])
         finally:
             sys.setprofile(None)
         assert [code.co_qualname for code in called] == ["Dispatcher.finish"]

@@ -57,7 +57,7 @@ def pool_of(
 
     async def one_result(batch: tuple[Item, ...]) -> None:
         (item,) = batch
-        pool.hand_over(await work(item))
+        pool.hand_over([await work(item)])
 
     pool = Pool[Item, Result, Item](items, Batches(one_result), concurrency=concurrency)
     return pool
