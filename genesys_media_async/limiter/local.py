@@ -47,6 +47,7 @@ class LocalLimiter:
         pace: Pace = "burst",
     ) -> None:
         self._clock = clock
+        self._now = clock.monotonic
         self._emit = emit
         self._account = QuotaAccount(limit.limit, limit.seconds) if limit else UnlimitedAccount()
         self._allowed = self._account.allowed
@@ -57,6 +58,8 @@ class LocalLimiter:
         # One request each 1/rate seconds has no burst to double, which AsyncLimiter(limit, seconds) would have.
         self._spacing = AsyncLimiter(1, limit.seconds / limit.limit) if limit and pace == "even" else None
         self._turn = asyncio.Lock()
+        # Nobody waits, nothing is spaced out and no pause has to be seen to end: only the account is asked.
+        self._is_plain = self._spacing is None
 
     def __repr__(self) -> str:
         return f"<LocalLimiter of {self._account!r}, {self.waiting} waiting>"
@@ -68,13 +71,13 @@ class LocalLimiter:
 
     def state(self) -> QuotaState:
         """Return the state of the quota now."""
-        return replace(self._account.state(self._clock.monotonic()), waiting=self.waiting)
+        return replace(self._account.state(self._now()), waiting=self.waiting)
 
     def try_acquire(self, now: float) -> Permit | None:
         """Return a permit if there is one at `now` (monotonic seconds), without waiting; see `acquire`."""
-        if self._waiters or self._spacing is not None:
-            return None
-        return self._account.try_acquire(now) if self._paused_since is None else self._try_acquire(now)
+        if self._is_plain:
+            return self._account.try_acquire(now)
+        return None if self._waiters or self._spacing is not None else self._try_acquire(now)
 
     async def acquire(self, *, deadline: float) -> Permit:
         """
@@ -85,7 +88,7 @@ class LocalLimiter:
         """
         if self._account.paused_until > deadline:
             raise self._paused_too_long()
-        permit = None if self._waiters else self._try_acquire(self._clock.monotonic())
+        permit = None if self._waiters else self._try_acquire(self._now())
         if permit is None:
             permit = await self._wait(deadline)
         if self._spacing is not None:
@@ -100,7 +103,7 @@ class LocalLimiter:
         # One at a time, since a pause may begin meanwhile: it must neither be overlooked nor end in a burst.
         async with self._turn:
             await spacing.acquire()
-            while (pause := self._account.paused_until - self._clock.monotonic()) > 0:
+            while (pause := self._account.paused_until - self._now()) > 0:
                 if self._account.paused_until > deadline:
                     raise self._paused_too_long()
                 await self._clock.sleep(pause)
@@ -110,9 +113,7 @@ class LocalLimiter:
         """Give back the permit of a request that was sent, with the reply's headers if there is a reply."""
         # Few replies carry quota headers, and this runs for every request.
         reading = Reading.from_headers(headers) if headers is not None and COUNT_HEADER in headers else None
-        account = self._account
-        account.complete(permit, self._clock.monotonic(), reading)
-        if account.allowed != self._allowed:
+        if self._account.complete(permit, self._now(), reading) != self._allowed:
             self._report_limit()
         if self._waiters:
             self._wake()
@@ -128,7 +129,7 @@ class LocalLimiter:
 
         `has_retry_after` means that Genesys named the time.
         """
-        now = self._clock.monotonic()
+        now = self._now()
         if self._account.reject(permit, now, pause, has_retry_after=has_retry_after):
             self._paused_since = now if self._paused_since is None else self._paused_since
             self._emit(QuotaPaused(at=self._clock.wall(), seconds=pause))
@@ -144,7 +145,11 @@ class LocalLimiter:
         if permit is not None and self._paused_since is not None:
             self._emit(QuotaResumed(at=self._clock.wall(), seconds=now - self._paused_since))
             self._paused_since = None
+            self._note_plain()
         return permit
+
+    def _note_plain(self) -> None:
+        self._is_plain = not self._waiters and self._spacing is None and self._paused_since is None
 
     def _report_limit(self) -> None:
         self._allowed = allowed = self._account.allowed
@@ -165,7 +170,7 @@ class LocalLimiter:
             raise
 
     def _wake(self) -> None:
-        now = self._clock.monotonic()
+        now = self._now()
         while self._waiters:
             waiting = self._waiters[0].permit
             if not waiting.done():
@@ -174,6 +179,7 @@ class LocalLimiter:
                     break
                 waiting.set_result(permit)
             self._waiters.popleft()
+        self._note_plain()
         if self._waiters:
             self._set_timer(now)
         elif self._timer is not None:
@@ -198,7 +204,7 @@ class LocalLimiter:
         self._wake()
 
     def _paused_too_long(self) -> RateLimitError:
-        wait = self._account.paused_until - self._clock.monotonic()
+        wait = self._account.paused_until - self._now()
         return RateLimitError(
             f"Genesys paused this token for {wait:.0f} s more, which is longer than the deadline allows.",
             code="paused_too_long",

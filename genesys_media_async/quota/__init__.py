@@ -22,7 +22,7 @@ limit gets no 429 for anything sent later than a window after the first 429, wha
     window       the fixed window that the server may count in
     count        the newest count, where no window ends
     headers      the headers of a reply, and how far they are believed
-    ledger       the permits taken, answered and returned
+    ledger       the permits taken, answered and returned, and the latency
     ceiling      the limit that refusals taught
     caution      how long permits are given out carefully, and the probe
     concurrency  how many requests may be in flight

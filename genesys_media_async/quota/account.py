@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from .caution import CAREFUL_WINDOWS, PROBE_TIMEOUT
-from .concurrency import LATENCY_WEIGHT, MIN_IN_FLIGHT, Concurrency
+from .concurrency import Concurrency
 from .evidence import Evidence
 from .headers import HeaderKind
 from .ledger import Charge, Ledger
-from .permit import Permit, QuotaState
+from .permit import Decision, Permit, QuotaState
 from .shortcut import Shortcut
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 WINDOWS_KEPT = 2
 """So many windows must have opened when a refusal had shown before the next is spent at full speed."""
 
-_BROKEN = HeaderKind.BROKEN
+LATENCY_WEIGHT = 0.1
+"""How much of each latency goes into the average."""
 
 
 class QuotaAccount:
@@ -31,8 +32,8 @@ class QuotaAccount:
     """
 
     __slots__ = (
-        "_caution", "_concurrency", "_evidence", "_headers", "_ledger", "_limit", "_shortcut", "_window", "allowed",
-        "paused_until",
+        "_caution", "_concurrency", "_evidence", "_headers", "_ledger", "_limit", "_pace", "_shortcut", "_window",
+        "allowed", "paused_until",
     )  # fmt: skip
 
     def __init__(self, limit: int, seconds: float) -> None:
@@ -45,7 +46,8 @@ class QuotaAccount:
         self._limit = limit
         self._shortcut = Shortcut()
         self._ledger = Ledger(limit, seconds, self._shortcut)
-        self._concurrency = Concurrency(limit, seconds)
+        self._concurrency = Concurrency(limit, seconds, self._ledger)
+        self._pace = self._concurrency.pace
         self._evidence = Evidence(limit, seconds, self._ledger, self._shortcut)
         # Parts of the evidence that every request needs.
         self._window = self._evidence.window
@@ -73,37 +75,23 @@ class QuotaAccount:
 
     def try_acquire(self, now: float) -> Permit | None:
         """Charge one permit and return it, if there is one."""
-        # No other module is called while the shortcut is open, here and in `complete`: this runs for every request.
-        ledger, window, shortcut = self._ledger, self._window, self._shortcut
+        # Every request passes here, and in `complete`: while the shortcut is open, nothing else is looked at or called.
+        ledger, shortcut = self._ledger, self._shortcut
         taken, answered = ledger.taken, ledger.answered
         in_flight = taken - answered
-        is_probe = False
-        if (
-            now >= shortcut.until
-            or taken + 2 * in_flight >= shortcut.up_to
-            or (in_flight >= MIN_IN_FLIGHT and in_flight >= self._concurrency.needed)
-        ):
-            decision = self._decide(now)
-            if decision is None:
-                return None
-            is_probe = decision
-        returned = ledger.returned
-        permit = Permit(
-            now,
-            window.number,
-            answered - window.answered_before,
-            answered,
-            returned,
-            is_probe,
-            not window.ends_by_refusal and (now < ledger.forgiven_until or taken - returned >= self.allowed),
-        )
-        if is_probe and not self._caution.is_probing(now):
+        if now < shortcut.until and taken + 2 * in_flight < shortcut.up_to and in_flight * self._pace < ledger.latency:
+            ledger.taken = taken + 1
+            return Permit(now, answered, shortcut.decision)
+        decision = self._decide(now)
+        if decision is None:
+            return None
+        permit = Permit(now, answered, decision)
+        if decision.is_probe and not self._caution.is_probing(now):
             self._caution.probe = permit
         ledger.taken = taken + 1
         return permit
 
-    def _decide(self, now: float) -> bool | None:
-        """Return None if there is no permit at `now`; else whether one that is taken is a probe."""
+    def _decide(self, now: float) -> Decision | None:
         if now < self.paused_until:
             return None
         ledger, evidence, caution = self._ledger, self._evidence, self._caution
@@ -119,14 +107,27 @@ class QuotaAccount:
             caution.blocked = True
             self._shortcut.close()
             # One of the margin is spent on looking whether a bucket has been refilled, or a window has slid.
-            return False if now >= evidence.polls_from(now) else None
+            return self._decision(now) if now >= evidence.polls_from(now) else None
         if ledger.in_flight >= self._max_in_flight(now, room):
             return None
         is_probe = is_window_over or (caution.blocked and is_careful and not self._headers.follows_counts)
         caution.blocked = False
+        decision = self._decision(now, is_probe=is_probe)
         if not is_probe:
-            self._open_shortcut(room, is_careful=is_careful)
-        return is_probe
+            self._open_shortcut(decision, now, room)
+        return decision
+
+    def _decision(self, now: float, *, is_probe: bool = False) -> Decision:
+        ledger, window = self._ledger, self._window
+        is_unsafe = now < ledger.forgiven_until or ledger.taken - ledger.returned >= self.allowed
+        return Decision(
+            window.number,
+            window.answered_before,
+            ledger.returned,
+            is_probe,
+            rests_on_headers=is_unsafe and not window.ends_by_refusal,
+            silence_teaches=is_probe or self._headers.kind is not HeaderKind.BROKEN or self._evidence.is_after_end(now),
+        )
 
     def _max_in_flight(self, now: float, room: int) -> int:
         concurrency, window = self._concurrency, self._window
@@ -140,16 +141,26 @@ class QuotaAccount:
             replies = min(replies, window.own)
         return concurrency.after_refusal(room, replies)
 
-    def _open_shortcut(self, room: int, *, is_careful: bool) -> None:
+    def _open_shortcut(self, decision: Decision, now: float, room: int) -> None:
         """Let the decision hold, if all the care that is taken is in `room`, and in having half of it in flight."""
-        evidence, window, headers = self._evidence, self._window, self._headers
+        evidence, window, headers, ledger = self._evidence, self._window, self._headers, self._ledger
         follows = evidence.follows_window()
         is_steady = not window.ends_by_refusal if follows else headers.follows_counts
-        if self._caution.probe is not None or (is_careful and not is_steady):
+        if self._caution.probe is not None or (now < self._caution.until and not is_steady):
             return
+        up_to = ledger.taken + room - 1
+        if not decision.rests_on_headers and not window.ends_by_refusal:
+            # What is taken beyond that rests on headers.
+            up_to = min(up_to, ledger.returned + self.allowed)
         self._shortcut.open(
-            until=min(evidence.next_raise, window.ends_at if follows else math.inf, self._ledger.next_return),
-            up_to=self._ledger.taken + room - 1,
+            decision,
+            until=min(
+                evidence.next_raise,
+                window.ends_at if follows else math.inf,
+                ledger.next_return,
+                ledger.forgiven_until if now < ledger.forgiven_until else math.inf,
+            ),
+            up_to=up_to,
             window=window.number if follows and headers.follows_windows else None,
         )
 
@@ -177,49 +188,54 @@ class QuotaAccount:
     def cancel(self, permit: Permit) -> None:
         """Take back the permit of a request that was not sent: it is free at once."""
         self._ledger.taken -= 1
+        # The next may no longer rest on headers.
+        self._shortcut.close()
         self._caution.forget(permit)
 
-    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> None:
-        """Note a reply and its quota headers: the permit returns a window from now."""
-        ledger, concurrency, window, headers = self._ledger, self._concurrency, self._window, self._headers
-        taken_at, answered = permit.taken_at, ledger.answered
-        if taken_at < ledger.counted_by < now and not headers.has_misled:
-            ledger.charge_from_count(now)
-        elif now <= ledger.newest.at:
-            ledger.newest.permits += 1
+    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> int:
+        """Note a reply and its quota headers: the permit returns a window from now. Return the limit in force."""
+        ledger = self._ledger
+        latency = now - permit.taken_at
+        # As `Ledger.book` would, which is called only where a reply is not plain.
+        if now <= ledger.plain_until:
+            ledger.answered += 1
+        elif ledger.plain_until == -math.inf:
+            ledger.book(permit.taken_at, now)
         else:
-            ledger.newest = newest = Charge(now + ledger.step, 1)
-            if not ledger.charges:
-                self._shortcut.end_by(newest.at + ledger.seconds)
-            ledger.charges.append(newest)
-        latency = now - taken_at
-        usual = concurrency.latency if answered else latency
-        most = 4.0 * usual + 0.01
+            ledger.plain_until = at = now + ledger.step
+            ledger.charges.append(Charge(at, ledger.answered))
+            ledger.answered += 1
+        usual = ledger.latency
         # One reply that stalls says little about the next.
-        if latency > most:
-            latency = most
-        latency = usual + LATENCY_WEIGHT * (latency - usual)
-        concurrency.latency = latency
-        concurrency.needed = concurrency.limit * latency / concurrency.spending_time
-        ledger.answered = answered + 1
+        if latency > 4.0 * usual + 0.01:
+            latency = 4.0 * usual + 0.01
+        ledger.latency = usual + LATENCY_WEIGHT * (latency - usual)
         if reading is None:
-            if headers.kind is _BROKEN and taken_at < window.ends_at and permit is not self._caution.probe:
-                return
-        elif (
-            now < self._shortcut.until
-            and permit.window == self._shortcut.window
-            and reading.reset == window.known_reset
-            and 0 < (count := reading.count) <= headers.advertised == reading.allowed
-            and window.count_at_opening + permit.answered_in_window < count
-            and count <= ledger.taken - window.answered_before + window.used_by_others
-            and count != ledger.taken - permit.returned
-        ):
-            # No news: limit and end as before, and no other count than our own requests, and those of others that are
-            # known, account for.
-            headers.unread = 0
-            return
-        self._evidence.learn(permit, now, reading, latency=latency)
+            if not permit.decision.silence_teaches:
+                return self.allowed
+        elif now < self._shortcut.until and self._is_no_news(permit, reading):
+            self._headers.unread = 0
+            return self.allowed
+        self._evidence.learn(permit, now, reading, latency=ledger.latency)
         self.allowed = self._evidence.allowed
+        return self.allowed
+
+    def _is_no_news(self, permit: Permit, reading: Reading) -> bool:
+        """
+        Return whether headers say only what is known, while the shortcut is open.
+
+        That is: limit and end as before, and no other count than our own requests, and those of others that are known,
+        account for.
+        """
+        ledger, window, decision, count = self._ledger, self._window, permit.decision, reading.count
+        return (
+            decision.window == self._shortcut.window
+            and reading.reset == window.known_reset
+            and 0 < count <= self._headers.advertised == reading.allowed
+            and window.count_at_opening + permit.answered - decision.answered_before < count
+            and count <= ledger.taken - window.answered_before + window.used_by_others
+            and count != ledger.taken - decision.returned
+        )
 
     def reject(self, permit: Permit, now: float, pause: float, *, has_retry_after: bool = True) -> bool:
         """
@@ -235,7 +251,9 @@ class QuotaAccount:
         self.paused_until = max(self.paused_until, until)
         self._caution.extend(now, CAREFUL_WINDOWS)
         self._shortcut.close()
-        self._headers.has_misled |= permit.rests_on_headers
+        if permit.decision.rests_on_headers:
+            self._headers.has_misled = True
+            self._ledger.note_counted(-math.inf)
         # Those that were on their way when the pause began show nothing new, however late they arrive.
         if not was_paused and permit.taken_at >= evidence.refused_at:
             self._caution.blocked = True

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
 
 MIN_IN_FLIGHT = 4
 SPENDING_SHARE = 0.1
@@ -15,35 +19,27 @@ RELEASE = 8
 LAST_PERMITS = 6
 """While permits are given out carefully, and headers describe no window, one is in flight for each so many left."""
 
-LATENCY_WEIGHT = 0.1
-"""How much of each latency goes into the average."""
-
 
 class Concurrency:
-    """
-    The bound on requests in flight, by Little's law from the average latency.
+    """The bound on requests in flight, by Little's law from the average latency."""
 
-    `QuotaAccount.complete` keeps `latency` and `needed` up to date itself, since a call costs more than the sum.
-    """
+    __slots__ = ("_ledger", "_limit", "_spending_time", "answered_at_refusal", "pace")
 
-    __slots__ = ("answered_at_refusal", "latency", "limit", "needed", "spending_time")
+    def __init__(self, limit: int, seconds: float, ledger: Ledger) -> None:
+        self._limit = limit
+        self._ledger = ledger
+        self._spending_time = seconds * SPENDING_SHARE
 
-    def __init__(self, limit: int, seconds: float) -> None:
-        self.limit = limit
-        self.spending_time = seconds * SPENDING_SHARE
-
-        self.latency = 0.0
-        """The average latency in seconds; one reply that stalls counts little."""
-
-        self.needed = 0.0
-        """So many in flight, at that latency, spend the limit in their share of the window."""
+        self.pace = self._spending_time / limit * (1 + 1e-9)
+        """While the average latency is more than this for each in flight, the bound at full speed is not reached. It is
+        a hair too long, so that rounding can never allow one too many."""
 
         self.answered_at_refusal = -limit
         """How many requests had been answered when the last was refused."""
 
     def at_full_speed(self) -> int:
-        """Return the bound while nothing calls for care."""
-        return max(MIN_IN_FLIGHT, math.ceil(self.needed))
+        """Return the bound while nothing calls for care: so many spend the limit in their share of the window."""
+        return max(MIN_IN_FLIGHT, math.ceil(self._limit * self._ledger.latency / self._spending_time))
 
     def late_in_window(self, room: int) -> int:
         """Return the bound in a window that headers describe: others may have taken some of its last permits."""

@@ -68,14 +68,15 @@ class Evidence:
 
     def is_window_over(self, now: float) -> bool:
         """Return whether the known window has ended, so that a probe may open the next."""
-        if now < self.window.ends_at or not self.follows_window():
-            return False
-        return not self.headers.has_misled or self._ledger.used(now) < self.allowed
+        return self.is_after_end(now) and (not self.headers.has_misled or self._ledger.used(now) < self.allowed)
+
+    def is_after_end(self, time: float) -> bool:
+        """Return whether a time is not before the end of the known window."""
+        return time >= self.window.ends_at and self.follows_window()
 
     def is_first_of_next_window(self, permit: Permit) -> bool:
         """Return whether a request was sent after the end of the current window, and no other opened the next."""
-        window = self.window
-        return permit.taken_at >= window.ends_at and permit.window == window.number and self.follows_window()
+        return self.is_after_end(permit.taken_at) and permit.decision.window == self.window.number
 
     def polls_from(self, now: float) -> float:
         """Return when a request may be sent without room, to read the newest count; infinity if never."""
@@ -127,10 +128,10 @@ class Evidence:
         if not (1 <= reading.count <= reading.allowed and 0 <= reading.reset <= self._seconds + 2):
             self._disbelieve()
             return
-        if now >= self.caution.until and reading.count == ledger.max_counted(permit):
+        if now >= self.caution.until and reading.count == ledger.max_counted(permit) and not headers.has_misled:
             # As high as it can be while nobody else is there: all that were under way have been counted by now.
-            ledger.counted_by = now
-        in_window = permit.window == window.number
+            ledger.note_counted(now)
+        in_window = permit.decision.window == window.number
         # A reply that comes after the end may still be of this window: then most of `reset` is gone.
         if in_window and (now < window.ends_at or window.ends_at == math.inf or reading.reset < self._seconds / 2):
             self._compare(permit, now, reading)
@@ -140,7 +141,9 @@ class Evidence:
             self._follow_window(permit, now, reading, latency)
         if headers.kind is HeaderKind.LEAKY:
             self._read_count(permit, now, reading)
-        elif in_window and permit.window == window.number and headers.is_proven and window.find_others(reading):
+        elif (
+            in_window and permit.decision.window == window.number and headers.is_proven and window.find_others(reading)
+        ):
             self.caution.extend(now, CAREFUL_WINDOWS - 1)
 
     def _compare(self, permit: Permit, now: float, reading: Reading) -> None:
@@ -192,7 +195,7 @@ class Evidence:
         self.refused_at = now
         # A short pause is the trickle of a bucket or a sliding window, or the very end of a fixed one.
         shows_end = has_retry_after and paused_until - now > SLACK
-        if permit.is_probe:
+        if permit.decision.is_probe:
             if shows_end:
                 self.window.strike()
             self.window.end_at(paused_until)

@@ -7,22 +7,34 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 
-class Permit(Struct, frozen=True, gc=False):
+class Decision(Struct, frozen=True, gc=False):
     """
-    One request's permit, and what was known when it was taken.
+    That there is a permit, and what was known then. Those that are taken while it holds share it.
 
-    `window` is the number of the window; `answered_in_window` and `answered` count the replies so far, in it and ever.
-    `returned` counts the permits that were free again. `rests_on_headers` marks a permit beyond what is safe without
-    headers.
+    `window` is the number of the window, before which `answered_before` requests were answered. `returned` counts the
+    permits that were free again. `rests_on_headers` marks what is beyond what is safe without headers. Unless
+    `silence_teaches`, a reply without quota headers is no news.
     """
+
+    window: int = 0
+    answered_before: int = 0
+    returned: int = 0
+    is_probe: bool = False
+    rests_on_headers: bool = False
+    silence_teaches: bool = True
+
+
+class Permit(Struct, frozen=True, gc=False):
+    """One request's permit: when it was taken, how many replies there were by then, and the decision it came of."""
 
     taken_at: float
-    window: int
-    answered_in_window: int
-    answered: int
-    returned: int
-    is_probe: bool
-    rests_on_headers: bool = False
+    answered: int = 0
+    decision: Decision = Decision()
+
+    @property
+    def answered_in_window(self) -> int:
+        """How many of the replies were in the window."""
+        return self.answered - self.decision.answered_before
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from .permit import Decision
+
 
 class Shortcut:
     """
@@ -13,11 +15,14 @@ class Shortcut:
     itself, and there is room. Whoever changes one of these, or takes of the room, closes it.
     """
 
-    __slots__ = ("until", "up_to", "window")
+    __slots__ = ("decision", "until", "up_to", "window")
 
     def __init__(self) -> None:
         self.until = -math.inf
         """Monotonic seconds; minus infinity while it is closed."""
+
+        self.decision = Decision()
+        """What those permits rest on: all of it stays the same meanwhile."""
 
         self.up_to = 0
         """The decision holds while permits taken ever, plus twice those in flight, are fewer than this."""
@@ -25,8 +30,9 @@ class Shortcut:
         self.window: int | None = None
         """The number of the window that the headers describe, if they describe one."""
 
-    def open(self, *, until: float, up_to: int, window: int | None) -> None:
+    def open(self, decision: Decision, *, until: float, up_to: int, window: int | None) -> None:
         """Let the decision hold."""
+        self.decision = decision
         self.until = until
         self.up_to = up_to
         self.window = window

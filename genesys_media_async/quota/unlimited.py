@@ -41,7 +41,7 @@ class UnlimitedAccount:
         if now < self.paused_until:
             return None
         self._in_flight += 1
-        return Permit(now, 0, 0, 0, 0, False)
+        return Permit(now)
 
     def next_attempt_at(self, now: float) -> float:
         """Return when `try_acquire` will succeed."""

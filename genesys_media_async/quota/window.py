@@ -117,7 +117,7 @@ class Window:
                 self.strikes = MAX_STRIKES
                 return 0 if reading.reset <= 2 * ROUNDING else LEAK_MARGIN
             self._open_or_strike(now, reading, latency)
-        elif permit.window == self.number and ends_at < self.ends_at:
+        elif permit.decision.window == self.number and ends_at < self.ends_at:
             # A whole number of seconds from every reply: the least of them is the end to a fraction of a second.
             self.end_at(ends_at)
         if ends_at >= self.ends_at:

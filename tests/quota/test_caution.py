@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genesys_media_async.quota.caution import PROBE_TIMEOUT, Caution
-from genesys_media_async.quota.permit import Permit
+from genesys_media_async.quota.permit import Decision, Permit
 from genesys_media_async.quota.shortcut import Shortcut
 
 
@@ -18,17 +18,17 @@ def test_it_lasts_for_some_windows_and_is_never_shortened() -> None:
 def test_its_beginning_closes_the_shortcut_and_its_extension_does_not() -> None:
     shortcut = Shortcut()
     caution = Caution(60.0, shortcut)
-    shortcut.open(until=1_000.0, up_to=10, window=None)
+    shortcut.open(Decision(), until=1_000.0, up_to=10, window=None)
     caution.extend(0.0, 10)
     assert shortcut.until < 0
-    shortcut.open(until=1_000.0, up_to=10, window=None)
+    shortcut.open(Decision(), until=1_000.0, up_to=10, window=None)
     caution.extend(1.0, 10)
     assert shortcut.until == 1_000.0
 
 
 def test_others_wait_for_a_probe_until_its_reply_or_its_timeout() -> None:
     caution = Caution(60.0, Shortcut())
-    probe, other = (Permit(5.0, 0, 0, 0, 0, is_probe=True) for _ in range(2))
+    probe, other = (Permit(5.0, 0, Decision(is_probe=True)) for _ in range(2))
     assert not caution.is_probing(5.0)
     caution.probe = probe
     caution.forget(other)

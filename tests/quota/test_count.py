@@ -9,7 +9,7 @@ import pytest
 from genesys_media_async.quota.count import POLL_INTERVAL, SIGNS, Count
 from genesys_media_async.quota.headers import LEAK_MARGIN, Reading
 from genesys_media_async.quota.ledger import Ledger
-from genesys_media_async.quota.permit import Permit
+from genesys_media_async.quota.permit import Decision, Permit
 from genesys_media_async.quota.shortcut import Shortcut
 
 FOREVER = float("inf")
@@ -30,7 +30,7 @@ def parts(*, taken: int) -> Parts:
 
 
 def read(count: Count, used: int, *, at: float = 1.0, answered: int = 4, is_careful: bool = False) -> bool:
-    permit = Permit(at, 0, answered, answered, 0, is_probe=False)
+    permit = Permit(at, answered)
     return count.read(permit, at + 0.1, Reading(used, 10, 30), allowed=10, is_careful=is_careful)
 
 
@@ -49,7 +49,7 @@ def test_a_lower_count_of_permits_counts_only_while_careful_and_closes_the_short
     each = parts(taken=5)
     count, shortcut = each.count, each.shortcut
     read(count, 5)
-    shortcut.open(until=100.0, up_to=10, window=None)
+    shortcut.open(Decision(), until=100.0, up_to=10, window=None)
     read(count, 7, at=2.0)
     assert (count.room(10), shortcut.until) == (5, 100.0)
     read(count, 7, at=3.0, is_careful=True)

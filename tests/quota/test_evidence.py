@@ -7,7 +7,7 @@ import pytest
 from genesys_media_async.quota.evidence import Evidence
 from genesys_media_async.quota.headers import PROOFS, HeaderKind, Reading
 from genesys_media_async.quota.ledger import Ledger
-from genesys_media_async.quota.permit import Permit
+from genesys_media_async.quota.permit import Decision, Permit
 from genesys_media_async.quota.shortcut import Shortcut
 
 FOREVER = float("inf")
@@ -29,15 +29,18 @@ class Replies:
 
     def permit(self, *, is_probe: bool = False) -> Permit:
         ledger, window = self.ledger, self.evidence.window
-        permit = Permit(self.now, window.number, window.own, ledger.answered, ledger.returned, is_probe=is_probe)
+        permit = Permit(
+            self.now,
+            ledger.answered,
+            Decision(window.number, window.answered_before, ledger.returned, is_probe),
+        )
         ledger.taken += 1
         self.now += 0.1
         return permit
 
     def answer(self, count: int | None = None, *, allowed: int = 100, reset: int = 60) -> None:
         permit = self.permit()
-        self.ledger.charge(self.now)
-        self.ledger.answered += 1
+        self.ledger.book(permit.taken_at, self.now)
         reading = None if count is None else Reading(count, allowed, reset)
         self.evidence.learn(permit, self.now, reading, latency=0.1)
 

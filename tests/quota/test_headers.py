@@ -29,7 +29,7 @@ def test_reading_headers_never_raises_and_gives_whole_numbers_or_nothing(headers
     reading = Reading.from_headers(headers)
     if reading is not None:
         assert all(type(each) is int for each in (reading.count, reading.allowed, reading.reset))
-        QuotaAccount(300, 60).complete(Permit(0, 0, 0, 0, 0, is_probe=False), 1, reading)
+        QuotaAccount(300, 60).complete(Permit(0), 1, reading)
 
 
 @pytest.mark.parametrize("missing", NAMES)

@@ -10,6 +10,7 @@ import pytest
 from genesys_media_async.quota import account as account_module
 from genesys_media_async.quota.account import QuotaAccount
 from genesys_media_async.quota.headers import PROOFS
+from genesys_media_async.quota.permit import Decision
 from genesys_media_async.quota.shortcut import Shortcut
 from tests.quota.permits import taken
 
@@ -22,7 +23,7 @@ FOREVER = float("inf")
 def test_it_opens_ends_earlier_and_closes() -> None:
     shortcut = Shortcut()
     assert shortcut.until == -FOREVER
-    shortcut.open(until=60.0, up_to=10, window=3)
+    shortcut.open(Decision(window=3), until=60.0, up_to=10, window=3)
     shortcut.end_by(70.0)
     assert (shortcut.until, shortcut.up_to, shortcut.window) == (60.0, 10, 3)
     shortcut.end_by(50.0)

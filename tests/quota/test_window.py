@@ -8,7 +8,7 @@ import pytest
 
 from genesys_media_async.quota.headers import LEAK_MARGIN, Reading
 from genesys_media_async.quota.ledger import Ledger
-from genesys_media_async.quota.permit import Permit
+from genesys_media_async.quota.permit import Decision, Permit
 from genesys_media_async.quota.shortcut import Shortcut
 from genesys_media_async.quota.window import MAX_STRIKES, Window
 
@@ -27,17 +27,16 @@ def parts(*answered_at: float, in_flight: int = 0) -> Parts:
     shortcut = Shortcut()
     ledger = Ledger(20, 60.0, shortcut)
     for at in answered_at:
-        ledger.charge(at)
-    ledger.answered = len(answered_at)
+        ledger.book(at, at)
     ledger.taken = ledger.answered + in_flight
     window = Window(20, 60.0, ledger, shortcut)
     window.end_at(60.0)
-    shortcut.open(until=FOREVER, up_to=10, window=0)
+    shortcut.open(Decision(), until=FOREVER, up_to=10, window=0)
     return Parts(window, ledger, shortcut)
 
 
 def permit(at: float, *, window: int = 0, answered: int = 0) -> Permit:
-    return Permit(at, window, answered, answered, 0, is_probe=False)
+    return Permit(at, answered, Decision(window))
 
 
 def test_its_room_is_the_limit_less_own_requests_and_those_of_others() -> None:

@@ -85,7 +85,7 @@ class Headers:
 class Account(Protocol):
     def try_acquire(self, now: float) -> Permit | None: ...
     def next_attempt_at(self, now: float) -> float: ...
-    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> None: ...
+    def complete(self, permit: Permit, now: float, reading: Reading | None = None) -> object: ...
     def reject(self, permit: Permit, now: float, pause: float, *, has_retry_after: bool = True) -> bool: ...
 
 
@@ -120,7 +120,7 @@ class SafeAccount:
                 return None
         self._in_flight += 1
         self._chance = now
-        return Permit(now, 0, 0, 0, 0, is_probe=False)
+        return Permit(now)
 
     def next_attempt_at(self, now: float) -> float:
         return self._chance
