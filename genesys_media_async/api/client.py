@@ -103,7 +103,7 @@ class ApiClient:
         if self._recorder.writing is not None:
             await self._recorder.writing.written()
         past: Past | None = None
-        attempts = 0
+        attempts, timeout = 0, self._timeout
         sent = self._monotonic()
         ends_at = sent + deadline
         while True:
@@ -119,13 +119,11 @@ class ApiClient:
                 head = self._heads.get(call.method) or self._new_head(call.method)
                 attempts += 1
                 counters.sent += 1
-                sent_at, timeout = self._wall(), self._timeout
-                if sent + timeout > ends_at:
-                    timeout = max(0.0, ends_at - sent)
+                sent_at, left = self._wall(), ends_at - sent
                 try:
                     reply = await self._transport.exchange(
                         HttpRequest(head, call.path, call.body, past is not None and past.fresh),
-                        timeout=timeout,
+                        timeout=timeout if timeout < left else max(0.0, left),
                         max_reply_size=call.max_reply_size,
                     )
                     value, correlation = self._read(call, reply, permit, sent_at)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, NotRequired
 
 from msgspec import Meta, MsgspecError, Struct, convert
-from msgspec.json import Decoder, Encoder
+from msgspec.json import Decoder
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
@@ -31,14 +31,6 @@ MISSING_FILE = "missing-genesys-media-doctor"
 
 # Seconds; an expiry further away may be beyond the year 9999, where `datetime` ends.
 _MAX_LIFETIME = 200_000_000_000
-
-
-class _Body(Struct, rename="camel", omit_defaults=True, gc=False):
-    """The JSON body of a request."""
-
-    file_id: str
-    expires_in: int
-    access_level: str | None = None
 
 
 class _Reply(Struct, rename="camel", gc=False):
@@ -66,7 +58,6 @@ class _Agreed(TypedDict):
     accessLevel: NotRequired[str | None]
 
 
-_encode: Callable[[_Body], bytes] = Encoder().encode
 _decode: Callable[[bytes], _Reply] = Decoder(_Reply).decode
 _validate: Callable[[bytes], _Agreed] = TypeAdapter(_Agreed).validator.validate_json
 
@@ -107,9 +98,10 @@ class MediaStorage(Endpoint):
         """Retrieve the URL of one file."""
         (request,) = requests
         file_id = request.file_id
-        # No character of an id needs quoting.
+        # No character of an id or an access level needs quoting.
         path = f"{self._before}{file_id}{self._after}"
-        body = _encode(_Body(file_id, request.expires_in, request.access_level))
+        level = "" if request.access_level is None else f',"accessLevel":"{request.access_level}"'
+        body = f'{{"fileId":"{file_id}","expiresIn":{request.expires_in}{level}}}'.encode()
         read = partial(read_reply, request, context.rule)
         await context.report(request, await context.call(Call("POST", path, body, file_id, self.action, read)))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
-from ..errors import GenesysMediaError, InvalidRequestError
-from ..ids import display_id, is_file_id
+from ..errors import AuditWriteError, GenesysMediaError, InvalidRequestError
+from ..ids import display_id
 from ..models import Failed, MediaRequest, Retrieved
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..api.calls import Call, CallResult
     from ..api.retry import RetryBudget
@@ -26,11 +26,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class MakeCall(Protocol):
+    """`EndpointContext.call` as a value."""
+
+    def __call__(self, call: Call[T], /) -> Awaitable[CallResult[T]]:
+        """Make a call to its end."""
+        ...
+
+
 class RunContext:
     """
     The `EndpointContext` of ids that share options, counters and a budget of retries.
 
-    `take` gets each result with the group of its audit record; nobody may be told of it before that is written.
+    Each result is added to the `results` of its id, which has to be there, and told by `tell` once it is recorded.
     """
 
     def __init__(self, session: Session, options: Options, counters: Counters, budget: RetryBudget) -> None:
@@ -41,9 +49,14 @@ class RunContext:
         self._endpoint = session.endpoint
         self._recorder = session.recorder
         self._options = options
-        self._deadline = options.deadline
-        self._budget = budget
         self._api = session.api
+        self.call = cast(
+            "MakeCall", partial(session.api.call, deadline=options.deadline, budget=budget, counters=counters)
+        )
+        self.results: dict[str, list[MediaResult]] = {}
+        """The results so far of each id in flight."""
+        self.whole: Callable[[MediaResult], MediaResult] | None = None
+        """In a second pass, adds to a result what the first one knew."""
         self.emit = session.dispatcher.emit
         formats = session.endpoint.id_formats
         self._formats = {id_format.count("/"): id_format for id_format in formats}
@@ -57,8 +70,6 @@ class RunContext:
 
     def request(self, file_id: str) -> MediaRequest:
         """Return the request for an id. Raises `InvalidRequestError`."""
-        if self._is_one_part and type(file_id) is str and is_file_id(file_id):
-            return self._plain_request(file_id)
         options, formats = self._options, self._endpoint.id_formats
         id_format = formats[0]
         if len(formats) > 1 and type(file_id) is str:
@@ -69,10 +80,6 @@ class RunContext:
             if error.code == "invalid_file_id" and not self._is_one_part:
                 error.advice = f"Write it as {' or '.join(formats)}, each part of A-Z a-z 0-9 . _ - and no dot first."
             raise
-
-    def call(self, call: Call[T], /) -> Awaitable[CallResult[T]]:
-        """Make a call to its end."""
-        return self._api.call(call, deadline=self._deadline, budget=self._budget, counters=self.counters)
 
     async def sleep(self, seconds: float, /) -> None:
         """Wait, while another id uses the worker's slot."""
@@ -123,15 +130,27 @@ class RunContext:
                 result.correlation_id,
                 media_id,
             )
-        self.take(outcome, group)
+            if self.keeps_back(outcome, group):
+                return
+        if self.whole is not None:
+            outcome = self.whole(outcome)
+        self.results[request.file_id].append(outcome)
+        if group.is_pending:
+            group.held[self].append(outcome)
+        else:
+            group.tell_later(self, outcome)
 
     def refuse(self, file_id: str, error: InvalidRequestError) -> tuple[Failed, RecordGroup]:
         """Record that an id cannot be sent; return its result and the group of the record."""
         refused = Failed(display_id(file_id), error.without_frames())
         return refused, self._recorder.unsent(self._endpoint.action, refused.file_id, error)
 
-    def take(self, result: MediaResult, group: RecordGroup) -> None:
-        """Take a result that nobody may be told of before the group is written."""
+    def keeps_back(self, result: Failed, group: RecordGroup) -> bool:  # noqa: ARG002 - only a run has a second pass
+        """Return whether a failure is not told now, since the id may be requested again."""
+        return False
+
+    def tell(self, results: list[MediaResult]) -> None:
+        """Tell everybody of recorded results."""
         raise NotImplementedError
 
     def announce(self, results: list[MediaResult]) -> None:
@@ -154,23 +173,26 @@ class OneId(RunContext):
 
     def __init__(self, session: Session, options: Options, counters: Counters, budget: RetryBudget) -> None:
         super().__init__(session, options, counters, budget)
-        self._taken: list[tuple[MediaResult, RecordGroup]] = []
+        self._told = 0
 
-    def take(self, result: MediaResult, group: RecordGroup) -> None:
-        """Keep a result."""
-        self._taken.append((result, group))
+    def tell(self, results: list[MediaResult]) -> None:
+        """Send recorded results to webhooks and sinks."""
+        self._told += len(results)
+        self.announce(results)
 
-    async def results(self, file_id: str) -> list[MediaResult]:
+    async def retrieve(self, file_id: str) -> list[MediaResult]:
         """Return all results of an id, once they are recorded. Raises `AuditWriteError`."""
         try:
             request = self.request(file_id)
         except InvalidRequestError as error:
-            self.take(*self.refuse(file_id, error))
-        else:
-            await self._endpoint.retrieve((request,), self)
-        results = [result for result, _ in self._taken]
-        self.require_result(file_id, results)
-        for result, group in self._taken:
+            refused, group = self.refuse(file_id, error)
+            group.tell_later(self, refused)
             await group.written()
-            self.announce([result])
+            return [refused]
+        results = self.results[request.file_id] = []
+        await self._endpoint.retrieve((request,), self)
+        self.require_result(file_id, results)
+        await self._recorder.newest.written()
+        if self._told < len(results):
+            raise AuditWriteError(f"An audit record of {file_id} could not be written.")
         return results

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import AuditWriteError, InvalidRequestError
-from ..ids import exact_str
+from ..ids import exact_str, is_file_id
 from .context import RunContext
 from .refusals import Refusals
 from .second_pass import SecondPass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..audit.group import RecordGroup
     from ..counters import Counters
     from ..errors import GenesysMediaError
-    from ..models import MediaRequest, MediaResult
+    from ..models import Failed, MediaRequest, MediaResult
     from .options import Options
     from .pool import Pool
     from .session import Session
@@ -39,6 +39,7 @@ class Outcomes(RunContext):
     def __init__(self, session: Session, options: Options, counters: Counters, budget: RetryBudget) -> None:
         super().__init__(session, options, counters, budget)
         self._flights = SingleFlight()
+        self.results = self._flights.in_flight
         self._refusals = Refusals(options.max_refusals, session.endpoint)
         self._has_second_pass = options.second_pass
         self.second_pass = SecondPass()
@@ -67,22 +68,30 @@ class Outcomes(RunContext):
             self.pool.fail(self._refusals.all_refused)
             return None
         flights = self._flights
-        # What is not text may not even have a hash.
-        file_id = given if type(given) is str else exact_str(given)
-        if type(file_id) is str:
-            if file_id in flights.recent or file_id in flights.in_flight or file_id in flights.earlier:
-                if self._is_known(file_id):
-                    return None
-            elif self.second_pass.deferred and self._is_deferred(file_id):
+        if type(given) is not str:
+            given = exact_str(given)
+            if type(given) is not str:
+                # It may not even have a hash.
+                return self._new(given)
+        if given in flights.recent or given in flights.in_flight or given in flights.earlier:
+            if self._is_known(given):
                 return None
+        elif self.second_pass.deferred and self._is_deferred(given):
+            return None
+        if self._is_one_part and is_file_id(given):
+            flights.in_flight[given] = []
+            return self._plain_request(given)
+        return self._new(given)
+
+    def _new(self, given: str) -> MediaRequest | None:
         try:
-            request = self.request(file_id)
+            request = self.request(given)
         except InvalidRequestError as error:
             self.counters.done += 1
-            refused, group = self.refuse(file_id, error)
+            refused, group = self.refuse(given, error)
             group.tell_later(self, refused)
             return None
-        flights.in_flight[file_id] = []
+        self.results[given] = []
         return request
 
     def _is_known(self, file_id: str) -> bool:
@@ -142,17 +151,9 @@ class Outcomes(RunContext):
 
     # The results.
 
-    def take(self, result: MediaResult, group: RecordGroup) -> None:
-        """Take a result of an id in flight: hand it over once it is recorded, or keep it for the second pass."""
-        if not result.ok and self._has_second_pass and self.second_pass.hold(result, group):
-            return
-        if self.second_pass.is_over:
-            result = self.second_pass.whole(result)
-        self._flights.in_flight[result.file_id].append(result)
-        if group.is_pending:
-            group.held[self].append(result)
-        else:
-            group.tell_later(self, result)
+    def keeps_back(self, result: Failed, group: RecordGroup) -> bool:
+        """Return whether a failure waits for the second pass."""
+        return self._has_second_pass and self.second_pass.hold(result, group)
 
     def tell(self, results: list[MediaResult]) -> None:
         """Tell everybody of recorded results, and give them to the iteration."""
@@ -193,6 +194,11 @@ class Outcomes(RunContext):
 
     # The second pass.
 
+    def begin_again(self) -> tuple[str, ...]:
+        """Begin the second pass; return its ids."""
+        self.whole = self.second_pass.whole
+        return self.second_pass.begin()
+
     def _is_deferred(self, file_id: str) -> bool:
         """Return whether an id waits for the second pass; in that one it is taken out."""
         if not self.second_pass.is_over:
@@ -225,7 +231,7 @@ class Outcomes(RunContext):
 
 
 class Repeats:
-    """The audience of results that a run has told of before: they show nothing new, and only the iteration gets them."""
+    """The audience of results that a run has told of before: only the iteration gets them again."""
 
     def __init__(self, outcomes: Outcomes) -> None:
         self.tell = outcomes.give

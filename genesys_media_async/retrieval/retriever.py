@@ -189,7 +189,7 @@ class MediaRetriever:
         session = self._open_session()
         resolved = resolve(self.settings, options)
         await session.first_token()
-        results = await OneId(session, resolved, session.counters, session.budget).results(file_id)
+        results = await OneId(session, resolved, session.counters, session.budget).retrieve(file_id)
         session.counters.done += 1
         is_ok = all(result.ok for result in results)
         session.counters.succeeded += is_ok

@@ -145,7 +145,7 @@ class Run:
         pool = self._pool
         try:
             one = OneId(self._session, self._options, self.counters, self._budget)
-            fresh = await one.results(result.file_id)
+            fresh = await one.retrieve(result.file_id)
         except AuditWriteError as error:
             self._outcomes.fail(error)
             fresh = [Failed(result.file_id, error.without_frames(), media_id=result.media_id)]
@@ -182,7 +182,7 @@ class Run:
         await self._pool.aclose()
         self._require_running()
         self._budget.renew()
-        self._pool = self._pool_of(self._second_pass.begin())
+        self._pool = self._pool_of(self._outcomes.begin_again())
         await self._pool.__aenter__()
 
     def _require_running(self) -> None:
