@@ -6,6 +6,7 @@ import asyncio
 import math
 import select
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, ClassVar, NoReturn, cast
 
@@ -14,14 +15,15 @@ import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from socket import socket
 
 MAX_HEAD_SIZE = 64 * 1024
 """Bytes of a reply that are not its body: interim replies, its head, chunk extensions and trailers."""
 
 MAX_HEADERS = 256
-MAX_NAMES = 256
-"""Header names that are kept decoded, besides those of one reply: a server sends the same names again and again."""
+"""
+Headers of one reply. No more names are kept decoded, for the next reply with the same, so a reply with more headers
+always has one that is not known, and is noticed by that.
+"""
 
 MAX_WRITE_SIZE = 64 * 1024
 """Bytes of a request that are written at once when the peer has to take them before more is written."""
@@ -31,9 +33,16 @@ TRUSTED_IDLE = 1.0
 
 _SWITCHING_PROTOCOLS = 101
 _FIRST_STATUS = 100
-_FIRST_FINAL_STATUS = 200
+FIRST_FINAL_STATUS = 200
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_SWITCHES = "The server switches to another protocol, which was not asked for"
+_NOTHING_AT_ONCE = -1
+"""The budget of a reply of which no byte goes straight to the parser."""
+
+_WITH_CARE = -2
+"""The allowance of a reply that was parsed with care, and of one that is complete."""
+
+_BEGINNING_AND_END = (None, None)
+_PARSER_ERRORS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 
 
 class ReplyTooLarge(httpx.RemoteProtocolError):
@@ -52,26 +61,31 @@ class Reply:
     """
     Parses replies, one after the other, and keeps each until the next request begins.
 
-    `status` is 0 until the head of a final reply is parsed; then `headers` are set, too. `chunks` are the pieces of
-    the body. `complete` means that no more bytes are expected. After a parser error, `error` is the reason if it
-    is not one of HTTP's grammar. With `head_only` (for HEAD) a reply ends with its head, whatever its headers claim.
+    `status` is 0 until the head of a final reply is parsed; then `headers` and `keep_alive` are set, too. `chunks` are
+    the pieces of the body. With `head_only` (for HEAD) a reply ends with its head, whatever its headers claim.
+    `keep_alive` means that the server keeps the connection open; it is unset when that is closed.
+
+    Of a reply that is taken whole, as many bytes as the `allowance` can break no bound, so they go straight to the
+    parser. Anything else goes through `parse_with_care`, which has the exact rules. `Connection.begin` makes it ready
+    for the next reply.
     """
 
     __slots__ = (
-        "_fields",
         "_head_left",
         "_head_only",
         "_max_head_size",
-        "_max_size",
-        "_parser",
         "_received",
-        "_yet_to_begin",
+        "allowance",
+        "budget",
         "chunks",
-        "complete",
+        "due",
         "error",
+        "fields",
         "headers",
         "is_full",
         "keep_alive",
+        "max_size",
+        "parser",
         "status",
     )
 
@@ -80,138 +94,130 @@ class Reply:
     def __init__(self, max_head_size: int = MAX_HEAD_SIZE, *, head_only: bool = False) -> None:
         self._max_head_size = max_head_size
         self._head_only = head_only
-        self._max_size: float = 0
         self._head_left = 0
         self._received = 0
-        self._yet_to_begin: list[None] = []
-        self._fields: dict[bytes, bytes] = {}
+        self.max_size: float = -1
+        self.allowance: float = _NOTHING_AT_ONCE
+        self.budget: float = _NOTHING_AT_ONCE
+        self.due: list[None] = []
+        self.fields: dict[bytes, bytes] = {}
         self.status = 0
         self.headers: dict[str, str] = {}
         self.chunks: list[bytes] = []
-        self.complete = True
         self.keep_alive = True
         self.is_full = False
         self.error: httpx.TransportError | None = None
-        self._parser = httptools.HttpResponseParser(self._callbacks())
+        self.parser = httptools.HttpResponseParser(self._callbacks())
 
-    def expect(self, max_size: float) -> None:
-        """Prepare for the next reply; a body of more than `max_size` bytes is an error."""
-        self._max_size = max_size
-        self._head_left = self._max_head_size
-        self._received = 0
-        self._yet_to_begin.append(None)
-        self._fields.clear()
-        self.status = 0
-        self.chunks.clear()
-        self.complete = False
+    def limit(self, max_size: float) -> None:
+        """Bound the bodies of this reply and the next ones."""
+        self.max_size = max_size
+        if not self._head_only and not self.is_streamed:
+            self.budget = min(max_size, self._max_head_size - 1)
 
-    def feed(self, data: memoryview) -> None:
-        """Parse what has arrived; raises `HttpParserError` or `HttpParserUpgrade` for anything but a reply."""
-        pieces = len(self.chunks)
-        self._received += len(data)
-        if self.status or (len(data) <= self._head_left and not self._head_only):
-            self._parser.feed_data(data)
-        else:
-            self._feed_head(data)
-        if not self.complete:
-            self._check_sizes(0 if len(self.chunks) > pieces else len(data))
+    @property
+    def complete(self) -> bool:
+        """Whether no more bytes are expected, and what came keeps to all bounds."""
+        return not self.due and self.error is None
 
     @property
     def has_begun(self) -> bool:
         """Whether any byte of this reply is here."""
-        return self._received > 0
+        return self.allowance != self.budget
 
     @property
     def ends_with_connection(self) -> bool:
         """Whether the end of the connection is the end of this reply."""
-        return self.status > 0 and not any(name.lower() in _FRAMING for name in self._fields)
+        return self.status > 0 and not any(name.lower() in _FRAMING for name in self.fields)
+
+    def parse_with_care(self, data: memoryview) -> None:
+        """Parse what may break a bound; raises `HttpParserError`, for a bound of ours with an `error`."""
+        if not self.due:
+            raise httptools.HttpParserError("There is more than the reply")
+        if self.allowance != _WITH_CARE:
+            self._received = int(self.budget - self.allowance)
+            self._head_left = self._max_head_size - self._received + sum(map(len, self.chunks))
+            self.allowance = _WITH_CARE
+        pieces = len(self.chunks)
+        self._received += len(data)
+        if self.status or (len(data) <= self._head_left and not self._head_only):
+            self.parser.feed_data(data)
+        else:
+            self._parse_head(data)
+        self._check_sizes(0 if len(self.chunks) > pieces else len(data))
 
     def forget_parser(self) -> None:
         """End the circle of references: the parser holds this object's methods, as this object holds the parser."""
         with suppress(AttributeError):
-            del self._parser
+            del self.parser
 
     def _callbacks(self) -> SimpleNamespace:
         """
         Return what llhttp calls.
 
         A call from C to Python for each header is slow, so where order and repetition do not matter a dict takes them.
-        `_yet_to_begin` has one element for the one reply that may begin; at a second, `pop` raises and parsing stops.
+        `due` has one element for the beginning of the one reply, and one for its end. For a second reply it has none:
+        `pop` raises, and parsing stops.
         """
         return SimpleNamespace(
-            on_message_begin=self._yet_to_begin.pop,
-            on_header=self._fields.__setitem__,
+            on_message_begin=self.due.pop,
+            on_header=self.fields.__setitem__,
             on_headers_complete=self._on_headers_complete,
             on_body=self.chunks.append,
-            on_message_complete=self._on_message_complete,
+            on_message_complete=self.due.pop,
         )
 
     def _on_headers_complete(self) -> None:
         """Take the head; headers that follow later are trailers."""
-        fields = self._fields
-        self.status = status = self._parser.get_status_code()
+        parser, fields = self.parser, self.fields
+        self.status = status = parser.get_status_code()
+        # The parser forgets this with the end of the reply.
+        self.keep_alive = parser.should_keep_alive()
         try:
-            self.headers = {_NAMES[name]: value.decode() for name, value in fields.items()}
+            self.headers = dict(zip(map(_name_of, fields), map(_decode, fields.values())))  # noqa: B905 - of one dict
         except (KeyError, UnicodeDecodeError):
+            self._check_number(len(fields))
             self.headers = _decoded(fields)
-        if self._head_only or status < _FIRST_FINAL_STATUS or len(fields) > MAX_HEADERS:
-            self._check_head(len(fields))
+        if status < FIRST_FINAL_STATUS:
+            self._skip_interim_reply()
 
-    def _on_message_complete(self) -> None:
-        """End the reply, unless it was an interim one."""
-        if self.complete:
-            return
-        if self.status < _FIRST_FINAL_STATUS:
-            self._end_interim_reply()
-        elif self._received > self._max_size and self._is_too_large():
-            self._refuse(self._too_large())
-        else:
-            self.complete = True
-            self.keep_alive = self._parser.should_keep_alive()
-
-    def _end_interim_reply(self) -> None:
+    def _skip_interim_reply(self) -> None:
+        """Expect another head after this one, unless no such reply is allowed."""
+        if self.status < _FIRST_STATUS:
+            self._refuse(httpx.RemoteProtocolError(f"The reply has the status {self.status:03}, which does not exist"))
         if self.status == _SWITCHING_PROTOCOLS:
-            self._refuse(httpx.RemoteProtocolError(_SWITCHES))
+            self._refuse(httpx.RemoteProtocolError("The server switches to another protocol, which was not asked for"))
         self.status = 0
-        self._fields.clear()
-        self._yet_to_begin.append(None)
+        self.fields.clear()
+        self.due += _BEGINNING_AND_END
 
-    def _feed_head(self, data: memoryview) -> None:
+    def _check_number(self, headers: int) -> None:
+        if headers > MAX_HEADERS:
+            self._refuse(httpx.RemoteProtocolError(f"The reply has more than {MAX_HEADERS} headers"))
+
+    def _parse_head(self, data: memoryview) -> None:
         """
-        Feed a head that may be too long, or that is all there is of a reply.
+        Parse a head that may be too long, or that is all there is of a reply.
 
         llhttp has no switch for a reply without a body, so the end of its head is found byte by byte.
         """
         step = 1 if self._head_only else self._head_left
         for start in range(0, len(data), step):
-            if self.complete:
+            if not self.due:
                 raise httptools.HttpParserError("There is more than the head")
-            self._parser.feed_data(data[start : start + step])
-            if not self._head_only and not self.status:
+            self.parser.feed_data(data[start : start + step])
+            if self._head_only and self.status:
+                self.due.clear()
+            elif not self._head_only and not self.status:
                 break
 
     def _check_sizes(self, overhead: int) -> None:
-        """Set `error` if an unfinished reply is too large; `overhead` is the number of new bytes if none are body."""
+        """Refuse a reply that is too large; `overhead` is the number of new bytes if none are body."""
         self._head_left -= overhead
-        if self._head_left <= 0:
-            self.error = httpx.RemoteProtocolError(f"The reply's head has more than {self._max_head_size} bytes")
-        elif self._is_too_large():
-            self.error = self._too_large()
-
-    def _is_too_large(self) -> bool:
-        return self._received > self._max_size and sum(map(len, self.chunks)) > self._max_size
-
-    def _too_large(self) -> ReplyTooLarge:
-        return ReplyTooLarge(self._max_size, self.status)
-
-    def _check_head(self, headers: int) -> None:
-        """Refuse an impossible head, and end a reply that has nothing else."""
-        if headers > MAX_HEADERS:
-            self._refuse(httpx.RemoteProtocolError(f"The reply has more than {MAX_HEADERS} headers"))
-        if self.status < _FIRST_STATUS:
-            self._refuse(httpx.RemoteProtocolError(f"The reply has the status {self.status:03}, which does not exist"))
-        if self._head_only and self.status >= _FIRST_FINAL_STATUS:
-            self._on_message_complete()
+        if self.due and self._head_left <= 0:
+            self._refuse(httpx.RemoteProtocolError(f"The reply's head has more than {self._max_head_size} bytes"))
+        if self._received > self.max_size and sum(map(len, self.chunks)) > self.max_size:
+            self._refuse(ReplyTooLarge(self.max_size, self.status))
 
     def _refuse(self, error: httpx.TransportError) -> NoReturn:
         """Stop parsing for a reason of ours."""
@@ -226,23 +232,26 @@ class Connection(asyncio.BufferedProtocol):
     The caller begins, awaits the future, and then finds in `failure` what went wrong or in `reply` what came. Bytes
     that no request asked for close the connection, so that they cannot be taken for the next caller's reply.
 
+    Until the time `ages_at` its owner need not call `make_idle` after an exchange, if the reply's `keep_alive` is set
+    and nothing is left to be written: setting `trusted_until` is enough.
+
     What arrives is read into `buffer` and parsed at once, so all connections of an event loop share one buffer.
     """
 
     __slots__ = (
         "_buffer",
         "_gone",
+        "_new_waiter",
         "_on_gone",
         "_on_lost",
         "_reading_paused",
-        "_trusted_idle",
         "_waiter",
         "_whole_reply",
-        "_writing_paused",
         "_written",
+        "ages_at",
         "deadline",
         "failure",
-        "idle_since",
+        "may_write",
         "now",
         "reply",
         "retire_at",
@@ -255,28 +264,28 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(
         self,
         buffer: memoryview,
+        loop: asyncio.AbstractEventLoop,
         *,
-        now: Callable[[], float],
         on_gone: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
-        trusted_idle: float = TRUSTED_IDLE,
         max_head_size: int = MAX_HEAD_SIZE,
     ) -> None:
         self._buffer = buffer
-        self.now = now
+        self.now = loop.time
+        # asyncio's own `create_future` makes the same in three times the time.
+        self._new_waiter = partial(cast("type[asyncio.Future[None]]", asyncio.Future), loop=loop)
         self._on_gone = on_gone
         self._on_lost = on_lost
-        self._trusted_idle = trusted_idle
         self.transport: asyncio.Transport
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] = self._new_waiter()
         self._gone = False
-        self._writing_paused = False
+        self.may_write = True
         self._reading_paused = False
         self._written = 0
         self.deadline = math.inf
-        self.idle_since = -math.inf
-        self.trusted_until = 0.0
+        self.trusted_until = -math.inf
         self.retire_at = math.inf
+        self.ages_at = -math.inf
         self.failure: httpx.TransportError | None = None
         self.sending = False
         self.sent = True
@@ -292,17 +301,21 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def answered(self) -> bool:
         """Whether the head of the reply is here, or none will come."""
-        return self.failure is not None or self.reply.status >= _FIRST_FINAL_STATUS
+        return self.failure is not None or self.reply.status >= FIRST_FINAL_STATUS
 
-    def is_fresh(self, now: float) -> bool:
+    def is_fresh(self, now: float, more_rest: float) -> bool:
         """Whether an idle connection can be used again; after a long rest, its socket shows whether the peer left."""
-        if now >= self.deadline or not self.is_open:
+        if now >= self.rests_until(more_rest) or not self.is_open:
             return False
-        return now < self.trusted_until or not self._has_something_to_read()
+        return now < self.trusted_until or not _is_ready(self.transport, to_write=False)
 
-    def make_idle(self, timeout: float) -> bool:
+    def rests_until(self, more_rest: float) -> float:
+        """Return when the rest of an idle connection ends; `more_rest` follows the time for which it is trusted."""
+        return min(self.trusted_until + more_rest, self.retire_at)
+
+    def make_idle(self, trusted_rest: float) -> bool:
         """
-        Become idle for at most `timeout` seconds; return False if no other request can be sent.
+        Become idle, trusted for at most `trusted_rest` seconds; return False if no other request can be sent.
 
         One can be if the reply is complete, both sides keep the connection open, and the request was taken whole.
         """
@@ -316,38 +329,44 @@ class Connection(asyncio.BufferedProtocol):
             or transport.is_closing()
             or transport.get_write_buffer_size()
             # Over TLS, the write buffer does not count what has been encrypted.
-            or (self._written > MAX_WRITE_SIZE and not self._takes_more())
+            or (self._written > MAX_WRITE_SIZE and not _is_ready(transport, to_write=True))
         ):
             return False
-        self.idle_since = now
-        self.deadline = min(now + timeout, self.retire_at)
-        self.trusted_until = min(now + self._trusted_idle, self.deadline)
+        if reply is not self._whole_reply:
+            reply.forget_parser()
+            self.reply = self._whole_reply
+        self._written = 0
+        self.trusted_until = min(now + trusted_rest, self.retire_at)
         return True
-
-    def _has_something_to_read(self) -> bool:
-        socket = self.transport.get_extra_info("socket")
-        return socket is not None and _is_ready(socket, to_write=False)
-
-    def _takes_more(self) -> bool:
-        socket = self.transport.get_extra_info("socket")
-        return socket is None or _is_ready(socket, to_write=True)
 
     # For the caller.
 
-    def begin(self, data: bytes, deadline: float, max_size: float, reply: Reply | None = None) -> asyncio.Future[None]:
+    def expect_unusual(self, written: int, reply: Reply | None = None, *, is_last: bool = False) -> None:
+        """Prepare for a long request, a `reply` to parse into, or the last exchange: `make_idle` must follow it."""
+        self.ages_at = -math.inf
+        self._written = written
+        if reply is not None:
+            self.reply = reply
+        if is_last:
+            self.retire_at = -math.inf
+
+    def begin(self, data: bytes, deadline: float, max_size: float) -> asyncio.Future[None]:
         """
         Write a request, or its first part, and return the future of the next change; see `wait`.
 
         A caller with more to write sets `sending`, and unsets `sent` as long as that is not all written. A body of
-        more than `max_size` bytes is a failure. Without a `reply` to parse into, the reply is kept whole.
+        more than `max_size` bytes is a failure.
         """
-        self.reply = reply = reply or self._whole_reply
-        reply.expect(max_size)
+        reply = self.reply
+        reply.fields.clear()
+        reply.chunks.clear()
+        reply.due += _BEGINNING_AND_END
+        reply.status = 0
+        if max_size != reply.max_size:
+            reply.limit(max_size)
+        reply.allowance = reply.budget
         self.deadline = deadline
-        self._written = len(data)
-        # The event loop's `create_future` makes the same in three times the time.
-        waiter: asyncio.Future[None] = asyncio.Future()
-        self._waiter = waiter
+        self._waiter = waiter = self._new_waiter()
         self.transport.write(data)
         return waiter
 
@@ -357,11 +376,6 @@ class Connection(asyncio.BufferedProtocol):
             self._written += len(data)
             self.transport.write(data)
 
-    @property
-    def may_write(self) -> bool:
-        """Whether the peer keeps up with what is written."""
-        return not self._writing_paused
-
     def wait(self) -> asyncio.Future[None]:
         """
         Return a future that is done at the next change; for one caller at a time.
@@ -369,8 +383,7 @@ class Connection(asyncio.BufferedProtocol):
         A change is a complete reply or a failure; for a streamed reply, everything that arrives; and while a request
         is sent, that the peer has caught up.
         """
-        waiter: asyncio.Future[None] = asyncio.Future()
-        self._waiter = waiter
+        self._waiter = waiter = self._new_waiter()
         return waiter
 
     def resume_reading(self) -> None:
@@ -408,7 +421,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def abandon(self) -> None:
         """Carry nothing more, since the event loop is closed."""
-        self._gone = True
+        self._gone, self.reply.keep_alive = True, False
         if not self.reply.complete and self.failure is None:
             self.failure = httpx.CloseError("The event loop was closed before the reply was complete")
 
@@ -419,13 +432,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def _leave(self) -> None:
         if not self._gone:
-            self._gone = True
+            self._gone, self.reply.keep_alive = True, False
+            # Whatever still arrives is not for the parser.
+            self.reply.allowance = _WITH_CARE
             self._on_gone(self)
 
     def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if not self._waiter.done():
+            self._waiter.set_result(None)
 
     # For asyncio.
 
@@ -440,25 +454,43 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what has arrived."""
         reply = self.reply
-        if reply.complete:
-            self.abort()
+        if nbytes > reply.allowance:
+            self._parse_with_care(reply, nbytes)
             return
         try:
-            reply.feed(self._buffer[:nbytes])
-        except httptools.HttpParserUpgrade:
-            self.fail(httpx.RemoteProtocolError(_SWITCHES))
-        except httptools.HttpParserError as error:
-            # What arrived before stays good if it was a complete reply.
-            self.fail(reply.error or httpx.RemoteProtocolError(f"The server does not keep to HTTP ({error})"))
-        else:
-            if reply.error is not None:
-                self.fail(reply.error)
-            elif reply.is_streamed or reply.complete:
-                if reply.is_full:
-                    self._pause_reading()
-                waiter = self._waiter
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(None)
+            reply.parser.feed_data(self._buffer[:nbytes])
+        except _PARSER_ERRORS as error:
+            self._refuse(reply, error)
+            return
+        if reply.due:
+            reply.allowance -= nbytes
+            return
+        reply.allowance = _WITH_CARE
+        try:
+            self._waiter.set_result(None)
+        except asyncio.InvalidStateError:
+            # Its caller is cancelled.
+            return
+
+    def _parse_with_care(self, reply: Reply, nbytes: int) -> None:
+        """Parse what is more than a small whole reply, or was not asked for."""
+        if self._gone:
+            return
+        try:
+            reply.parse_with_care(self._buffer[:nbytes])
+        except _PARSER_ERRORS as error:
+            self._refuse(reply, error)
+            return
+        if reply.is_full and not reply.complete and not self._reading_paused and self.is_open:
+            # The peer has to wait, since enough has arrived that nobody took.
+            self._reading_paused = True
+            self.transport.pause_reading()
+        if reply.is_streamed or reply.complete:
+            self._wake()
+
+    def _refuse(self, reply: Reply, error: Exception) -> None:
+        """End what does not keep to HTTP or to our bounds; what arrived before stays good if it was a whole reply."""
+        self.fail(reply.error or httpx.RemoteProtocolError(f"The server does not keep to HTTP ({error})"))
 
     def eof_received(self) -> None:
         """End a reply that lasts until the connection is closed; any other is cut off."""
@@ -476,24 +508,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Note that the peer does not keep up."""
-        self._writing_paused = True
+        self.may_write = False
 
     def resume_writing(self) -> None:
         """Wake the caller by its future: a transport must not be closed from in here."""
-        self._writing_paused = False
-        self._wake()
-
-    def _pause_reading(self) -> None:
-        """Make the peer wait, since enough has arrived that nobody took."""
-        if not self._reading_paused and self.is_open:
-            self._reading_paused = True
-            self.transport.pause_reading()
+        self.may_write = True
+        if self.sending:
+            self._wake()
 
     def _end(self, error: Exception | None) -> None:
         reply = self.reply
         if not reply.complete:
             if error is None and reply.ends_with_connection:
-                reply.complete = True
+                reply.due.clear()
             elif self.failure is None:
                 self.failure = self._cut_off(error)
         self._leave()
@@ -502,15 +529,18 @@ class Connection(asyncio.BufferedProtocol):
     def _cut_off(self, error: Exception | None) -> httpx.TransportError:
         if self.sending:
             return httpx.WriteError(f"The connection broke while the request was sent ({error or 'closed'})")
-        if self.idle_since > -math.inf and not self.reply.has_begun:
+        if self.trusted_until > -math.inf and not self.reply.has_begun:
             return StaleConnection("The server closed a reused connection before any byte of the reply")
         if error is not None:
             return httpx.ReadError(f"The connection broke before the reply was complete ({error})")
         return httpx.RemoteProtocolError("The server closed the connection before the reply was complete")
 
 
-def _is_ready(socket: socket, *, to_write: bool) -> bool:
-    """Return whether a socket can be read, or written to, without waiting."""
+def _is_ready(transport: asyncio.Transport, *, to_write: bool) -> bool:
+    """Return whether a socket can be read, or written to, without waiting; one that is not known can be written to."""
+    socket = transport.get_extra_info("socket")
+    if socket is None:
+        return to_write
     if not hasattr(select, "poll"):
         readable, writable, _ = select.select([] if to_write else [socket], [socket] if to_write else [], [], 0)
         return bool(readable or writable)
@@ -521,7 +551,7 @@ def _is_ready(socket: socket, *, to_write: bool) -> bool:
 
 def _decoded(fields: dict[bytes, bytes]) -> dict[str, str]:
     """Return headers by their names in lower case; the values are UTF-8 or else Latin-1, as in httpx."""
-    if len(_NAMES) >= MAX_NAMES:
+    if len(_NAMES) + len(fields) > MAX_HEADERS:
         _NAMES.clear()
     _NAMES.update((name, name.decode("latin-1").lower()) for name in fields)
     try:
@@ -531,3 +561,4 @@ def _decoded(fields: dict[bytes, bytes]) -> dict[str, str]:
 
 
 _NAMES: dict[bytes, str] = {}
+_name_of, _decode = _NAMES.__getitem__, bytes.decode

@@ -50,13 +50,35 @@ class _Waiter:
     connection: Connection | None = None
     granted: bool = False
 
+    def wake(self) -> None:
+        """Let the caller look what it has got."""
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+
+class _Rests:
+    """
+    How many connections may be idle, for how many seconds, and for how many of these each is `trusted`.
+
+    Where idle ones have to be counted, each comes back by `release`: whatever its age, it is not young enough for less.
+    """
+
+    def __init__(self, limits: httpx.Limits, trusted_idle: float) -> None:
+        expiry = none_as_infinity(limits.keepalive_expiry)
+        self.most = none_as_infinity(limits.max_keepalive_connections) if expiry > 0 else 0
+        self.longest = expiry if self.most else math.inf
+        self.trusted = min(trusted_idle, expiry)
+        self.more = expiry - trusted_idle if expiry > trusted_idle else 0.0
+        self.old = self.trusted if self.most >= none_as_infinity(limits.max_connections) else math.inf
+        """A connection that is left less than that is old."""
+
 
 class DeadlineTimer:
     """
     One timer for the deadlines of many, so that an exchange sets none of its own.
 
     `check` ends what is overdue at a time of the loop, and returns the earliest deadline that is left. `next_check` is
-    when it is called next: whoever sets an earlier deadline has to call `check_by`.
+    when it is called next: whoever sets an earlier deadline calls `check_by`.
     """
 
     def __init__(self, check: Callable[[float], float]) -> None:
@@ -71,7 +93,9 @@ class DeadlineTimer:
         self._handle, self.next_check = None, math.inf
 
     def check_by(self, when: float) -> None:
-        """Schedule a check, in place of the one that was scheduled."""
+        """Schedule a check, unless there is one before, in place of the one that was scheduled."""
+        if when >= self.next_check:
+            return
         if self._handle is not None:
             self._handle.cancel()
         assert self._loop is not None  # noqa: S101 - something is under way in it
@@ -89,8 +113,7 @@ class DeadlineTimer:
         now = self._loop.time()
         self._handle, self.next_check = None, math.inf
         earliest = self._check(now)
-        if earliest < self.next_check:
-            self.check_by(max(earliest, now + MIN_CHECK_INTERVAL))
+        self.check_by(max(earliest, now + MIN_CHECK_INTERVAL))
 
 
 class ConnectionPool:
@@ -101,8 +124,9 @@ class ConnectionPool:
     connection is closed when it was idle for `keepalive_expiry` seconds, after `max_lifetime` seconds, and when an
     exchange over it did not end well. The options are those of `DirectTransport`.
 
-    `DirectTransport` does the plain case of `take` and `release` itself, with `idle` (how many connections are idle),
-    `waiting` (the queue), and the idle list of the origin.
+    Exchanges may begin in the event loop that was `entered`. `DirectTransport` does the plain case of `acquire` and
+    `release` itself, with the idle list of the origin, `waiting` (the queue), and `trusted_rest` (for how many seconds
+    an idle connection counts as alive without a look at it).
     """
 
     def __init__(
@@ -115,15 +139,15 @@ class ConnectionPool:
         max_head_size: int = MAX_HEAD_SIZE,
     ) -> None:
         self._max_connections = none_as_infinity(limits.max_connections)
-        self.max_idle = none_as_infinity(limits.max_keepalive_connections)
-        self.keepalive_expiry = none_as_infinity(limits.keepalive_expiry)
+        self._rests = _Rests(limits, trusted_idle)
+        self.trusted_rest = self._rests.trusted
         self._connector = connector
         self._max_lifetime = max_lifetime
-        self._trusted_idle = trusted_idle
         self._max_head_size = max_head_size
         self._buffer = memoryview(bytearray(BUFFER_SIZE))
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.entered: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._usable: dict[Connection, Origin] = {}
         self._not_yet_lost: set[Connection] = set()
         self._all_lost: asyncio.Event | None = None
@@ -131,7 +155,6 @@ class ConnectionPool:
         self.waiting: OrderedDict[_Waiter, None] = OrderedDict()
         self._serving = False
         self.deadlines = DeadlineTimer(self._end_overdue)
-        self.idle = 0
         self.opened = 0
 
     @property
@@ -139,16 +162,21 @@ class ConnectionPool:
         """How many connections there are, with those that are being opened."""
         return len(self._usable) + self._connecting
 
+    @property
+    def idle(self) -> set[Connection]:
+        """The connections that are idle."""
+        return {connection for origin in set(self._usable.values()) for connection in origin.idle}
+
     def enter(self, loop: asyncio.AbstractEventLoop) -> None:
         """Make sure that connections may be used in an event loop."""
-        if loop is self.loop and not self.closed:
+        if loop is self.entered:
             return
-        if self.closed:
+        if self._closed:
             raise RuntimeError("This DirectTransport is closed; make another.")
-        if self.loop is not None and not self.loop.is_closed():
+        if self._loop is not None and not self._loop.is_closed():
             raise RuntimeError("A DirectTransport belongs to one event loop; make one for each.")
         self._forget_all()
-        self.loop = loop
+        self._loop = self.entered = loop
         self.deadlines.enter(loop)
 
     def take(self, origin: Origin, now: float) -> Connection | None:
@@ -156,8 +184,7 @@ class ConnectionPool:
         idle = origin.idle
         while idle:
             connection = idle.pop()
-            self.idle -= 1
-            if connection.is_fresh(now):
+            if connection.is_fresh(now, self._rests.more):
                 return connection
             connection.close()
         return None
@@ -171,8 +198,10 @@ class ConnectionPool:
         connect: float = math.inf,
         fresh: bool = False,
     ) -> Connection:
-        """Queue for a connection, or open one; one that died, or is used but has to be `fresh`, is replaced."""
+        """Return a connection that is idle, waited for or opened; a used one is replaced if it has to be `fresh`."""
         loop = asyncio.get_running_loop()
+        if not fresh and (idle := self.take(origin, loop.time())) is not None:
+            return idle
         while not self._reserve():
             connection = await self._queue(_Waiter(origin, min(until, loop.time() + pool), loop.create_future()))
             if connection is None:
@@ -189,8 +218,7 @@ class ConnectionPool:
     async def _queue(self, waiter: _Waiter) -> Connection | None:
         """Return a connection, or None as the permission to open one."""
         self.waiting[waiter] = None
-        if waiter.deadline < self.deadlines.next_check:
-            self.deadlines.check_by(waiter.deadline)
+        self.deadlines.check_by(waiter.deadline)
         try:
             await waiter.ready
         except BaseException:
@@ -203,7 +231,7 @@ class ConnectionPool:
                 self._serve()
             raise
         if not waiter.granted:
-            if self.closed:
+            if self._closed:
                 raise httpx.ConnectError("The transport was closed")
             raise httpx.PoolTimeout("No connection came free in time")
         return waiter.connection
@@ -211,21 +239,18 @@ class ConnectionPool:
     async def _open(self, origin: Origin, until: float) -> Connection:
         loop = asyncio.get_running_loop()
         connection = Connection(
-            self._buffer,
-            now=loop.time,
-            on_gone=self._gone,
-            on_lost=self._lost,
-            trusted_idle=self._trusted_idle,
-            max_head_size=self._max_head_size,
+            self._buffer, loop, on_gone=self._gone, on_lost=self._lost, max_head_size=self._max_head_size
         )
         try:
             await self._connector.connect(connection, origin.host, origin.port, tls=origin.tls, until=until)
-            if self.closed:
+            if self._closed:
                 connection.abort()
             if not connection.is_open:
                 raise httpx.ConnectError("The connection was closed as soon as it was made")
-            connection.retire_at = loop.time() + self._max_lifetime
+            now = loop.time()
+            connection.retire_at = now + self._max_lifetime
             self._usable[connection] = origin
+            self.deadlines.check_by(min(now + self._rests.longest, connection.retire_at))
             self._not_yet_lost.add(connection)
             self.opened += 1
             return connection
@@ -240,35 +265,32 @@ class ConnectionPool:
             oldest = [origin.idle[0] for origin in set(self._usable.values()) if origin.idle]
             if not oldest:
                 return False
-            min(oldest, key=lambda connection: connection.idle_since).close()
+            min(oldest, key=lambda connection: connection.trusted_until).close()
         self._connecting += 1
         return True
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:
         """Stop counting one connection as being opened, unless it was forgotten with its event loop."""
-        if loop is self.loop:
+        if loop is self._loop:
             self._connecting -= 1
 
     async def wait(self, connection: Connection, timeout: float) -> None:
         """Wait until a connection changes, or the timeout has closed it."""
         connection.deadline = deadline = connection.now() + timeout
-        if deadline < self.deadlines.next_check:
-            self.deadlines.check_by(deadline)
+        self.deadlines.check_by(deadline)
         await connection.wait()
         connection.deadline = math.inf
 
     def release(self, connection: Connection, origin: Origin) -> None:
         """Take back a connection whose exchange is over: for the next in the queue, to be idle, or to be closed."""
-        if (self.idle >= self.max_idle and not self.waiting) or not connection.make_idle(self.keepalive_expiry):
+        is_full = len(self._usable) > self._rests.most and len(self.idle) >= self._rests.most
+        if (is_full and not self.waiting) or not connection.make_idle(self.trusted_rest):
             connection.close()
             return
+        connection.ages_at = connection.retire_at - self._rests.old
         origin.idle.append(connection)
-        self.idle += 1
-        until = connection.deadline
         if self.waiting:
             self._serve()
-        if until < self.deadlines.next_check:
-            self.deadlines.check_by(until)
 
     def _serve(self) -> None:
         """
@@ -276,14 +298,14 @@ class ConnectionPool:
 
         A stale connection that is closed here leads back to this method, which then does nothing.
         """
-        if self._serving or self.loop is None:
+        if self._serving or self._loop is None:
             return
         self._serving = True
         try:
             while self.waiting:
                 waiter = next(iter(self.waiting))
                 if not waiter.ready.done():
-                    waiter.connection = self.take(waiter.origin, self.loop.time())
+                    waiter.connection = self.take(waiter.origin, self._loop.time())
                     waiter.granted = waiter.connection is not None or self._reserve()
                     if not waiter.granted:
                         return
@@ -299,7 +321,6 @@ class ConnectionPool:
             return
         if connection in origin.idle:
             origin.idle.remove(connection)
-            self.idle -= 1
         if self.waiting:
             self._serve()
         if not self._usable and not self.waiting:
@@ -311,28 +332,29 @@ class ConnectionPool:
             self._all_lost.set()
 
     def _end_overdue(self, now: float) -> float:
-        """End every exchange, rest and wait that is overdue, and return the earliest deadline that is left."""
+        """End all that is overdue, and return the next time to look: before it ends no rest that begins from now on."""
+        idle, checks = self.idle, [now + self._rests.longest]
         for connection in tuple(self._usable):
-            if connection.deadline <= now:
+            ends_at = connection.rests_until(self._rests.more) if connection in idle else connection.deadline
+            if ends_at <= now:
                 connection.expire()
+            checks += [at for at in (ends_at, connection.retire_at) if at > now]
         for waiter in tuple(self.waiting):
             if waiter.deadline <= now:
                 del self.waiting[waiter]
-                if not waiter.ready.done():
-                    waiter.ready.set_result(None)
-        deadlines = [each.deadline for each in self._usable] + [each.deadline for each in self.waiting]
-        return min(deadlines, default=math.inf)
+                waiter.wake()
+        checks += [waiter.deadline for waiter in self.waiting]
+        return min(checks) if self._usable or self.waiting else math.inf
 
     async def aclose(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close every connection; what is under way fails, and nothing can be sent any more."""
-        self.closed = True
-        if loop is not self.loop:
+        self._closed, self.entered = True, None
+        if loop is not self._loop:
             self._forget_all()
             return
         while self.waiting:
             waiter, _ = self.waiting.popitem(last=False)
-            if not waiter.ready.done():
-                waiter.ready.set_result(None)
+            waiter.wake()
         for connection in tuple(self._not_yet_lost):
             if connection.reply.complete:
                 connection.close()
@@ -353,7 +375,7 @@ class ConnectionPool:
         self._usable.clear()
         self._not_yet_lost.clear()
         self.waiting.clear()
-        self._connecting = self.idle = 0
+        self._connecting = 0
 
 
 def none_as_infinity(limit: float | None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, cast
 
@@ -23,7 +24,7 @@ from .connection import MAX_HEAD_SIZE, MAX_WRITE_SIZE, TRUSTED_IDLE, Connection,
 from .connection_pool import ConnectionPool, Origin, none_as_infinity
 from .connector import ATTEMPT_DELAY, Connector
 from .content import decoded
-from .request_encoder import MAX_REMEMBERED, PLAIN_TARGET_BYTES, RequestEncoder, RequestHead, encode_httpx_request
+from .request_encoder import MAX_REMEMBERED, EncodedHead, RequestEncoder, encode_httpx_request, is_plain_path
 from .streamed_reply import READ_AHEAD, StreamedReply
 from .tls import certificate_error
 
@@ -83,7 +84,7 @@ class DirectTransport(httpx.AsyncBaseTransport):
         """Requests that were sent, at least in part."""
 
     def __repr__(self) -> str:
-        opened, idle = self._pool.open, self._pool.idle
+        opened, idle = self._pool.open, len(self._pool.idle)
         return f"<DirectTransport: {opened} connections, {idle} idle, {opened - idle} in use>"
 
     @property
@@ -99,75 +100,77 @@ class DirectTransport(httpx.AsyncBaseTransport):
     async def exchange(
         self, request: HttpRequest, *, timeout: float, max_reply_size: int = MAX_REPLY_SIZE
     ) -> HttpReply:
-        """Send a request and return the complete reply; see `Transport.exchange`."""
-        # The plain case has to be fast: what the pool's `take` and `release` would do for it is done in this file.
-        pool = self._pool
-        loop = _running_loop()
-        if loop is not pool.loop or pool.closed:
+        """
+        Send a request and return the complete reply; see `Transport.exchange`.
+
+        The plain case has to be fast: what the pool's `acquire` and `release` would do for it is done here.
+        """
+        pool, loop = self._pool, _running_loop()
+        if loop is not pool.entered:
             pool.enter(loop)
         try:
-            head, data = self._encode(request)
-            now = loop.time()
+            head, path, body = self._encoder[request.head], request.path, request.body
+            if not is_plain_path(path):
+                path = head.checked_path(path)
+            idle, size, now = head.origin.idle, len(body), loop.time()
             deadline = now + timeout
-            idle = head.origin.idle
-            if request.fresh:
-                connection = await pool.acquire(head.origin, until=deadline, fresh=True)
-            elif idle and now < (connection := idle[-1]).trusted_until and not connection.transport.is_closing():
-                idle.pop()
-                pool.idle -= 1
+            if (
+                idle
+                and now < (connection := idle[-1]).trusted_until
+                and not connection.transport.is_closing()
+                and not request.fresh
+            ):
+                del idle[-1]
             else:
-                connection = pool.take(head.origin, now) or await pool.acquire(head.origin, until=deadline)
+                connection = await pool.acquire(head.origin, until=deadline, fresh=request.fresh)
             self.requests += 1
-            if head.closes:
-                connection.retire_at = -math.inf
+            if size > head.longest:
+                self._expect_unusual(connection, head, size)
             try:
-                reply = None if request.method != "HEAD" else Reply(self._max_head_size, head_only=True)
-                waiter = connection.begin(data, deadline, max_reply_size, reply)
-                # It holds the token, and tracebacks of a cancellation show what this frame holds.
-                del data
                 if deadline < pool.deadlines.next_check:
                     pool.deadlines.check_by(deadline)
-                await waiter
+                # No name is given to the bytes: they hold the token, and a traceback shows what this frame holds.
+                await connection.begin(
+                    head.with_body % (path.encode(), size, body) if size else head.without_body % path.encode(),
+                    deadline,
+                    max_reply_size,
+                )
             except BaseException:
                 connection.abort()
                 raise
-            if connection.failure is not None:
-                return _error_without_its_end(connection, max_reply_size)
+            reply, now = connection.reply, loop.time()
+            if (
+                reply.keep_alive
+                and now < connection.ages_at
+                and not pool.waiting
+                and not connection.transport.get_write_buffer_size()
+                and "content-encoding" not in reply.headers
+            ):
+                connection.trusted_until = now + pool.trusted_rest
+                idle.append(connection)
+                return HttpReply(reply.status, reply.headers, b"".join(reply.chunks))
+            return self._end_unusual(connection, head.origin, max_reply_size)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             # "from None": what httpx or the system says may quote what was sent.
             raise _translated(error, timeout, request.url) from None
-        reply = connection.reply
-        status, headers, chunks = reply.status, reply.headers, reply.chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._release(connection, head.origin)
-        if "content-encoding" in headers:
-            body = decoded(body, headers["content-encoding"], status, max_reply_size)
-        return HttpReply(status, headers, body)
 
-    def _encode(self, request: HttpRequest) -> tuple[RequestHead, bytes]:
-        """Return the head of a request, which may be known from an earlier one, and all its bytes."""
-        url, body = request.url, request.body
-        head = self._encoder.heads.get((id(request.headers), request.method))
-        if (
-            head is None
-            or head.headers is not request.headers
-            or not url.startswith(head.prefix)
-            # In this encoding, every character beyond ASCII has bytes that are not plain.
-            or (target := url[head.target_at :].encode(errors="surrogatepass")).translate(None, PLAIN_TARGET_BYTES)
-        ):
-            head, target = self._encoder.prepare(request)
-        length = b"content-length: %d\r\n\r\n" % len(body) if body or head.has_length else b"\r\n"
-        return head, b"".join((head.start, target, head.lines, length, body))
+    def _expect_unusual(self, connection: Connection, head: EncodedHead, size: int) -> None:
+        only_head = Reply(self._max_head_size, head_only=True) if head.is_head_only else None
+        connection.expect_unusual(size, only_head, is_last=head.closes)
 
-    def _release(self, connection: Connection, origin: Origin) -> None:
-        pool = self._pool
-        if pool.waiting or pool.idle >= pool.max_idle or not connection.make_idle(pool.keepalive_expiry):
-            pool.release(connection, origin)
-            return
-        origin.idle.append(connection)
-        pool.idle += 1
-        if connection.deadline < pool.deadlines.next_check:
-            pool.deadlines.check_by(connection.deadline)
+    def _end_unusual(self, connection: Connection, origin: Origin, max_reply_size: int) -> HttpReply:
+        """Take back a connection, and return its reply; raise its failure."""
+        failure, reply = connection.failure, connection.reply
+        status, headers, body = reply.status, reply.headers, b"".join(reply.chunks)
+        if failure is None:
+            self._pool.release(connection, origin)
+            return HttpReply(
+                status, headers, decoded(body, headers.get("content-encoding", ""), status, max_reply_size)
+            )
+        # An error reply whose body is too long may be a page with pictures in it.
+        if isinstance(failure, ReplyTooLarge) and status >= _FIRST_ERROR:
+            return HttpReply(status, headers, body[:max_reply_size])
+        raise failure
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request of httpx's and return its response; its body is streamed unless it is here already."""
@@ -192,10 +195,10 @@ class DirectTransport(httpx.AsyncBaseTransport):
             head_only=request.method == "HEAD", max_head_size=self._max_head_size, read_ahead=self._read_ahead
         )
         self.requests += 1
-        if outgoing.closes:
-            connection.retire_at = -math.inf
+        data = outgoing.head + (outgoing.body or b"")
+        connection.expect_unusual(len(data), reply, is_last=outgoing.closes)
         try:
-            connection.begin(outgoing.head + (outgoing.body or b""), math.inf, math.inf, reply)
+            connection.begin(data, math.inf, math.inf)
             connection.sending = True
             if outgoing.body is None:
                 await self._send_body(connection, request.stream, outgoing.length, write)
@@ -218,9 +221,6 @@ class DirectTransport(httpx.AsyncBaseTransport):
 
     async def _connection_to(self, origin: Origin, timeouts: Mapping[str, float | None]) -> Connection:
         """Return an idle connection, or one that was waited for or opened within a request's timeouts."""
-        connection = self._pool.take(origin, asyncio.get_running_loop().time())
-        if connection is not None:
-            return connection
         pool, connect = none_as_infinity(timeouts.get("pool")), none_as_infinity(timeouts.get("connect"))
         return await self._pool.acquire(origin, pool=pool, connect=connect)
 
@@ -326,7 +326,7 @@ class _Body(httpx.AsyncByteStream):
 
 def _running_loop() -> asyncio.AbstractEventLoop:
     try:
-        return asyncio.get_running_loop()
+        return get_running_loop()
     except RuntimeError:
         raise RuntimeError(
             "genesys_media_async runs on asyncio (or uvloop) only, and no event loop of asyncio is running here."
@@ -336,14 +336,6 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 def _response(reply: StreamedReply, body: httpx.AsyncByteStream) -> httpx.Response:
     extensions = {"http_version": f"HTTP/{reply.version}".encode("ascii"), "reason_phrase": reply.reason}
     return httpx.Response(reply.status, headers=reply.raw_headers, stream=body, extensions=extensions)
-
-
-def _error_without_its_end(connection: Connection, max_reply_size: int) -> HttpReply:
-    """Return an error reply whose body is too long, such as a page with pictures in it; raise any other failure."""
-    failure, reply = connection.failure, connection.reply
-    if failure is not None and not (isinstance(failure, ReplyTooLarge) and reply.status >= _FIRST_ERROR):
-        raise failure
-    return HttpReply(reply.status, reply.headers, b"".join(reply.chunks)[:max_reply_size])
 
 
 def _translated(error: Exception, timeout: float, url: str) -> GenesysMediaError:

@@ -16,15 +16,15 @@ from .connection_pool import Origin
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from .base import HttpRequest
+    from .base import RequestHead
 
     _Field = tuple[bytes, bytes, bytes]
 
 MAX_REMEMBERED = 64
 """How many beginnings of URLs and how many heads are kept to save work."""
 
-PLAIN_TARGET_BYTES = bytes(set(range(0x21, 0x7F)) - {ord("#")})
-"""The printable ASCII characters without the space, and without the one that begins a fragment."""
+is_plain_path = re.compile(r'/[!"$-~]*').fullmatch
+"""Only printable ASCII characters follow the slash, without the space, and without the one that begins a fragment."""
 
 _PORTS = {"http": 80, "https": 443}
 _BODY_EXPECTED = frozenset({"POST", "PUT", "PATCH"})
@@ -35,73 +35,92 @@ _NOT_IN_A_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestHead:
+class EncodedHead:
     """
-    A checked head without its target and its length, which differ between requests; it may hold secrets.
+    A checked head as bytes, for every request with one `RequestHead`; it may hold secrets.
 
-    It fits every request with the same method and with the same (not an equal) header mapping, whose URL begins with
-    `prefix`; the target is what follows the first `target_at` characters of that URL.
+    `with_body` takes the path, the length of the body, and the body; `without_body` takes the path. Before the path
+    goes `start`. An exchange with a body of more than `longest` bytes needs more care; with a head that is unusual,
+    because it `closes` the connection or is HEAD's, every exchange does.
     """
 
-    headers: Mapping[str, str] = field(repr=False)
     origin: Origin
-    prefix: str
-    target_at: int
-    start: bytes
-    lines: bytes = field(repr=False)
-    has_length: bool
+    start: str
+    with_body: bytes = field(repr=False)
+    without_body: bytes = field(repr=False)
     closes: bool
+    is_head_only: bool
+    longest: int
+
+    def checked_path(self, path: str) -> str:
+        """Return a path that is not plain as it is sent; raises if it has something that could end it early."""
+        path, _, _ = path.partition("#")
+        if not self.start and not path.startswith("/"):
+            if path and path[0] != "?":
+                raise httpx.InvalidURL("The path does not begin with a slash")
+            path = f"/{path}"
+        _check_target(self.start + path)
+        return path
 
 
-class RequestEncoder:
+class RequestEncoder(dict["RequestHead", EncodedHead]):
     """
-    Turns requests into bytes, and remembers what many of them have in common.
+    Turns heads of requests into bytes: `encoder[head]` makes what is missing, and remembers those made last.
 
-    `heads` are those that were made last, by the identity of the header mapping and the method.
+    The whole request is one of the two forms of its `EncodedHead`, filled in.
     """
 
     def __init__(self, *, max_remembered: int = MAX_REMEMBERED) -> None:
+        super().__init__()
         self._max_remembered = max_remembered
         # An origin lives as long as it has connections, or is remembered here.
         self._origins: WeakValueDictionary[tuple[str, bytes], Origin] = WeakValueDictionary()
         self._prefixes: dict[str, Origin] = {}
-        self.heads: dict[tuple[int, str], RequestHead] = {}
 
-    def prepare(self, request: HttpRequest) -> tuple[RequestHead, bytes]:
-        """Return the head and the target of a request, both checked, and remember the head."""
-        method, headers, url = request.method, request.headers, request.url
-        slash = url.find("/", 8)
-        prefix = url[:slash]
-        origin = self._prefixes.get(prefix) if slash > 0 else None
+    def __missing__(self, head: RequestHead) -> EncodedHead:
+        method, base = head.method, head.base
+        slash = base.find("/", 8)
+        prefix, start = (base, "") if slash < 0 else (base[:slash], base[slash:])
+        origin = self._prefixes.get(prefix)
         if origin is None:
-            origin, target = self._locate(url, slash)
-        else:
-            target = url[slash:]
-        target, _, _ = target.partition("#")
-        _check_request_line(method, target)
-        lines, closes = _encoded_lines(headers, origin)
-        start, has_length = f"{method} ".encode(), method in _BODY_EXPECTED
-        head = RequestHead(headers, origin, f"{prefix}/", slash, start, b" HTTP/1.1\r\n" + lines, has_length, closes)
-        if slash > 0 and prefix in self._prefixes:
-            if len(self.heads) >= self._max_remembered:
-                self.heads.clear()
-            self.heads[id(headers), method] = head
-        return head, target.encode()
+            origin, start = self._locate(base, prefix, start)
+        start, fragment, _ = start.partition("#")
+        _check_method(method)
+        _check_target(start or "/")
+        lines, closes = _encoded_lines(head.headers, origin)
+        # A fragment is not sent; with this precision nothing is left of the path that belongs to it.
+        rest = b"%.0b" if fragment else b"%b"
+        begin = f"{method} {start}".replace("%", "%%").encode() + rest + b" HTTP/1.1\r\n" + lines.replace(b"%", b"%%")
+        length = b"content-length: 0\r\n" if method in _BODY_EXPECTED else b""
+        encoded = self[head] = EncodedHead(
+            origin=origin,
+            start=start,
+            with_body=begin + b"content-length: %d\r\n\r\n%b",
+            without_body=begin + length + b"\r\n",
+            closes=closes,
+            is_head_only=method == "HEAD",
+            longest=-1 if closes or method == "HEAD" else MAX_WRITE_SIZE,
+        )
+        return encoded
 
-    def _locate(self, url: str, slash: int) -> tuple[Origin, str]:
-        """Parse a URL whose beginning is not remembered, or that has no path; return its origin and target."""
+    def __setitem__(self, head: RequestHead, encoded: EncodedHead) -> None:
+        if len(self) >= self._max_remembered:
+            self.clear()
+        super().__setitem__(head, encoded)
+
+    def _locate(self, base: str, prefix: str, start: str) -> tuple[Origin, str]:
+        """Parse a base whose beginning is not remembered; return its origin, and the beginning of the target."""
         try:
-            parsed = httpx.URL(url)
+            parsed = httpx.URL(base)
         except UnicodeEncodeError:
             raise httpx.InvalidURL("The URL has characters that have no encoding") from None
         origin = self.origin_of(parsed)
-        prefix = url[:slash]
-        if slash < 0 or "?" in prefix or "#" in prefix:
-            return origin, parsed.raw_path.decode("ascii")
+        if "?" in prefix or "#" in prefix:
+            return origin, parsed.raw_path.decode("ascii") + ("#" if "#" in base else "")
         if len(self._prefixes) >= self._max_remembered:
             self._prefixes.clear()
         self._prefixes[prefix] = origin
-        return origin, url[slash:]
+        return origin, start
 
     def origin_of(self, url: httpx.URL) -> Origin:
         """Return the one origin for all URLs with the same scheme, host and port."""
@@ -154,12 +173,15 @@ def _closes(fields: list[_Field]) -> bool:
     )
 
 
-def _check_request_line(method: str, target: str) -> None:
-    """Raise if anything in a request line could end it early."""
+def _check_target(target: str) -> None:
+    """Raise if anything in a target could end it early."""
     if not (target and target.isascii() and target.isprintable()) or " " in target:
         raise httpx.LocalProtocolError(
             "The request's target has spaces, control characters or letters beyond ASCII; percent-encode them"
         )
+
+
+def _check_method(method: str) -> None:
     if method not in _METHODS:
         if method == "CONNECT":
             raise httpx.LocalProtocolError("CONNECT is for proxies, which this transport does not use")
@@ -198,7 +220,8 @@ def encode_httpx_request(request: httpx.Request, origin: Origin) -> StreamedRequ
     if body is None and not isinstance(stream, AsyncIterable):
         raise TypeError("Under an AsyncClient a request's body has to be an async stream.")
     target: bytes = request.extensions.get("target", request.url.raw_path)
-    _check_request_line(request.method, target.decode("latin-1"))
+    _check_method(request.method)
+    _check_target(target.decode("latin-1"))
     fields, framing = _encoded(request.headers.raw)
     lines = [b"%b %b HTTP/1.1\r\n" % (request.method.encode(), target)]
     if b"host" not in framing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from .connection import MAX_HEAD_SIZE, Reply
+from .connection import FIRST_FINAL_STATUS, MAX_HEAD_SIZE, Reply
 
 if TYPE_CHECKING:
     from types import SimpleNamespace
@@ -53,25 +53,23 @@ class StreamedReply(Reply):
         """Take a header, but no trailer."""
         if not self.status:
             self.raw_headers.append((name, value))
-            self._fields[name] = value
+            self.fields[name] = value
 
     def _on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        self.version = self._parser.get_http_version()
-        self._check_head(len(self.raw_headers))
+        self.status = self.parser.get_status_code()
+        self.keep_alive = self.parser.should_keep_alive()
+        self.version = self.parser.get_http_version()
+        self._check_number(len(self.raw_headers))
+        if self.status < FIRST_FINAL_STATUS:
+            self._skip_interim_reply()
 
     def _on_body(self, body: bytes) -> None:
         self.chunks.append(body)
         self._untaken += len(body)
         self.is_full = self._untaken > self._read_ahead
 
-    def _on_message_complete(self) -> None:
-        super()._on_message_complete()
-        if self.complete:
-            self.forget_parser()
-
-    def _end_interim_reply(self) -> None:
-        super()._end_interim_reply()
+    def _skip_interim_reply(self) -> None:
+        super()._skip_interim_reply()
         self.reason = b""
         self.raw_headers.clear()
 

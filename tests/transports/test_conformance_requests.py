@@ -115,7 +115,7 @@ class TestTheRequest:
     async def test_of_any_size_is_sent_whole(self, carrying: Carrying) -> None:
         body = bytes(range(256)) * 8_000
         async with serving(replying(OK)) as (server, url), carrying() as transport:
-            await ask(transport, url, body=body)
+            assert (await ask(transport, url, body=body)).status == 200
         assert server.requests[0].endswith(b"\r\n\r\n" + body)
 
     async def test_that_is_answered_before_it_was_taken_gets_its_answer(self, carrying: Carrying, kind: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from genesys_media_async.errors import APIConnectionError
 from genesys_media_async.transports import DirectTransport
-from tests.support.exchanges import Tls, ask, capped, failure, send, until
+from tests.support.exchanges import Tls, ask, capped, failure, send, turns, until
 from tests.support.scripted_server import OK, server_tls, serving
 
 if TYPE_CHECKING:
@@ -112,3 +112,47 @@ class TestConnections:
             assert type(await failure(transport, url, body=b"x" * 20_000_000)) is APIConnectionError
             await until(lambda: not transport._pool._not_yet_lost)
             seen.set()
+
+    async def test_give_no_reply_with_too_many_headers_whether_their_names_are_known_or_not(self) -> None:
+        counts = iter([200, 256, 257, 256, 300])
+
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            fields = b"".join(b"x-%d: 1\r\n" % number for number in range(next(counts) - 1))
+            writer.write(b"HTTP/1.1 200 OK\r\n" + fields + b"content-length: 0\r\n\r\n")
+
+        async with serving(talk) as (_, url), capped() as transport:
+            assert [len((await ask(transport, url)).headers) for _ in range(2)] == [200, 256]
+            assert type(await failure(transport, url)) is APIConnectionError
+            assert len((await ask(transport, url)).headers) == 256
+            assert type(await failure(transport, url)) is APIConnectionError
+
+    @pytest.mark.parametrize("more", [b"\r\n", b"x"])
+    async def test_at_rest_are_closed_by_any_byte(self, more: bytes) -> None:
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            writer.write(OK)
+            await asyncio.wait_for(answered.wait(), 5)
+            writer.write(more)
+
+        async with serving(talk) as (server, url), capped() as transport:
+            answered = asyncio.Event()
+            await ask(transport, url)
+            answered.set()
+            await asyncio.wait_for(server.ended.wait(), 2)
+            assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
+
+    async def test_give_a_reply_in_pieces_within_its_bounds_and_none_beyond(self) -> None:
+        async def talk(server: Server, writer: asyncio.StreamWriter) -> None:
+            head = [b"HTTP/1.1 200 OK\r\na: ", *[b"x" * 20] * 8, b"\r\ncontent-length: 100\r\n\r\n"]
+            for piece in [*head, *[b"y" * 20] * 5]:
+                if not writer.is_closing():
+                    writer.write(piece)
+                await turns(3)
+
+        for size, limit, is_taken in ((250, 100, True), (250, 99, False), (150, 100, False), (1_000, 100, True)):
+            async with serving(talk) as (_, url), DirectTransport(max_head_size=size) as transport:
+                if is_taken:
+                    for _ in range(2):
+                        assert (await ask(transport, url, max_reply_size=limit)).body == b"y" * 100
+                    assert transport.connections_opened == 1
+                else:
+                    await failure(transport, url, max_reply_size=limit)

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from genesys_media_async.errors import ConnectError
-from genesys_media_async.transports import DirectTransport, connection
+from genesys_media_async.transports import DirectTransport, HttpRequest, connection
+from genesys_media_async.transports.base import RequestHead
 from tests.support.exchanges import ask, capped, failure, which
 from tests.support.scripted_server import OK, replying, serving
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from tests.support.scripted_server import Server
 
 pytestmark = pytest.mark.anyio
+
+
+async def send_if_plain(transport: DirectTransport, request: HttpRequest) -> None:
+    """Send a request; one whose path does not begin with a slash is refused for good."""
+    if request.path.startswith("/"):
+        await transport.exchange(request, timeout=5)
+        return
+    with pytest.raises(ConnectError) as caught:
+        await transport.exchange(request, timeout=5)
+    assert not caught.value.retryable
 
 
 class TestWhatIsSent:
@@ -86,7 +97,7 @@ class TestWhatIsSent:
             encoder = transport._encoder
             assert len(connection._NAMES) < 500
             assert len(encoder._origins) == 1
-            assert max(len(encoder._prefixes), len(encoder.heads)) <= 64
+            assert max(len(encoder._prefixes), len(encoder)) <= 64
 
     async def test_to_more_origins_than_are_remembered_are_found_again(self) -> None:
         async with AsyncExitStack() as stack, DirectTransport(max_remembered=2) as transport:
@@ -96,6 +107,36 @@ class TestWhatIsSent:
                 assert repr(transport) == "<DirectTransport: 5 connections, 5 idle, 0 in use>"
         gc.collect()
         assert len(transport._encoder._origins) <= 4
+
+    @pytest.mark.parametrize(
+        ("base", "path", "target"),
+        [
+            ("", "/a%20b", "/a%20b"),
+            ("", "", "/"),
+            ("", "?a", "/?a"),
+            ("/gate%2Fway", "/a", "/gate%2Fway/a"),
+            ("/gateway", "?a", "/gateway?a"),
+            ("/gateway", "", "/gateway"),
+            ("?x=", "/a", "/?x=/a"),
+            ("/b#part", "/a", "/b"),
+            ("#part", "", "/"),
+        ],
+    )
+    async def test_begins_with_the_path_of_its_base(self, base: str, path: str, target: str) -> None:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
+            head = RequestHead("GET", url.removesuffix("/x") + base, {"x": "%b"})
+            for body in (b"", b"%d"):
+                await transport.exchange(HttpRequest(head, path, body), timeout=5)
+        assert [request.split(b" ")[1].decode() for request in server.requests] == [target] * 2
+        assert all(b"x: %b\r\n" in request for request in server.requests)
+        assert server.requests[1].endswith(b"content-length: 2\r\n\r\n%d")
+
+    async def test_goes_to_no_host_that_its_path_would_change(self) -> None:
+        async with serving(replying(OK)) as (server, url), capped() as transport:
+            head = RequestHead("GET", url.removesuffix("/x"), {})
+            for path in ("/a", "0/a", "@a.test/", ".test/", "a b"):
+                await send_if_plain(transport, HttpRequest(head, path))
+            assert len(server.requests) == 1
 
     async def test_go_to_the_port_that_the_url_names(self) -> None:
         async with capped() as transport:
