@@ -47,8 +47,9 @@ class TestTheReply:
                 reply = await ask(transport, url)
                 assert dict(reply.headers) == {"x-y": "2", "empty": "", "latin": "é", "content-length": "2"}
 
-    async def test_to_head_has_no_body_whatever_its_length_says(self, carrying: Carrying) -> None:
-        raw = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    @pytest.mark.parametrize("interim", [b"", b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"])
+    async def test_to_head_has_no_body_whatever_its_length_says(self, carrying: Carrying, interim: bytes) -> None:
+        raw = interim + b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
         async with serving(replying(raw)) as (server, url), carrying() as transport:
             for _ in range(3):
                 reply = await ask(transport, url, method="HEAD", body=b"")

@@ -15,7 +15,7 @@ import trustme
 from genesys_media_async.errors import APIConnectionError, APITimeoutError, ConnectError
 from genesys_media_async.transports import DirectTransport
 from tests.support.exchanges import Tls, ask, capped, echo, failure, send, turns, until, which
-from tests.support.scripted_server import OK, server_tls, serving, silent
+from tests.support.scripted_server import OK, replying, server_tls, serving, silent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -80,6 +80,16 @@ class TestConnections:
             assert server.open == 1
             await asyncio.wait_for(server.ended.wait(), 2)
             assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
+
+    @pytest.mark.parametrize("method", ["POST", "HEAD"])
+    async def test_are_closed_at_rest_when_they_grew_too_old(self, method: str) -> None:
+        async with serving(replying(OK[:-2] if method == "HEAD" else OK)) as (server, url):
+            async with DirectTransport(max_lifetime=0.1) as transport:
+                for _ in range(2):
+                    await ask(transport, url, method=method, body=b"")
+                assert server.connections == server.open == 1
+                await asyncio.wait_for(server.ended.wait(), 2)
+                assert repr(transport) == "<DirectTransport: 0 connections, 0 idle, 0 in use>"
 
     async def test_are_waited_for_no_longer_than_allowed(self) -> None:
         async with serving(silent) as (server, url), capped(1) as transport:
