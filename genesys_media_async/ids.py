@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from pydantic import Field, TypeAdapter
 
@@ -21,10 +21,12 @@ _FILE_ID = Annotated[str, Field(strict=True, max_length=MAX_FILE_ID, pattern=r"^
 is_file_id: Callable[[object], bool] = TypeAdapter(_FILE_ID).validator.isinstance_python
 """True for a valid id, or a valid part of one: 1 to 128 of `A-Z a-z 0-9 . _ -`, and no dot first."""
 
-_CORRELATION_ID = Annotated[_FILE_ID, Field(max_length=MAX_CORRELATION_ID)]
+_UUID = Annotated[str, Field(strict=True, pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 
-is_correlation_id: Callable[[object], bool] = TypeAdapter(_CORRELATION_ID).validator.isinstance_python
-"""True for a correlation id that needs no sanitizing: nearly always it is a UUID."""
+is_uuid: Callable[[object], bool] = TypeAdapter(_UUID).validator.isinstance_python
+"""True for a UUID, as nearly every correlation id is one."""
+
+UUID_CHARACTERS: Final = frozenset("0123456789abcdefABCDEF-")
 
 
 def check_file_id(file_id: object, id_format: str = "fileId") -> str:
@@ -98,4 +100,5 @@ def correlation_id(headers: Mapping[str, str]) -> str | None:
     found = headers.get("inin-correlation-id") or headers.get("genesys-correlation-id")
     if not found:
         return None
-    return found if is_correlation_id(found) else sanitized(found, MAX_CORRELATION_ID)
+    is_plain = len(found) <= MAX_CORRELATION_ID and is_file_id(found)
+    return found if is_plain else sanitized(found, MAX_CORRELATION_ID)

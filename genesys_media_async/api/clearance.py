@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .host_gate import HostGate
 
 
+NOTHING = GenesysMediaError("Nothing has failed.")
+
+
 @dataclass(slots=True)
 class Past:
     """What a call needs to know only once it has waited or failed."""
@@ -30,7 +33,11 @@ class Past:
     fresh: bool = False
     is_probe: bool = False
     is_outage: bool = False
-    error: GenesysMediaError | None = None
+    failure: GenesysMediaError = NOTHING
+    """Of the last attempt, or the reason why there was none."""
+    correlation_id: str | None = None
+    last: GenesysMediaError | None = None
+    """The failure that was last retried."""
 
 
 class Clearance:
@@ -51,11 +58,11 @@ class Clearance:
         self._monotonic = clock.monotonic
         self._use_token = use_token
 
-    async def wait(self, permit: Permit | None, past: Past) -> tuple[Permit | None, GenesysMediaError | None]:
+    async def wait(self, permit: Permit | None, past: Past) -> Permit | None:
         """
         Wait for a host that is down, then for a permit and the token; the host may be down again by then.
 
-        Return the permit, or the error if there is none.
+        Return the permit, or None if there is none: `past` then has the failure.
         """
         has_token = False
         try:
@@ -64,10 +71,11 @@ class Clearance:
                     if self._health.is_down:
                         past.is_probe = await self._gate.wait()
                     permit, has_token = await self._permit_and_token(permit, past)
-                return permit, None
+                return permit
             raise DeadlineExceededError("There was no permit, or no token, in time.")
         except GenesysMediaError as refusal:
-            return None, refusal.without_frames()
+            past.failure, past.correlation_id = refusal.without_frames(), None
+            return None
 
     async def _permit_and_token(self, permit: Permit | None, past: Past) -> tuple[Permit | None, bool]:
         """Wait for both; without either if a host has gone down meanwhile."""

@@ -19,7 +19,7 @@ from ..errors import (
     TokenRejectedError,
 )
 from ..events import RetryScheduled
-from ..ids import correlation_id, is_correlation_id
+from ..ids import UUID_CHARACTERS, correlation_id, is_uuid
 from ..transports.base import HttpReply, HttpRequest, RequestHead, Transport
 from .calls import Call, CallResult
 from .clearance import Clearance, Past
@@ -57,6 +57,25 @@ class _Head(RequestHead, frozen=True, gc=False, eq=False):
     token: str
 
 
+class _Heads(dict[str, _Head]):
+    """The heads of requests with one token, by their method."""
+
+    def __init__(self, token: str, settings: Settings) -> None:
+        self._token = token
+        self._settings = settings
+
+    def __missing__(self, method: str) -> _Head:
+        headers = {
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "user-agent": self._settings.user_agent,
+            "authorization": f"Bearer {self._token}",
+        }
+        head = self[method] = _Head(method, self._settings.api_url, headers, self._token)
+        return head
+
+
 class ApiClient:
     """Makes calls: each is repeated until it has a value, or an error that remains."""
 
@@ -88,11 +107,10 @@ class ApiClient:
         self._timeout = settings.timeout
         self.mask = Mask.of(settings)
         """Of the secrets that this client sends."""
-        self._secrets = self.mask.secrets
+        self._like_ids = _like_ids(self.mask)
         self._clearance = Clearance(gate, limiter, tokens, clock, self._use)
         self._token = ""
-        self._heads: dict[str, _Head] = {}
-        """One for each method, with the token that was sent last."""
+        self._heads = _Heads("", settings)
 
     async def call(self, call: Call[T], *, deadline: float, budget: RetryBudget, counters: Counters) -> CallResult[T]:
         """
@@ -107,16 +125,16 @@ class ApiClient:
         sent = self._monotonic()
         ends_at = sent + deadline
         while True:
-            reply = error = correlation = None
+            reply = None
             token = self._tokens.current
             permit = None if self._health.is_down else self._limiter.try_acquire(sent)
             if permit is None or sent >= token.refresh_at or token.value is not self._token:
                 # Seldom: nearly always both are there, and only the reply has to be waited for.
                 past = past or Past(ends_at)
-                permit, error = await self._clearance.wait(permit, past)
+                permit = await self._clearance.wait(permit, past)
                 sent = self._monotonic()
             if permit is not None:
-                head = self._heads.get(call.method) or self._new_head(call.method)
+                head = self._heads[call.method]
                 attempts += 1
                 counters.sent += 1
                 sent_at, left = self._wall(), ends_at - sent
@@ -129,8 +147,9 @@ class ApiClient:
                     value, correlation = self._read(call, reply, permit, sent_at)
                 except GenesysMediaError as failure:
                     counters.ended += 1
-                    correlation = failure.correlation_id
-                    error = self._failed(call, failure, permit, reply, head)
+                    past = past or Past(ends_at)
+                    past.correlation_id = failure.correlation_id
+                    past.failure = self._failed(call, failure, permit, reply, head)
                 except BaseException:
                     counters.ended += 1
                     self._note_cut_off(call, past, permit, reply, self._monotonic() - sent, attempts)
@@ -140,14 +159,13 @@ class ApiClient:
                     latency = self._monotonic() - sent
                     if self._health.failures or self._tokens.unaccepted or budget.is_spent:
                         self._note_success(past, budget)
+                    status = reply.status
                     group = self._recorder.attempt(
-                        call.action, call.subject, None, reply.status, latency, attempts, correlation
+                        call.action, call.subject, None, status, latency, attempts, correlation
                     )
                     return CallResult(value, None, attempts, latency, correlation, group)
-            past = past or Past(ends_at)
-            failed = CallResult[T](None, error, attempts, self._monotonic() - sent, correlation)
-            end = await self._end_or_wait(call, failed, permit, reply, past, deadline, budget, counters)
-            if end is not None:
+            latency = 0.0 if permit is None else self._monotonic() - sent
+            if end := await self._end_or_wait(call, past, permit, reply, attempts, latency, deadline, budget, counters):
                 return end
             sent = self._monotonic()
 
@@ -174,8 +192,7 @@ class ApiClient:
             self._limiter.complete(permit, headers)
         found = headers.get("inin-correlation-id", "")
         correlation: str | None = found
-        # Nearly always a plain id, which needs no sanitizing.
-        if status >= 400 or not is_correlation_id(found) or any(map(found.__contains__, self._secrets)):
+        if status >= 400 or not is_uuid(found) or (self._like_ids and self._is_echo(found)):
             if status >= 400 or correlation_id(headers) is not None:
                 reply = self.mask.reply(reply)
             correlation = correlation_id(reply.headers)
@@ -186,6 +203,9 @@ class ApiClient:
         except GenesysMediaError as error:
             error.status_code, error.correlation_id = status, correlation
             raise
+
+    def _is_echo(self, correlation: str) -> bool:
+        return any(secret in correlation for secret in self._like_ids)
 
     def _refuse(self, permit: Permit, retry_after: float | None) -> None:
         self._refusals_in_a_row += 1
@@ -225,47 +245,34 @@ class ApiClient:
 
     def _use(self, token: str) -> None:
         if token != self._token:
-            self._heads = {}
+            self._heads = _Heads(token, self._settings)
             self.mask = self.mask.including(token)
-            self._secrets = self.mask.secrets
+            self._like_ids = _like_ids(self.mask)
         # The same object as the source has: it is compared by identity.
         self._token = token
-
-    def _new_head(self, method: str) -> _Head:
-        headers = {
-            "accept": "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "user-agent": self._settings.user_agent,
-            "authorization": f"Bearer {self._token}",
-        }
-        head = self._heads[method] = _Head(method, self._settings.api_url, headers, self._token)
-        return head
 
     async def _end_or_wait(
         self,
         call: Call[T],
-        failed: CallResult[T],
+        past: Past | None,
         permit: Permit | None,
         reply: HttpReply | None,
-        past: Past,
+        attempts: int,
+        latency: float,
         deadline: float,
         budget: RetryBudget,
         counters: Counters,
     ) -> CallResult[T] | None:
-        """Record a failed attempt, or one without a permit; return the result, or None once it may be repeated."""
-        error, attempts = failed.error, failed.attempts
-        assert error is not None  # noqa: S101 - it failed
+        """Record what failed; return the result, or None once it may be repeated."""
+        assert past is not None  # noqa: S101 - it has waited, or failed
+        error, correlation = past.failure, past.correlation_id
         # Before anything is awaited: a probe that is cancelled later has had its outcome.
         self._account_for(error, call, past)
-        status, latency, number = None if reply is None else reply.status, failed.latency, attempts
-        if permit is None:
-            latency, number = 0.0, 0
-        correlation = failed.correlation_id
+        status, number = None if reply is None else reply.status, 0 if permit is None else attempts
         group = self._recorder.attempt(call.action, call.subject, error, status, latency, number, correlation)
         if self._is_out_of_time(error, past.ends_at):
-            error = _out_of_time(deadline, attempts, past.error)
-        elif await self._prepare_retry(call, past, error, attempts, budget, counters):
+            error = _out_of_time(deadline, attempts, past.last)
+        elif await self._prepare_retry(call, past, attempts, budget, counters):
             group.require()
             return None
         return CallResult(None, error, attempts, latency, correlation, group)
@@ -291,17 +298,16 @@ class ApiClient:
         self,
         call: Call[T],
         past: Past,
-        error: GenesysMediaError,
         attempts: int,
         budget: RetryBudget,
         counters: Counters,
     ) -> bool:
         """Wait until the call may be repeated; False if it must not be."""
-        left, remaining = budget.left, past.ends_at - self._monotonic()
+        error, left, remaining = past.failure, budget.left, past.ends_at - self._monotonic()
         decision = self._rule.decide(error, past.failures, remaining=remaining, budget=budget, is_outage=past.is_outage)
         if not isinstance(decision, Again):
             return False
-        past.error, past.fresh = error, decision.fresh
+        past.last, past.fresh = error, decision.fresh
         past.retries_paid += budget.left < left
         counters.retries += not isinstance(error, AuthenticationError)
         if not past.is_outage:
@@ -312,6 +318,11 @@ class ApiClient:
         if decision.delay > 0:
             await self._clock.sleep(decision.delay)
         return True
+
+
+def _like_ids(mask: Mask) -> list[str]:
+    """Return the secrets that could be a part of a UUID, as nearly every correlation id is one: seldom any."""
+    return [secret for secret in mask.secrets if UUID_CHARACTERS.issuperset(secret)]
 
 
 def _out_of_time(deadline: float, attempts: int, last: GenesysMediaError | None) -> DeadlineExceededError:

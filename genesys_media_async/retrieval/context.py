@@ -11,7 +11,7 @@ from ..ids import display_id
 from ..models import Failed, MediaRequest, Retrieved
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from ..api.calls import Call, CallResult
     from ..api.retry import RetryBudget
@@ -55,8 +55,6 @@ class RunContext:
         )
         self.results: dict[str, list[MediaResult]] = {}
         """The results so far of each id in flight."""
-        self.whole: Callable[[MediaResult], MediaResult] | None = None
-        """In a second pass, adds to a result what the first one knew."""
         self.emit = session.dispatcher.emit
         formats = session.endpoint.id_formats
         self._formats = {id_format.count("/"): id_format for id_format in formats}
@@ -132,8 +130,6 @@ class RunContext:
             )
             if self.keeps_back(outcome, group):
                 return
-        if self.whole is not None:
-            outcome = self.whole(outcome)
         self.results[request.file_id].append(outcome)
         if group.is_pending:
             group.held[self].append(outcome)

@@ -57,10 +57,7 @@ class Outcomes(RunContext):
 
     def begin(self, file_ids: tuple[str, ...]) -> tuple[MediaRequest, ...]:
         """Return the requests to make; what else the ids come to is done here, or noted in `repeated`."""
-        if len(file_ids) == 1:
-            request = self._begin(file_ids[0])
-            return () if request is None else (request,)
-        return tuple(request for file_id in file_ids if (request := self._begin(file_id)) is not None)
+        return tuple(filter(None, map(self._begin, file_ids)))
 
     def _begin(self, given: str) -> MediaRequest | None:
         if self._refusals.all_refused is not None and not self.counters.succeeded:
@@ -116,17 +113,15 @@ class Outcomes(RunContext):
         flights = self._flights
         for request in requests:
             file_id = request.file_id
-            results = flights.in_flight[file_id]
+            results = flights.in_flight.pop(file_id)
             if not results or self.second_pass.held:
                 if self._settle(file_id, results):
                     continue
                 self.require_result(file_id, results)
             self.counters.done += 1
-            if flights.waiting or len(flights.recent) >= HALF:
-                flights.end(file_id)
-            else:
-                del flights.in_flight[file_id]
-                flights.recent[file_id] = results
+            flights.recent[file_id] = results
+            if flights.waiting:
+                flights.let_go(file_id)
 
     def let_go(self, requests: tuple[MediaRequest, ...]) -> None:
         """Forget ids in flight whose endpoint raised."""
@@ -157,13 +152,24 @@ class Outcomes(RunContext):
 
     def tell(self, results: list[MediaResult]) -> None:
         """Tell everybody of recorded results, and give them to the iteration."""
+        results = self._whole(results)
         self.announce(results)
-        self.give(results)
+        self._give(results)
+        if len(self._flights.recent) >= HALF:
+            self._flights.forget()
         for result in results:
             if not result.ok:
                 self.judge(result.error)
 
-    def give(self, results: list[MediaResult]) -> None:
+    def tell_again(self, results: list[MediaResult]) -> None:
+        """Give results to the iteration once more; they show nothing new."""
+        self._give(self._whole(results))
+
+    def _whole(self, results: list[MediaResult]) -> list[MediaResult]:
+        """Return results with what the first pass knew, if this is the second one."""
+        return list(map(self.second_pass.whole, results)) if self.second_pass.is_over else results
+
+    def _give(self, results: list[MediaResult]) -> None:
         """Count results, and give them to the iteration."""
         succeeded = sum([result.ok for result in results])
         self.counters.succeeded += succeeded
@@ -193,11 +199,6 @@ class Outcomes(RunContext):
         return result.ok and result.ends_at - self.clock.wall() < FRESH_SHARE * result.expires_in
 
     # The second pass.
-
-    def begin_again(self) -> tuple[str, ...]:
-        """Begin the second pass; return its ids."""
-        self.whole = self.second_pass.whole
-        return self.second_pass.begin()
 
     def _is_deferred(self, file_id: str) -> bool:
         """Return whether an id waits for the second pass; in that one it is taken out."""
@@ -234,4 +235,4 @@ class Repeats:
     """The audience of results that a run has told of before: only the iteration gets them again."""
 
     def __init__(self, outcomes: Outcomes) -> None:
-        self.tell = outcomes.give
+        self.tell = outcomes.tell_again

@@ -131,6 +131,8 @@ class Pool(Generic[Item, Result, Begun]):
         self._spare_workers = 0
         self.ready: deque[Result] = deque()
         """Results that were handed over and not yet taken."""
+        self._is_crowded = False
+        """Whether more results than workers waited when the last ones came."""
         self._arrived = asyncio.Event()
         self.waiting_for_room: deque[asyncio.Future[None]] = deque()
         """Workers that wait until fewer results are `ready`."""
@@ -203,6 +205,7 @@ class Pool(Generic[Item, Result, Begun]):
     def hand_over(self, results: Iterable[Result]) -> None:
         """Add results for the iteration."""
         self.ready.extend(results)
+        self._is_crowded = len(self.ready) > self._concurrency
         self._arrived.set()
 
     def fail(self, error: BaseException) -> None:
@@ -266,7 +269,7 @@ class Pool(Generic[Item, Result, Begun]):
                         await work.share()
                 except BaseException as error:  # noqa: BLE001 - raised again, here or by the iteration
                     self._failed(error, begun)
-                if len(self.ready) > self._concurrency:
+                if self._is_crowded:
                     await self._room()
             await self._settled()
 
@@ -333,6 +336,8 @@ class Pool(Generic[Item, Result, Begun]):
                     break
 
     async def _room(self) -> None:
-        waiter = asyncio.get_running_loop().create_future()
-        self.waiting_for_room.append(waiter)
-        await waiter
+        self._is_crowded = len(self.ready) > self._concurrency
+        if self._is_crowded:
+            waiter = asyncio.get_running_loop().create_future()
+            self.waiting_for_room.append(waiter)
+            await waiter

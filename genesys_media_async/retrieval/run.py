@@ -182,7 +182,7 @@ class Run:
         await self._pool.aclose()
         self._require_running()
         self._budget.renew()
-        self._pool = self._pool_of(self._outcomes.begin_again())
+        self._pool = self._pool_of(self._second_pass.begin())
         await self._pool.__aenter__()
 
     def _require_running(self) -> None:

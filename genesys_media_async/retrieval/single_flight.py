@@ -30,12 +30,9 @@ class SingleFlight:
         self.waiting: dict[str, asyncio.Event] = {}
         """Set at the end of an id in flight, for ids that repeat it."""
 
-    def end(self, file_id: str) -> None:
-        """Remember the results of an id in flight that is done, and wake those that wait for it."""
-        if len(self.recent) >= HALF:
-            self.recent, self.earlier = {}, self.recent
-        self.recent[file_id] = self.in_flight[file_id]
-        self.let_go(file_id)
+    def forget(self) -> None:
+        """Drop the older half of what is remembered."""
+        self.recent, self.earlier = {}, self.recent
 
     def let_go(self, file_id: str) -> None:
         """Forget an id in flight, and wake those that wait for it."""

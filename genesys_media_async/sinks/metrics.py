@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ..events import (
@@ -34,6 +36,8 @@ MAX_UNCOUNTED = 500
 _COUNTED: tuple[type[Event], ...] = (QuotaPaused, RetryScheduled, TokenRefreshed, WebhookDelivered, WebhookFailed)
 
 _SUCCESS = Outcome.SUCCESS
+_IS_OK, _LATENCY, _ATTEMPTS = attrgetter("ok"), attrgetter("latency"), attrgetter("attempts")
+_LABELS_OF_SUCCESS = attrgetter("attempts", "content_type", "expires_in")
 
 # Results that agree in these are counted together: outcome, attempts, code, content type, lifetime in seconds.
 _Labels = tuple[Outcome, int, str | None, str | None, int | None]
@@ -108,22 +112,24 @@ class MetricsSink(Sink):
         results = self.results[:]
         # In place, and only what was copied: others hold the list, and another thread may append to it meanwhile.
         del self.results[: len(results)]
-        latencies: defaultdict[_Labels, list[float]] = defaultdict(list)
-        for result in results:
-            if result.ok:
-                labels: _Labels = _SUCCESS, result.attempts, None, result.content_type, result.expires_in
-            else:
+        # Without a line of Python for each success: there is one for each id.
+        succeeded = list(filter(_IS_OK, results))
+        for (attempts, content_type, expires_in), times in Counter(map(_LABELS_OF_SUCCESS, succeeded)).items():
+            self._add_labels((_SUCCESS, attempts, None, content_type, expires_in), times)
+        for result in results if len(succeeded) < len(results) else ():
+            if not result.ok:
                 labels = outcome_of(result.error), result.attempts, result.error.code, None, None
-            latencies[labels].append(result.latency)
-        for labels, values in latencies.items():
-            self._add(labels, values)
+                self._add_labels(labels, 1)
+        self._latency.add(list(compress(map(_LATENCY, results), map(_ATTEMPTS, results))))
 
     def _add(self, labels: _Labels, latencies: list[float]) -> None:
-        outcome, attempts, code, content_type, expires_in = labels
-        times = len(latencies)
         # Without an attempt nothing was sent, and nothing took time.
-        if attempts:
+        if labels[1]:
             self._latency.add(latencies)
+        self._add_labels(labels, len(latencies))
+
+    def _add_labels(self, labels: _Labels, times: int) -> None:
+        outcome, attempts, code, content_type, expires_in = labels
         self._outcomes[outcome] += times
         self._attempts += attempts * times
         if code is not None:
