@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType, FrameType
 
+    from _typeshed import TraceFunction
+
 ROOT = Path(genesys_media_async.__file__).parent
 IN_FLIGHT = 64
 FIRST, LAST = 40 * IN_FLIGHT, 60 * IN_FLIGHT
@@ -68,7 +70,7 @@ class Budget:
     values: Counter[str] = field(default_factory=Counter[str])
     _globals_loaded: dict[CodeType, dict[int, str]] = field(default_factory=dict)
 
-    def trace(self, frame: FrameType, event: str, _: object) -> object:
+    def trace(self, frame: FrameType, event: str, _: object) -> TraceFunction | None:
         """Count a frame, and then its instructions; for `sys.settrace`."""
         if event == "call":
             file = frame.f_code.co_filename

@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-REPLY = "\r\n".join(
-    (
-        "HTTP/1.1 200 OK",
-        "Server: nginx/1.22.1",
-        "Date: Tue, 01 Dec 2026 00:00:00 GMT",
-        "Content-Type: application/json",
-        "Content-Length: {}",
-        "Connection: keep-alive",
-        "ININ-Correlation-Id: 5c7d1a52-7e0f-4f29-9bb6-0f7a1d3d2c11",
-        "",
-        "{}",
-    )
-)
+HEAD = """HTTP/1.1 200 OK
+Server: nginx/1.22.1
+Date: Tue, 01 Dec 2026 00:00:00 GMT
+Content-Type: application/json
+Content-Length: {}
+Connection: keep-alive
+ININ-Correlation-Id: 5c7d1a52-7e0f-4f29-9bb6-0f7a1d3d2c11
+
+"""
+REPLY = HEAD.replace("\n", "\r\n") + "{}"
 TOKEN = '{"access_token":"a-token-of-the-benchmark","expires_in":86400,"token_type":"bearer"}'
 URL = '{{"url":"https://media.example.com/{0}?Signature={1}","expiresIn":3600,"fileName":"{0}","contentType":"audio/wav"}}'
 SIGNATURE = "a" * 300

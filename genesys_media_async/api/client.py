@@ -109,7 +109,7 @@ class ApiClient:
         """Of the secrets that this client sends."""
         self._like_ids = _like_ids(self.mask)
         self._clearance = Clearance(gate, limiter, tokens, clock, self._use)
-        self._token = ""
+        self._token: str = ""
         self._heads = _Heads("", settings)
 
     async def call(self, call: Call[T], *, deadline: float, budget: RetryBudget, counters: Counters) -> CallResult[T]:

@@ -154,7 +154,7 @@ class RunContext:
         webhooks = self._session.webhooks
         if webhooks is not None:
             for result in results:
-                if result.ok:
+                if isinstance(result, Retrieved):
                     webhooks.post(result)
         self._session.dispatcher.finish(results)
 

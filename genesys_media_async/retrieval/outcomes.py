@@ -12,7 +12,7 @@ from .second_pass import SecondPass
 from .single_flight import HALF, SingleFlight
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from ..api.retry import RetryBudget
@@ -44,6 +44,8 @@ class Outcomes(RunContext):
         self._has_second_pass = options.second_pass
         self.second_pass = SecondPass()
         self.pool: Pool[str, MediaResult, MediaRequest]
+        # The endpoint itself: a method of one line would be one more call for each id.
+        self.do = session.endpoint.retrieve
         self.repeated: list[tuple[str, list[MediaResult]]] = []
         """Ids that repeat one in flight, with the list of its results so far."""
         self._repeats = Repeats(self)
@@ -103,10 +105,6 @@ class Outcomes(RunContext):
             return False
         self._repeat(known)
         return True
-
-    def do(self, requests: tuple[MediaRequest, ...]) -> Awaitable[None]:
-        """Let the endpoint retrieve what was begun together."""
-        return self._endpoint.retrieve(requests, self)
 
     def end(self, requests: tuple[MediaRequest, ...]) -> None:
         """End the ids of requests. Raises `RuntimeError` if one has no result."""

@@ -70,19 +70,19 @@ class Work(Protocol[Item_contra, Begun]):
         """Items that wait for others in progress; while there are any, `share` is awaited."""
         ...
 
-    def begin(self, items: tuple[Item_contra, ...]) -> tuple[Begun, ...]:
+    def begin(self, items: tuple[Item_contra, ...], /) -> tuple[Begun, ...]:
         """Begin items; return what there is to do for them."""
         ...
 
-    def do(self, begun: tuple[Begun, ...]) -> Awaitable[None]:
-        """Do what was begun together."""
+    def do(self, begun: tuple[Begun, ...], work: Self, /) -> Awaitable[None]:
+        """Do what was begun together; the function gets the work, too, so that it need not be one of its methods."""
         ...
 
-    def end(self, begun: tuple[Begun, ...]) -> None:
+    def end(self, begun: tuple[Begun, ...], /) -> None:
         """End what is done."""
         ...
 
-    def let_go(self, begun: tuple[Begun, ...]) -> None:
+    def let_go(self, begun: tuple[Begun, ...], /) -> None:
         """Forget what could not be done."""
         ...
 
@@ -261,7 +261,7 @@ class Pool(Generic[Item, Result, Begun]):
                         break
                     begun = work.begin(items)
                     if begun:
-                        await work.do(begun)
+                        await work.do(begun, work)
                         work.end(begun)
                     if work.repeated:
                         # Only now: others may wait for what was begun here, and this worker for others.

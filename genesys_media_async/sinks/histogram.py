@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from itertools import repeat
 from math import ceil, exp2, isfinite, log2
-from operator import truediv
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ class Histogram:
             total = sum(values)
         # Without a line of Python for each value: there is one for each id.
         logarithms = map(log2, map(max, values, repeat(_SMALLEST)))
-        self._buckets.update(map(ceil, map(truediv, logarithms, repeat(_GROWTH))))
+        self._buckets.update(map(ceil, map(float.__truediv__, logarithms, repeat(_GROWTH))))
         self.total += total
         self.largest = max([self.largest, *values])
 

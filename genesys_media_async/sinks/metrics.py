@@ -22,7 +22,7 @@ from .base import Sink
 from .histogram import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..events import Event
     from ..models import MediaResult
@@ -36,8 +36,12 @@ MAX_UNCOUNTED = 500
 _COUNTED: tuple[type[Event], ...] = (QuotaPaused, RetryScheduled, TokenRefreshed, WebhookDelivered, WebhookFailed)
 
 _SUCCESS = Outcome.SUCCESS
-_IS_OK, _LATENCY, _ATTEMPTS = attrgetter("ok"), attrgetter("latency"), attrgetter("attempts")
-_LABELS_OF_SUCCESS = attrgetter("attempts", "content_type", "expires_in")
+_is_ok: Callable[[MediaResult], bool] = attrgetter("ok")
+_latency_of: Callable[[MediaResult], float] = attrgetter("latency")
+_attempts_of: Callable[[MediaResult], int] = attrgetter("attempts")
+_labels_of_success: Callable[[MediaResult], tuple[int, str | None, int | None]] = attrgetter(
+    "attempts", "content_type", "expires_in"
+)
 
 # Results that agree in these are counted together: outcome, attempts, code, content type, lifetime in seconds.
 _Labels = tuple[Outcome, int, str | None, str | None, int | None]
@@ -113,14 +117,14 @@ class MetricsSink(Sink):
         # In place, and only what was copied: others hold the list, and another thread may append to it meanwhile.
         del self.results[: len(results)]
         # Without a line of Python for each success: there is one for each id.
-        succeeded = list(filter(_IS_OK, results))
-        for (attempts, content_type, expires_in), times in Counter(map(_LABELS_OF_SUCCESS, succeeded)).items():
+        succeeded = list(filter(_is_ok, results))
+        for (attempts, content_type, expires_in), times in Counter(map(_labels_of_success, succeeded)).items():
             self._add_labels((_SUCCESS, attempts, None, content_type, expires_in), times)
         for result in results if len(succeeded) < len(results) else ():
             if not result.ok:
                 labels = outcome_of(result.error), result.attempts, result.error.code, None, None
                 self._add_labels(labels, 1)
-        self._latency.add(list(compress(map(_LATENCY, results), map(_ATTEMPTS, results))))
+        self._latency.add(list(compress(map(_latency_of, results), map(_attempts_of, results))))
 
     def _add(self, labels: _Labels, latencies: list[float]) -> None:
         # Without an attempt nothing was sent, and nothing took time.

@@ -153,7 +153,8 @@ def files_entered(run: Callable[[], object]) -> set[str]:
 
 class TestPlainSuccess:
     def test_enters_only_the_client_the_endpoint_the_limiter_and_the_recorder(self) -> None:
-        scene = Scene(OK)
+        correlated = {**OK.headers, "inin-correlation-id": "5c7d1a52-7e0f-4f29-9bb6-0f7a1d3d2c11"}
+        scene = Scene(HttpReply(200, correlated, OK.body))
         endpoint, rule, reported = MediaStorage(), ValidationRule(), []
 
         class Context:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 ROOT = Path(genesys_media_async.__file__).parent
-MAX_FILES = 12
-MAX_SWITCHES = 40
+MAX_FILES = 15
+MAX_SWITCHES = 33
 FIRST, LAST = 40, 60
 """The results between which calls are traced; before, connections, tokens and caches are made."""
 

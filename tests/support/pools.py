@@ -36,7 +36,10 @@ class Batches(Generic[Item]):
     repeated = ()
 
     def __init__(self, function: Callable[[tuple[Item, ...]], Awaitable[None]]) -> None:
-        self.do = function
+        self._function = function
+
+    def do(self, begun: tuple[Item, ...], work: Batches[Item]) -> Awaitable[None]:
+        return self._function(begun)
 
     def begin(self, items: tuple[Item, ...]) -> tuple[Item, ...]:
         return items
