@@ -46,18 +46,30 @@ NOT_COUNTED = {__file__, server_module.__file__}
 ELSEWHERE = "libraries"
 
 
+SLOWNESS = 100
+"""How many times slower a traced program is, about."""
+
+
 class SlowClock(SystemClock):
     """A clock as slow as a traced program: otherwise each id would seem to come long after the one before."""
 
     @staticmethod
     def monotonic() -> float:
-        """Return seconds of a hundredth of their length."""
-        return time.monotonic() / 100
+        """Return the time of `SlowLoop`."""
+        return time.monotonic() / SLOWNESS
 
     @staticmethod
     def wall() -> float:
         """Return the same date for ever: it is written once for each millisecond, in which many ids end."""
         return 1_800_000_000.0
+
+
+class SlowLoop(asyncio.SelectorEventLoop):
+    """An event loop whose timers are as slow as its clock."""
+
+    def time(self) -> float:
+        """Return the time of `SlowClock`."""
+        return time.monotonic() / SLOWNESS
 
 
 @dataclass
@@ -153,8 +165,8 @@ def count() -> Budget:
     """Return the budget of one id on asyncio."""
     before = sys.gettrace()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            return asyncio.run(measure(Path(folder)))
+        with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=SlowLoop) as runner:
+            return runner.run(measure(Path(folder)))
     finally:
         sys.settrace(before)
 

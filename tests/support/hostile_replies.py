@@ -258,7 +258,7 @@ def documents() -> Iterator[Case]:
         ("NaN", written("NaN"), OK),
         ("infinity", written("-Infinity"), OK),
         ("a number beyond floats", written("1e999"), OK),
-        ("a number of 5,000 digits", written("9" * 5_000), SHAPE),
+        ("a number of 5,000 digits", written("9" * 5_000), OK),
         ("10,000 levels", written("[" * 10_000 + "]" * 10_000), SHAPE),
         ("10,000 levels in a level", whole(b'{"a":' * 10_000 + b"1" + b"}" * 10_000), SHAPE),
         ("a text of 60 kB", written(f'"{"x" * 60_000}"'), OK),
