@@ -37,11 +37,12 @@ class Histogram:
         if not isfinite(total):
             values = [value for value in values if isfinite(value)]
             total = sum(values)
-        # Without a line of Python for each value: there is one for each id.
-        logarithms = map(log2, map(max, values, repeat(_SMALLEST)))
-        self._buckets.update(map(ceil, map(float.__truediv__, logarithms, repeat(_GROWTH))))
         self.total += total
         self.largest = max([self.largest, *values])
+        if min(values, default=1.0) < _SMALLEST:
+            values = [max(value, _SMALLEST) for value in values]
+        # Without a line of Python for each value: there is one for each id.
+        self._buckets.update(map(ceil, map(float.__truediv__, map(log2, values), repeat(_GROWTH))))
 
     def percentile(self, percent: float) -> float | None:
         """Return the number that `percent` of all do not exceed (its bucket's upper edge); None if there are none."""

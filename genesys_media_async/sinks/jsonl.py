@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from json import JSONEncoder
 from pathlib import Path
@@ -27,7 +27,6 @@ _BUILT_IN = frozenset(kind for kind in Event.__subclasses__() if kind.__module__
 _encode_lines: Callable[[Iterable[Event]], bytes] = Encoder().encode_lines
 _encode_any = JSONEncoder(separators=(",", ":")).encode
 
-_1970 = datetime.fromtimestamp(0, UTC)
 _NEWLINE = ord("\n")
 
 
@@ -119,8 +118,14 @@ def _quick_lines(events: Sequence[Event]) -> bytes | None:
 @lru_cache(maxsize=4)
 def _start(name: str, milliseconds: int) -> bytes:
     """Return the beginning of a line: the name, and the time as by `events.iso`."""
-    time = (_1970 + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")
-    return f'{{"event":"{name}","time":"{time}",'.encode()
+    second, millisecond = divmod(milliseconds, 1_000)
+    return f'{{"event":"{name}","time":"{_date_and_time(second)}.{millisecond:03}+00:00",'.encode()
+
+
+@lru_cache(maxsize=4)
+def _date_and_time(second: int) -> str:
+    # A new millisecond is seldom a new second.
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
 def _line(event: Event) -> bytes:
