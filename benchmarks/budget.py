@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(genesys_media_async.__file__).parent
 IN_FLIGHT = 64
-FIRST, LAST = 40 * IN_FLIGHT, 60 * IN_FLIGHT
+FIRST, LAST = 40 * IN_FLIGHT, 50 * IN_FLIGHT
 """The results between which is counted; before, connections, tokens and caches are made."""
 
 NOT_COUNTED = {__file__, server_module.__file__}
@@ -74,37 +74,42 @@ class SlowLoop(asyncio.SelectorEventLoop):
 
 @dataclass
 class Budget:
-    """Counts over `ids` ids: instructions and calls by file and function, and value classes by name."""
+    """Counts over `ids` ids: instructions and calls of each piece of code, and value classes by name."""
 
     ids: int = LAST - FIRST
-    bytecodes: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
-    calls: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    bytecodes: Counter[CodeType] = field(default_factory=Counter["CodeType"])
+    calls: Counter[CodeType] = field(default_factory=Counter["CodeType"])
     values: Counter[str] = field(default_factory=Counter[str])
-    _globals_loaded: dict[CodeType, dict[int, str]] = field(default_factory=dict)
+    _loads: dict[CodeType, dict[int, str]] = field(default_factory=dict)
 
     def trace(self, frame: FrameType, event: str, _: object) -> TraceFunction | None:
         """Count a frame, and then its instructions; for `sys.settrace`."""
+        code = frame.f_code
         if event == "call":
-            file = frame.f_code.co_filename
-            if file in NOT_COUNTED or "asyncio/" in file.replace("\\", "/") or file.endswith("selectors.py"):
+            if not self._is_counted(code):
                 return None
             frame.f_trace_opcodes, frame.f_trace_lines = True, False
-            self.calls[place_of(frame.f_code)] += 1
+            self.calls[code] += 1
         elif event == "opcode":
-            self.bytecodes[place_of(frame.f_code)] += 1
-            self._note_value(frame)
+            self.bytecodes[code] += 1
+            if (name := self._loads[code].get(frame.f_lasti)) is not None:
+                self._note_value(frame.f_globals.get(name))
         return self.trace
 
-    def _note_value(self, frame: FrameType) -> None:
-        """Note that a value class is loaded by its name, as it is to make a value of it."""
-        code = frame.f_code
-        if code not in self._globals_loaded:
-            loads = (each for each in get_instructions(code) if each.opname == "LOAD_GLOBAL")
-            self._globals_loaded[code] = {each.offset: each.argval for each in loads}
-        name = self._globals_loaded[code].get(frame.f_lasti)
-        found = frame.f_globals.get(name) if name is not None else None
-        if isinstance(found, type) and issubclass(found, msgspec.Struct):
-            self.values[found.__name__] += 1
+    def _is_counted(self, code: CodeType) -> bool:
+        if code in self._loads:
+            return True
+        file = code.co_filename.replace("\\", "/")
+        if code.co_filename in NOT_COUNTED or "asyncio/" in file or file.endswith("selectors.py"):
+            return False
+        loads = (each for each in get_instructions(code) if each.opname == "LOAD_GLOBAL")
+        self._loads[code] = {each.offset: each.argval for each in loads}
+        return True
+
+    def _note_value(self, loaded: object) -> None:
+        """Note a value class that is loaded by its name, as it is to make a value of it."""
+        if isinstance(loaded, type) and issubclass(loaded, msgspec.Struct):
+            self.values[loaded.__name__] += 1
 
     @property
     def of_one_id(self) -> tuple[float, float]:
@@ -113,26 +118,19 @@ class Budget:
 
     def by(self, *, functions: bool) -> Iterator[tuple[str, float, float]]:
         """Yield the bytecodes and calls of each room, or of each function, the most first."""
-        sums: Counter[str] = Counter()
-        calls: Counter[str] = Counter()
-        for place, count in self.bytecodes.items():
-            sums[named(place, function=functions)] += count
-        for place, count in self.calls.items():
-            calls[named(place, function=functions)] += count
-        for name, count in sums.most_common():
+        bytecodes, calls = Counter[str](), Counter[str]()
+        for code, count in self.bytecodes.items():
+            bytecodes[name_of(code, function=functions)] += count
+            calls[name_of(code, function=functions)] += self.calls[code]
+        for name, count in bytecodes.most_common():
             yield name, count / self.ids, calls[name] / self.ids
 
 
-def place_of(code: CodeType) -> tuple[str, str]:
-    """Return the file and the function of a piece of code."""
-    file = Path(code.co_filename)
-    return file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else ELSEWHERE, code.co_qualname
-
-
-def named(place: tuple[str, str], *, function: bool) -> str:
-    """Return the name of a row."""
-    file, name = place
-    return f"{file} {name}" if function else file.partition("/")[0]
+def name_of(code: CodeType, *, function: bool) -> str:
+    """Return the room of a piece of code, or its file and function."""
+    path = Path(code.co_filename)
+    file = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ELSEWHERE
+    return f"{file} {code.co_qualname}" if function else file.partition("/")[0]
 
 
 async def measure(folder: Path) -> Budget:

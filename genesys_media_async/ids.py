@@ -21,12 +21,12 @@ _FILE_ID = Annotated[str, Field(strict=True, max_length=MAX_FILE_ID, pattern=r"^
 is_file_id: Callable[[object], bool] = TypeAdapter(_FILE_ID).validator.isinstance_python
 """True for a valid id, or a valid part of one: 1 to 128 of `A-Z a-z 0-9 . _ -`, and no dot first."""
 
-_UUID = Annotated[str, Field(strict=True, pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
+_HEX = Annotated[str, Field(strict=True, max_length=MAX_CORRELATION_ID, pattern="^[0-9a-fA-F-]+$")]
 
-is_uuid: Callable[[object], bool] = TypeAdapter(_UUID).validator.isinstance_python
-"""True for a UUID, as nearly every correlation id is one."""
+is_hex_id: Callable[[object], bool] = TypeAdapter(_HEX).validator.isinstance_python
+"""True for a correlation id of hexadecimal digits, with or without dashes: nearly every one is a UUID."""
 
-UUID_CHARACTERS: Final = frozenset("0123456789abcdefABCDEF-")
+HEX_ID_CHARACTERS: Final = frozenset("0123456789abcdefABCDEF-")
 
 
 def check_file_id(file_id: object, id_format: str = "fileId") -> str:

@@ -19,7 +19,7 @@ from ..errors import (
     TokenRejectedError,
 )
 from ..events import RetryScheduled
-from ..ids import UUID_CHARACTERS, correlation_id, is_uuid
+from ..ids import HEX_ID_CHARACTERS, correlation_id, is_file_id, is_hex_id
 from ..transports.base import HttpReply, HttpRequest, RequestHead, Transport
 from .calls import Call, CallResult
 from .clearance import Clearance, Past
@@ -107,7 +107,7 @@ class ApiClient:
         self._timeout = settings.timeout
         self.mask = Mask.of(settings)
         """Of the secrets that this client sends."""
-        self._like_ids = _like_ids(self.mask)
+        self._note_secrets()
         self._clearance = Clearance(gate, limiter, tokens, clock, self._use)
         self._token: str = ""
         self._heads = _Heads("", settings)
@@ -192,10 +192,8 @@ class ApiClient:
             self._limiter.complete(permit, headers)
         found = headers.get("inin-correlation-id", "")
         correlation: str | None = found
-        if status >= 400 or not is_uuid(found) or (self._like_ids and self._is_echo(found)):
-            if status >= 400 or correlation_id(headers) is not None:
-                reply = self.mask.reply(reply)
-            correlation = correlation_id(reply.headers)
+        if status >= 400 or not is_hex_id(found) or self._has_hex_secret:
+            reply, correlation = self._masked(reply)
         try:
             if not 200 <= status < 300:
                 check_status(reply, call, self._settings, wall=self._wall())
@@ -204,8 +202,15 @@ class ApiClient:
             error.status_code, error.correlation_id = status, correlation
             raise
 
-    def _is_echo(self, correlation: str) -> bool:
-        return any(secret in correlation for secret in self._like_ids)
+    def _masked(self, reply: HttpReply) -> tuple[HttpReply, str | None]:
+        """Return a reply without secrets if it may have any where they show, and its correlation id."""
+        found = correlation_id(reply.headers)
+        if reply.status < 400 and (
+            found is None or (is_file_id(found) and not any(map(found.__contains__, self._secrets)))
+        ):
+            return reply, found
+        reply = self.mask.reply(reply)
+        return reply, correlation_id(reply.headers)
 
     def _refuse(self, permit: Permit, retry_after: float | None) -> None:
         self._refusals_in_a_row += 1
@@ -247,9 +252,14 @@ class ApiClient:
         if token != self._token:
             self._heads = _Heads(token, self._settings)
             self.mask = self.mask.including(token)
-            self._like_ids = _like_ids(self.mask)
+            self._note_secrets()
         # The same object as the source has: it is compared by identity.
         self._token = token
+
+    def _note_secrets(self) -> None:
+        self._secrets = self.mask.secrets
+        # Such as could be a part of nearly every reply's correlation id; seldom is there any.
+        self._has_hex_secret = any(map(HEX_ID_CHARACTERS.issuperset, self._secrets))
 
     async def _end_or_wait(
         self,
@@ -318,11 +328,6 @@ class ApiClient:
         if decision.delay > 0:
             await self._clock.sleep(decision.delay)
         return True
-
-
-def _like_ids(mask: Mask) -> list[str]:
-    """Return the secrets that could be a part of a UUID, as nearly every correlation id is one: seldom any."""
-    return [secret for secret in mask.secrets if UUID_CHARACTERS.issuperset(secret)]
 
 
 def _out_of_time(deadline: float, attempts: int, last: GenesysMediaError | None) -> DeadlineExceededError:
