@@ -119,6 +119,8 @@ class DetailsApi:
     ) -> T:
         call = Call(method, path, body, subject, "discovery", read, max_reply_size=MAX_PAGE_SIZE)
         result = await self._api.call(call, deadline=self._deadline, budget=self._budget, counters=self._counters)
+        # Nobody is told of a page before its record is written.
+        await result.group.written()
         if result.value is not None:
             return result.value
         error = result.error or RuntimeError(f"{call!r} had neither a value nor an error")
