@@ -74,12 +74,13 @@ def add_common_options(parser: argparse.ArgumentParser, environment: Path) -> No
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """
-    Read the command line, and start again if `--python` or the build says so.
+    Read the command line; a command with `--python` starts again if that or the build says so.
 
     From here on SIGTERM also stops the servers before it ends the benchmark.
     """
     options = parser.parse_args()
-    start_again(parser.prog.rpartition(".")[2], options.python)
+    if "python" in options:
+        start_again(parser.prog.rpartition(".")[2], options.python)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return options
 
