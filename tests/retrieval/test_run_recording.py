@@ -126,20 +126,3 @@ def test_a_worker_sends_its_next_request_before_the_record_of_its_last_one_is_wr
 
     clock.run(main())
     assert noted.notes.index("written") > noted.notes.index("sent", 1)
-
-
-def test_a_slow_sink_makes_the_next_callers_wait():
-    clock = VirtualClock()
-    simulator = Simulator(SimulatorSettings(quota=None), clock=clock)
-    audit = SlowSink()
-
-    async def main() -> None:
-        retriever = MediaRetriever(settings_for(simulator), transport=simulator.transport(), audit=[audit], clock=clock)
-        async with retriever, retriever.retrieve_many([f"a-{n}" for n in range(40)], concurrency=4) as run:
-            async for _ in run:
-                # Each worker has sent no more than the request that is being recorded, and the next one.
-                assert simulator.counts.api_requests - len(recorded_in(audit)) <= 2 * 4
-                await anyio.sleep(0.1)
-
-    clock.run(main())
-    assert len(recorded_in(audit)) == 40
