@@ -31,6 +31,7 @@ Every message ends with the repair. No message contains a token, a client secret
 from __future__ import annotations
 
 import re
+from copy import copy
 from typing import TYPE_CHECKING, ClassVar
 from unicodedata import category
 
@@ -139,6 +140,12 @@ class GenesysMediaError(Exception):
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[str], dict[str, object]]:
         return type(self), (self.message,), dict(vars(self))
+
+    def twin(self) -> Self:
+        """Return the same error once more, its cause with it: each that is raised has a traceback of its own."""
+        other = copy(self)
+        other.__cause__ = self.__cause__
+        return other
 
     def without_frames(self) -> Self:
         """

@@ -1,7 +1,7 @@
 """
 The values of one id: `MediaRequest` → `DownloadUrl` → `MediaResult`, which is `Retrieved` or `Failed`.
 
-JSON is checked where it enters and leaves, with pydantic; inside, everything is a frozen value.
+JSON is checked where it enters and leaves, with pydantic or msgspec; inside, everything is a frozen value.
 """
 
 from __future__ import annotations

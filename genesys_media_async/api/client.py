@@ -276,7 +276,6 @@ class ApiClient:
         """Record what failed; return the result, or None once it may be repeated."""
         assert past is not None  # noqa: S101 - it has waited, or failed
         error, correlation = past.failure, past.correlation_id
-        # Before anything is awaited: a probe that is cancelled later has had its outcome.
         self._account_for(error, call, past)
         status, number = None if reply is None else reply.status, 0 if permit is None else attempts
         group = self._recorder.attempt(call.action, call.subject, error, status, latency, number, correlation)

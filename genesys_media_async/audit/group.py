@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from copy import copy
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
@@ -61,8 +60,7 @@ class RecordGroup:
         """Raise `AuditWriteError` if the records are lost."""
         if self._error is not None:
             self.is_heard = True
-            # A new one each time: each has a traceback of its own.
-            raise copy(self._error) from self._error.__cause__
+            raise self._error.twin()
 
     async def written(self) -> None:
         """Wait until the records are written. Raises `AuditWriteError` if they are lost."""

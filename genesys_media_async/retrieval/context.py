@@ -132,6 +132,7 @@ class RunContext:
                 return
         self.results[request.file_id].append(outcome)
         if group.is_pending:
+            # As `tell_later` does; its call would be one more for each id.
             group.held[self].append(outcome)
         else:
             group.tell_later(self, outcome)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING
 
 from ..errors import (
@@ -45,9 +44,9 @@ class Refusals:
         luck (tokens can be revoked again and again), unless no token was ever accepted.
         """
         if isinstance(error, CredentialsRejectedError | ConnectionSetupError):
-            return copy(error)
+            return error.twin()
         if isinstance(error, TokenRejectedError):
-            return None if has_success or self._is_token_accepted else copy(error)
+            return None if has_success or self._is_token_accepted else error.twin()
         if error.status_code is None or isinstance(error, AuthenticationError):
             return None
         self._is_token_accepted = True

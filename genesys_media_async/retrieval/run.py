@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
-from copy import copy
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -135,6 +134,7 @@ class Run:
                 pool.make_room()
         else:
             result = await self._next()
+        # As `Outcomes.is_stale` says; its call would be one more for each id.
         if result.ok and result.ends_at - self._wall() < FRESH_SHARE * result.expires_in:
             # The consumer was slower than the URL lives: it must not get an expired one.
             return await self._renewed(result)
@@ -199,9 +199,7 @@ class Run:
     def fail(self, error: GenesysMediaError) -> None:
         """Read no more ids; those in progress are finished, then the iteration raises a copy of `error`."""
         self._is_stopped = True
-        twin = copy(error)
-        twin.__cause__ = error.__cause__
-        self._outcomes.fail(twin)
+        self._outcomes.fail(error.twin())
 
     def stop(self) -> None:
         """Read no more ids; those in progress are finished, then the iteration ends."""

@@ -120,11 +120,9 @@ class MetricsSink(Sink):
         succeeded = list(filter(_is_ok, results))
         for (attempts, content_type, expires_in), times in Counter(map(_labels_of_success, succeeded)).items():
             self._add_labels((_SUCCESS, attempts, None, content_type, expires_in), times)
-        for result in results if len(succeeded) < len(results) else ():
-            if not result.ok:
-                labels = outcome_of(result.error), result.attempts, result.error.code, None, None
-                self._add_labels(labels, 1)
-        self._latency.add(list(compress(map(_latency_of, results), map(_attempts_of, results))))
+        self._latency.add(list(compress(map(_latency_of, succeeded), map(_attempts_of, succeeded))))
+        if len(succeeded) < len(results):
+            self.add([finished(result, at=0.0) for result in results if not result.ok])
 
     def _add(self, labels: _Labels, latencies: list[float]) -> None:
         # Without an attempt nothing was sent, and nothing took time.
